@@ -95,8 +95,8 @@ def enqueue(
     if raw:
         code = run(lambda: _submit_raw(session, type_name or "", sources, output))
     else:
-        jobs, given = _read_all(session, sources, shaping, now_ms, no_check)
-        code = run(lambda: _enqueue(session, jobs, given, output))
+        jobs, given, handlers = _read_all(session, sources, shaping, now_ms, no_check)
+        code = run(lambda: _enqueue(session, jobs, given, handlers, output))
     raise typer.Exit(code)
 
 
@@ -138,7 +138,8 @@ def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
 
 def _read_all(
     session: Session, sources: list[str], shaping: Shaping, now_ms: int, no_check: bool
-) -> tuple[list[tuple[Draft, Job]], set[str]]:
+) -> tuple[list[tuple[Draft, Job]], set[str], set[str]]:
+    """Return the jobs, which of their ids were given, and the types whose handlers are known here."""
     from hms_svc.operations.intake import Draft, Faults, read_document
     from hms_svc.operations.submission import check_jobs
 
@@ -159,11 +160,16 @@ def _read_all(
         registry = application(session.settings, only=types)
     jobs = check_jobs(drafts, shaping, faults, registry=registry, now_ms=now_ms)
     faults.check()
-    return jobs, {str(draft.value["id"]) for draft in drafts if "id" in draft.value}
+    given = {str(draft.value["id"]) for draft in drafts if "id" in draft.value}
+    return jobs, given, {declared.type for declared in registry or ()}
 
 
 async def _enqueue(
-    session: Session, jobs: list[tuple[Draft, Job]], given: set[str], output: Output
+    session: Session,
+    jobs: list[tuple[Draft, Job]],
+    given: set[str],
+    handlers: set[str],
+    output: Output,
 ) -> int:
     from hms_svc.operations.intake import Faults
     from hms_svc.operations.submission import check_ids, send
@@ -179,7 +185,7 @@ async def _enqueue(
             async for answers in send(backend.broker, [job for _, job in jobs]):
                 advance(len(answers))
                 output.accepted(answers, types)
-        return await output.finish(backend)
+        return await output.finish(backend, handlers)
 
 
 async def _submit_raw(session: Session, type_name: str, sources: list[str], output: Output) -> int:
@@ -191,4 +197,4 @@ async def _submit_raw(session: Session, type_name: str, sources: list[str], outp
         await output.begin(backend)
         answers = await backend.broker.enqueue_raw(type_name, items)
         output.accepted(answers, {answer.job_id: type_name for answer in answers})
-        return await output.finish(backend)
+        return await output.finish(backend, handlers=())

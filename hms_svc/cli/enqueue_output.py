@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hms_svc.cli.printing import echo, emit, flush, hint, progress
@@ -32,6 +33,7 @@ class Output:
         self._printed = 0
         self._refused: list[str] = []
         self._ended = Counter[str]()
+        self._waiting: set[str] = set()
 
     @property
     def waits(self) -> bool:
@@ -53,6 +55,8 @@ class Output:
         for answer in answers:
             type_name = types[answer.job_id]
             self._types[answer.job_id] = type_name
+            if answer.state not in TERMINAL:
+                self._waiting.add(type_name)
             if self._wait_seconds is not None:
                 continue
             if answer.state in TERMINAL and answer.state is not State.COMPLETED:
@@ -64,14 +68,36 @@ class Output:
                 known_text = " (already known)" if accepted.exists else ""
                 echo(f"{answer.job_id}  {type_name}  {answer.state}{known_text}")
 
-    async def finish(self, backend: Backend) -> int:
-        """Wait if requested; return the exit code: 3 if a job did not end as completed."""
+    async def finish(self, backend: Backend, handlers: Collection[str]) -> int:
+        """Wait if requested; return the exit code: 3 if a job did not end as completed.
+
+        Types of jobs that nobody serves are reported first; `handlers` are the types that are known here.
+        """
+        await self._report_unserved(backend, handlers)
         if self._wait_seconds is not None:
             return await self._wait(backend, self._wait_seconds)
         if not self._as_json and len(self._types) > SHOWN:
             echo(f"… {len(self._types):,} jobs in all")
         await self._report_refused(backend)
         return NOT_ALL if self._refused else DONE
+
+    async def _report_unserved(self, backend: Backend, handlers: Collection[str]) -> None:
+        from hms_svc.services import PRODUCED
+
+        known = {*handlers, *PRODUCED}
+        if not self.waits and self._waiting <= known:
+            return
+        from hms_svc.operations.unserved_types import obstacles, unknown_types
+
+        types = sorted(self._waiting)
+        if self.waits:
+            now_ms = time.time_ns() // 1_000_000
+            found = await obstacles(types, known, backend.inspection, now_ms)
+        else:
+            unknown = await unknown_types(types, known, backend.inspection)
+            found = [f"warning: {sentence}" for sentence in unknown]
+        for sentence in found[:SHOWN]:
+            hint(sentence)
 
     async def _report_refused(self, backend: Backend) -> None:
         for detail in await backend.inspection.details(self._refused[:SHOWN]):

@@ -87,9 +87,7 @@ async def _list(
     if page.cursor is not None:
         hint(f"more: --cursor {page.cursor}")
     elif not page.jobs and (ids := wanted.ids()):
-        hint(
-            f"no matching job has the id {ids[0]}; to search for part of an id: --where id~{ids[0]}"
-        )
+        hint(f"no job with id {ids[0]!r} matches; to search for part of an id: --where id~{ids[0]}")
 
 
 async def _groups(session: Session, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from hms_svc.sdk.registry import Registry
 
 log: Final = logging.getLogger("hms_svc.http")
 STUCK_SECONDS: Final = 30.0
+LEAST_SILENCE_SECONDS: Final = 3.0
 CHECK_SECONDS: Final = 2.5
 LEAST_SECONDS: Final = 0.25
 
@@ -58,13 +59,16 @@ class ServiceMetrics:
             _is_stuck(each) for each in self._metrics.liveness() if not each.has_announced_end
         )
 
-    def lacks_workers(self) -> bool:
-        """Return whether no worker has been live for 30 s, not counting those of the suspect lane."""
+    def lacks_workers(self, seconds: float) -> bool:
+        """Return whether no worker has been live for so long, not counting those of the suspect lane.
+
+        At least three seconds: workers report once a second.
+        """
         if self._listens_since is None:
             return False
         silences = [each.silent_seconds for each in self._metrics.liveness() if not each.is_lane]
         silences.append((self._clock.lease_ms() - self._listens_since) / 1000)
-        return min(silences) >= STUCK_SECONDS
+        return min(silences) >= max(seconds, LEAST_SILENCE_SECONDS)
 
     async def render(self, reads: Reads, accept: str) -> tuple[bytes, str]:
         """Return all metrics as text for Prometheus, and its media type."""

@@ -186,6 +186,11 @@ def _file_mode(name: str, path: Path) -> Iterator[Finding]:
                 name, FindingLevel.NOTE, f"{path} does not exist yet; the first use creates it"
             )
             return
+        if path.is_dir():  # SQLite would open it for reading, and only then fail: "disk I/O error"
+            yield Finding(
+                name, FindingLevel.ERROR, f"{path} cannot be read: unable to open database file"
+            )
+            return
         if path.stat().st_size == 0:
             return
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:

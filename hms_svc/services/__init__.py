@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.agencies import Agencies
 
 if TYPE_CHECKING:
     from hms_svc.sdk.registry import Registry
+
+
+PRODUCED: Final = frozenset({"pothole.report", "crew.notify", "analysis.run", "drill.run"})
+"""The built-in types that producers submit; hms-svc creates jobs of the others itself."""
 
 
 def builtin_registry(

@@ -160,6 +160,34 @@ def test_wrong_options_are_bad_usage(cli: Cli, arguments: list[str], message: st
     assert message in cli("enqueue", *arguments, code=2).err
 
 
+def test_waiting_says_at_once_that_no_worker_serves_the_type(cli: Cli) -> None:
+    waits = ("--set", "case_id=c", "--wait", "--timeout", "0.05", "--no-check")
+    told = cli("enqueue", "--type", "crew.notify", *waits, code=4).err
+    first, *_ = told.splitlines()
+    assert first == (
+        "no live worker serves crew.notify: no worker is alive; start one with hms-svc serve"
+    )
+    cli("queues", "pause", "crew.notify", "--reason", "storm")
+    told = cli("enqueue", "--type", "crew.notify", *waits, code=4).err
+    assert told.startswith("Queue crew.notify was paused by tester (storm)")
+    told = cli("enqueue", "--type", "pothole.rport", "--wait", "--timeout", "0.05", code=4).err
+    assert (
+        "no live worker serves pothole.rport: no worker is alive; did you mean pothole.report?"
+        in told
+    )
+
+
+def test_a_type_that_nobody_knows_is_queued_with_a_warning(cli: Cli, tmp_path: Path) -> None:
+    told = cli("enqueue", "--type", "pothole.rport")
+    assert told.err == ("warning: no worker serves 'pothole.rport'; did you mean pothole.report?\n")
+    assert "queued" in told.out
+    bytes_of_one = tmp_path / "job.json"
+    bytes_of_one.write_text(line("x.y"))
+    told = cli("enqueue", "--raw", "--type", "x.y", bytes_of_one)
+    assert told.err == "warning: no worker serves 'x.y'\n"
+    assert cli("enqueue", SAMPLES / "pothole.json").err == ""
+
+
 def test_waiting_in_vain_ends_with_4(cli: Cli) -> None:
     answer = cli("enqueue", "--type", "x.y", "--wait", "--timeout", "0.05", "--json", code=4)
     assert answer.row["state"] == "queued"

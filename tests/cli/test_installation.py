@@ -96,6 +96,15 @@ def test_the_doctor_tells_what_the_agencies_file_says(
     assert bad["text"].startswith(f"{file}: sender 1: name is missing")
 
 
+def test_the_doctor_and_status_say_the_same_of_a_queue_file_that_is_none(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "queue.db").mkdir(parents=True)
+    [bad] = [each for each in cli("doctor", "--json", code=1).rows if each["level"] == "error"]
+    assert bad["text"].endswith("queue.db cannot be read: unable to open database file")
+    assert "queue.db: unable to open database file" in cli("status", code=5).err
+
+
 def test_a_folder_that_cannot_be_is_an_error_of_the_doctor(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")

@@ -206,6 +206,13 @@ def test_edit_makes_a_new_job_and_leaves_the_original(city: City) -> None:
     assert (part["done"], [each["id"] for each in part["failures"]]) == (1, [rejected])
 
 
+def test_a_filter_for_an_id_that_no_job_has_says_so(cli: Cli) -> None:
+    told = cli("jobs", "list", "--where", "id:nobody").err
+    assert told == (
+        "no job with id 'nobody' matches; to search for part of an id: --where id~nobody\n"
+    )
+
+
 def test_the_first_hundred_failures_are_listed_and_all_are_counted(cli: Cli) -> None:
     unknown = [f"nobody-{number}" for number in range(150)]
     made = cli("enqueue", "--type", "drill.run", "--set", "n=1", "--no-check", "--json").row["id"]

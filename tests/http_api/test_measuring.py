@@ -70,7 +70,7 @@ async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() ->
 async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None:
     clock = HandClock()
     metrics = ServiceMetrics(clock, Registry())
-    assert not metrics.lacks_workers(), "it does not listen"
+    assert not metrics.lacks_workers(STUCK_SECONDS), "it does not listen"
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def say(worker: str, sequence: int, **more: Any) -> None:
@@ -86,17 +86,34 @@ async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None
     with reads, writes:
         metrics.listen(reads)
         clock.seconds += STUCK_SECONDS - 1
-        assert not metrics.lacks_workers()
+        assert not metrics.lacks_workers(STUCK_SECONDS)
         clock.seconds += 1
-        assert metrics.lacks_workers()
+        assert metrics.lacks_workers(STUCK_SECONDS)
         say("lane", 1, lane=Lane.SUSPECT)
         await wake("lane")
-        assert metrics.lacks_workers(), "the suspect lane does no ordinary work"
+        assert metrics.lacks_workers(STUCK_SECONDS), "the suspect lane does no ordinary work"
         say("w-1", 1)
         await wake("w-1")
-        assert not metrics.lacks_workers()
+        assert not metrics.lacks_workers(STUCK_SECONDS)
         clock.seconds += STUCK_SECONDS
-        assert metrics.lacks_workers()
+        assert metrics.lacks_workers(STUCK_SECONDS)
+        asyncio.get_running_loop().remove_reader(reads)
+
+
+@pytest.mark.parametrize(("lease_seconds", "silence"), [(10.0, 10), (120.0, 120), (1.0, 3)])
+async def test_a_service_is_not_ready_when_no_worker_was_live_for_a_lease(
+    make_service: ServiceMaker, monkeypatch: pytest.MonkeyPatch, lease_seconds: float, silence: int
+) -> None:
+    service = await make_service(lease_seconds=lease_seconds)
+    clock = HandClock()
+    monkeypatch.setattr(service.api, "metrics", ServiceMetrics(clock, Registry()))
+    reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with reads, writes:
+        service.api.metrics.listen(reads)
+        clock.seconds += silence - 1
+        assert (await service.client.get("/readyz")).text == "ready\n"
+        clock.seconds += 1
+        assert (await service.client.get("/readyz")).text == "worker\n"
         asyncio.get_running_loop().remove_reader(reads)
 
 
@@ -127,7 +144,7 @@ async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
 async def test_a_door_without_workers_is_neither_alive_nor_ready(
     service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda: True)
+    monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda seconds: True)
     answers = [await service.client.get(path) for path in ("/healthz", "/readyz")]
     told = [(answer.status_code, answer.text) for answer in answers]
     assert told == [(503, "no worker\n"), (503, "worker\n")]
@@ -138,7 +155,7 @@ async def test_an_outage_is_not_told_as_a_lack_of_workers(
 ) -> None:
     server = make_redis()
     service = await make_service(broker_url=server.url())
-    monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda: True)
+    monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda seconds: True)
     server.kill()
     assert (await service.client.get("/healthz")).text == "alive\n"
     assert (await service.client.get("/readyz")).text == "broker\n"

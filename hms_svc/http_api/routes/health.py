@@ -12,6 +12,7 @@ from hms_svc.domain.health import TroubleKind
 from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.requests import Admitted, admitted
 from hms_svc.http_api.route_description import metrics, plain_status
+from hms_svc.http_api.service_metrics import STUCK_SECONDS
 from hms_svc.operations.tokens import Scope
 
 BROKER: Final = "broker"
@@ -30,20 +31,20 @@ Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 async def get_health(request: Request) -> Response:
     """Check that the workers of this service are alive.
 
-    503 if one is stuck, or if there has been none for half a minute while broker and database are reachable
-    (restarting this process does not end an outage).
+    503 if one is stuck, or if there has been none for half a minute (for a lease, if that is longer) while broker
+    and database are reachable (restarting this process does not end an outage).
     """
     api = context_of(request)
     if not api.metrics.is_alive():
         return _plain("stuck", 503)
-    if api.metrics.lacks_workers() and await _missing(api) == WORKER:
+    if api.metrics.lacks_workers(STUCK_SECONDS) and await _missing(api) == WORKER:
         return _plain("no worker", 503)
     return _plain("alive")
 
 
 @router.get("/readyz", **plain_status("`ready`, or what is missing"))
 async def get_readiness(request: Request) -> Response:
-    """Check that broker and database answer and have space, the schema is current, and there are workers."""
+    """Check that broker and database answer and have space, the schema is current, and a worker was live within a lease."""
     missing = await _missing(context_of(request))
     return _plain(missing, 503) if missing else _plain("ready")
 
@@ -65,7 +66,7 @@ async def _missing(api: ApiContext) -> str:
     away = [_AWAY[each.kind] for each in health.troubles if each.kind in _AWAY]
     if away:
         return away[0]
-    if api.metrics.lacks_workers():
+    if api.metrics.lacks_workers(api.settings.lease_seconds):
         return WORKER
     return next((_FULL[each.kind] for each in health.troubles if each.kind in _FULL), "")
 

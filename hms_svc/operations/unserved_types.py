@@ -1,0 +1,53 @@
+"""Job types that nobody serves, in the words that a producer is told when jobs of them are submitted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from hms_svc.domain.spelling import did_you_mean
+from hms_svc.domain.views import QueueView, WorkerView
+from hms_svc.operations.explanation import unserved_text
+from hms_svc.operations.queue_explanation import explain_queue
+from hms_svc.ports.inspection import Inspection
+
+START_TEXT = "; start one with hms-svc serve"
+
+
+async def unknown_types(
+    types: Collection[str], handlers: Collection[str], inspection: Inspection
+) -> list[str]:
+    """Return a sentence about each type that is not among the known `handlers`, nor served by a registered worker."""
+    strange = [type for type in types if type not in handlers]
+    if not strange:
+        return []
+    live, silent = await inspection.register()
+    served = {type for worker in (*live, *silent) for type in worker.types}
+    return [
+        f"no worker serves {type!r}{did_you_mean(type, {*handlers, *served})}"
+        for type in strange
+        if type not in served
+    ]
+
+
+async def obstacles(
+    types: Collection[str], handlers: Collection[str], inspection: Inspection, now_ms: int
+) -> list[str]:
+    """Return a sentence about each type whose jobs wait for an operator: its queue is paused, or not served."""
+    queues, workers = await asyncio.gather(inspection.queues(types), inspection.workers())
+    sentences = (_obstacle(queue, workers, handlers, now_ms) for queue in queues)
+    return [sentence for sentence in sentences if sentence]
+
+
+def _obstacle(
+    queue: QueueView, workers: list[WorkerView], handlers: Collection[str], now_ms: int
+) -> str:
+    if queue.paused:
+        return explain_queue(queue, workers, now_ms)
+    if queue.served:
+        return ""
+    text = unserved_text(queue, workers)
+    if queue.quiet_workers:
+        return text
+    near = "" if queue.type in handlers else did_you_mean(queue.type, handlers)
+    return text + (near or START_TEXT)
