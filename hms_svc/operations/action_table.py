@@ -73,9 +73,9 @@ class OperatorAction(NamedTuple):
         return f"{question} {FINAL_TEXT}" if self.is_final else question
 
     def title_of(self, subject: str) -> str:
-        """Return the question as the title of a dialog."""
-        question = self.asked(subject)
-        return question[0].upper() + question[1:]
+        """Return what it does to a subject as the title of a dialog."""
+        title = self.question.format(subject).removesuffix("?")
+        return title[0].upper() + title[1:]
 
 
 ACTIONS: Final = (
