@@ -33,7 +33,7 @@ _BYTES_OF_A_CONTAINER: Final = 16
 _LEAST_ADVANCE: Final = 4096
 _SPACE: Final = " \t\n\r"
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_scan: Final = DECODER.scan_once  # type: ignore[attr-defined]
+_scan: Final = DECODER.scan_once  # type: ignore[attr-defined]  # not in typeshed
 _skip_space: Final = re.compile("[ \t\n\r]*").match
 
 
@@ -84,8 +84,8 @@ class Scan:
         self._text = text
         self._for_members = _Gate()
         self._for_containers = _Gate()
-        self._scalar = SCALARS.scan_once  # type: ignore[attr-defined]
-        self._string = DECODER.parse_string  # type: ignore[attr-defined]
+        self._scalar = SCALARS.scan_once  # type: ignore[attr-defined]  # not in typeshed
+        self._string = DECODER.parse_string  # type: ignore[attr-defined]  # not in typeshed
 
     def read(self) -> JsonValue:
         """Return the value; raises JSONDecodeError, MalformedJson, and what the checks raise."""

@@ -24,7 +24,7 @@ def number(low: float, high: float, unit: str = "seconds") -> Reader:
     def read(value: object) -> float:
         right = f"a number of {unit} from {low:g} to {high:g}"
         try:
-            number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]
+            number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]  # the TypeError is caught
         except (TypeError, ValueError):
             number = None
         if number is None or not low <= number <= high:

@@ -45,7 +45,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
     _framing_bytes = 0
     _too_long = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower than asyncio's, as in uvicorn
         """Expect a head from the start."""
         super().connection_made(transport)
         self._within(HEAD_SECONDS)

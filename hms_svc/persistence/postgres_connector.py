@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from weakref import WeakSet
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types
 
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
@@ -30,7 +30,7 @@ _REFUSALS: Final = {
 }
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # a base without types
     """A connection whose close does not wait, unlike that of SQLAlchemy after a failure."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - theirs

@@ -52,17 +52,17 @@ class CapturedText(io.TextIOBase):
         return self._original.mode
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # read-only, as in TextIOWrapper
         """The encoding of the original."""
         return self._original.encoding
 
     @property
-    def errors(self) -> str | None:  # type: ignore[override]
+    def errors(self) -> str | None:  # type: ignore[override]  # read-only, as in TextIOWrapper
         """How the original handles what it cannot encode."""
         return self._original.errors
 
     @property
-    def newlines(self) -> Any:  # type: ignore[override]
+    def newlines(self) -> Any:  # type: ignore[override]  # read-only, as in TextIOWrapper
         """The kinds of line ends that the original has read."""
         return self._original.newlines
 
@@ -96,11 +96,11 @@ class CapturedText(io.TextIOBase):
     def reconfigure(self, **changes: Any) -> None:
         """Change the original; inside a job only validate the changes, as a text stream does."""
         if self.job is None or self._pass_on:
-            self._original.reconfigure(**changes)  # type: ignore[attr-defined]
+            self._original.reconfigure(**changes)  # type: ignore[attr-defined]  # TextIO does not declare it
         else:
             io.TextIOWrapper(io.BytesIO()).reconfigure(**changes)
 
-    def detach(self) -> CapturedBytes:  # type: ignore[override]
+    def detach(self) -> CapturedBytes:  # type: ignore[override]  # returns the buffer of this stream
         """Return `buffer`; this stream stays in use."""
         return self._buffer
 

@@ -227,14 +227,14 @@ def _has_no_parameters(function: Any) -> bool:
 def _is_generator(function: Any) -> bool:
     return any(
         inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each)
-        for each in (function, getattr(function, "__call__", None))  # noqa: B004
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is examined
     )
 
 
 def _is_async(function: Any) -> bool:
     return any(
         inspect.iscoroutinefunction(each)
-        for each in (function, getattr(function, "__call__", None))  # noqa: B004
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is examined
     )
 
 

@@ -29,7 +29,7 @@ def code_of(function: object) -> CodeType | None:
     function = inspect.unwrap(function) if callable(function) else function
     code = getattr(function, "__code__", None)
     if code is None and not isinstance(function, type):
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004 - the method itself is examined
     return code if isinstance(code, CodeType) else None
 
 

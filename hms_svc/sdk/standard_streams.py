@@ -20,7 +20,7 @@ def provide_standard_streams() -> None:
     for descriptor, name in enumerate(_NAMES):
         if getattr(sys, name) is None:
             # Not over the descriptor: if that is open, it is a file that other code opened.
-            stream = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115
+            stream = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115 - it stays open
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 

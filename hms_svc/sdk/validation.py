@@ -114,5 +114,5 @@ def name_of(function: Callable[..., Any]) -> str:
 def is_async(function: Callable[..., Any]) -> bool:
     """Return whether a function, or a callable object, is `async`."""
     return iscoroutinefunction(function) or iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
+        getattr(function, "__call__", None)  # noqa: B004 - the method itself is examined
     )

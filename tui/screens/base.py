@@ -16,7 +16,7 @@ from hms_svc.tui.commands import Target, sign_of
 from hms_svc.tui.hints import PROMPT, PROMPTS, States, hints, lines_of
 from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
-from hms_svc.tui.text import Cell, Line, cell
+from hms_svc.tui.text import Cell, Line, Role, cell
 from hms_svc.tui.topline import top_line
 from hms_svc.tui.widgets.bar import Bar
 from hms_svc.tui.widgets.grid import Grid
@@ -305,9 +305,9 @@ class ConsoleScreen(RoleScreen[None]):
                 return
 
 
-def one_line(text: str, role: str = "") -> Line:
+def one_line(text: str, role: Role = "") -> Line:
     """Make a line of one cell."""
-    return (cell(text, role),)  # type: ignore[arg-type]
+    return (cell(text, role),)
 
 
 def current_screen(console: ConsoleHost) -> ConsoleScreen | None:

@@ -112,10 +112,10 @@ class ServerClients:
         options = _options(address, REPLY_SECONDS) | {"retry": Retry(NoBackoff(), 0)}
         if address.sentinels:
             sentinel_options = _SENTINEL | address.tls | {"retry": options["retry"]}
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            sentinel = Sentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
                 address.sentinels, sentinel_kwargs=sentinel_options, **options
             )
-            master: Redis = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
+            master: Redis = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]  # untyped in redis-py
             return master
         if address.socket:
             return Redis.from_pool(ConnectionPool(UnixDomainSocketConnection, **options))
@@ -127,7 +127,7 @@ class ServerClients:
         options = _options(address, socket_timeout) | {"retry": AsyncRetry(NoBackoff(), 0)} | more
         if address.sentinels:
             sentinel_options = _SENTINEL | address.tls | {"retry": options["retry"]}
-            sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]
+            sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]  # untyped in redis-py
                 address.sentinels, sentinel_kwargs=sentinel_options, **options
             )
             master: AsyncRedis = sentinel.master_for(address.service)

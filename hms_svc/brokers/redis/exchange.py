@@ -83,7 +83,7 @@ class Exchange:
             raise ConnectionResetError(_CLOSED)
         loop = asyncio.get_running_loop()
         answer: Answer = loop.create_future()
-        packed = pack_command((*str(command[0]).split(), *command[1:]))  # type: ignore[arg-type]
+        packed = pack_command((*str(command[0]).split(), *command[1:]))  # type: ignore[arg-type]  # the stub expects a tuple of one
         self._pending.append((packed, answer))
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
@@ -154,7 +154,7 @@ class _Connection:
 
     async def _connect(self) -> Any:
         if self._connection is None:
-            self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
         elif self.is_stale:
             with suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)

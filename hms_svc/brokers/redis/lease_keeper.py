@@ -55,9 +55,9 @@ class RedisLeaseKeeper:
             if self._client is None:
                 self._client = self._link.clients.for_lease_keeper()
             try:
-                return self._client.execute_command("EVALSHA", found.digest, *call)  # type: ignore[no-untyped-call]
+                return self._client.execute_command("EVALSHA", found.digest, *call)  # type: ignore[no-untyped-call]  # untyped in redis-py
             except NoScriptError:
-                return self._client.execute_command("EVAL", found.text, *call)  # type: ignore[no-untyped-call]
+                return self._client.execute_command("EVAL", found.text, *call)  # type: ignore[no-untyped-call]  # untyped in redis-py
         except (RedisError, OSError) as error:
             self.close()
             raise BrokerUnavailable(

@@ -30,7 +30,7 @@ class Arrivals:
 
     async def _move_silently(self, source: str, target: str, seconds: int) -> None:
         pool = self._link.waiting.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
         try:
             arguments = (
                 ("CLIENT", "REPLY", "SKIP"),
