@@ -11,7 +11,7 @@ import msgspec
 from hms_svc.domain.audit_query import EVERY_ROW, AuditQuery
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
-from hms_svc.domain.event import Event, check_consumer_group
+from hms_svc.domain.event import Event
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.health import Health
 from hms_svc.domain.lifecycle import TERMINAL
@@ -25,8 +25,8 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
-from hms_svc.operations.bus_positions import first_position, newest_position
 from hms_svc.operations.engine_probes import EngineProbes
+from hms_svc.operations.event_reads import EventReads
 from hms_svc.operations.explanation import JobFacts, explain
 from hms_svc.operations.explanation_facts import with_circumstances
 from hms_svc.operations.health import HealthInputs, HealthWatch
@@ -73,7 +73,7 @@ class FullJob(msgspec.Struct, frozen=True, kw_only=True):
     archived: bool
 
 
-class Reads(QueueWhys):
+class Reads(QueueWhys, EventReads):
     """The reading half of the operator service. `database` is None if there is none.
 
     `database_away` is the state of one that could not be opened; `lease_ms` is how long a lease lasts.
@@ -167,10 +167,6 @@ class Reads(QueueWhys):
     async def outbox_lag_ms(self) -> int:
         """Return the age of the oldest unpublished event, 0 if none waits."""
         return await self.database.outbox.lag_ms()
-
-    async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
-        """Wait until there may be an event above a position; False after the timeout."""
-        return await self._bus.wait(after, timeout_seconds)
 
     async def jobs(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
@@ -339,45 +335,6 @@ class Reads(QueueWhys):
         """Return audit rows, newest first; a limit of 0 means all."""
         return await self.database.audit.records(query, limit=limit, cursor=cursor)
 
-    async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
-        """Yield the kept events above a position; with `follow` continue with new ones."""
-        while True:
-            events = await self._bus.read(after=after, limit=500)
-            for event in events:
-                after = event.position
-                yield event
-            if not events:
-                if not follow:
-                    return
-                await self._bus.wait(after, 5.0)
-
-    async def kept_events(self, *, after: int, limit: int) -> list[Event]:
-        """Return the kept events above a position, oldest first."""
-        return await self._bus.read(after=after, limit=limit)
-
-    async def newest_events(self, limit: int) -> list[Event]:
-        """Return the newest kept events, the newest first."""
-        return await self._bus.newest(limit)
-
-    async def group_events(
-        self, group: str, consumer: str, *, follow: bool, from_start: bool
-    ) -> AsyncIterator[Event]:
-        """Yield the events that the group has not received; each batch is acknowledged once it was consumed.
-
-        BadInput for an invalid or reserved name.
-        """
-        check_consumer_group(group)
-        while True:
-            newest = await newest_position(self._bus) if follow else 0
-            events = await self._bus.read_group(group, consumer, limit=100, from_start=from_start)
-            for event in events:
-                yield event
-            await self._bus.acknowledge(group, [event.position for event in events])
-            if not events:
-                if not follow:
-                    return
-                await self._bus.wait(newest, 5.0)
-
     async def replayed_events(self) -> AsyncIterator[Event]:
         """Yield every `case.*` event ever, oldest first, from the outbox."""
         after = 0
@@ -386,11 +343,3 @@ class Reads(QueueWhys):
                 after = entry.number
                 if entry.event is not None:
                     yield entry.event
-
-    async def newest_position(self) -> int:
-        """Return the position of the newest event on the bus, 0 if there is none."""
-        return await newest_position(self._bus)
-
-    async def position_at(self, at: int) -> int:
-        """Return the position after which the events from a time (Unix ms) on begin."""
-        return await first_position(self._bus, lambda event: event.at >= at)
