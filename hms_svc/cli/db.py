@@ -34,6 +34,7 @@ def _backup(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory for the copies.")],
     as_json: AsJson = False,
 ) -> None:
+    session_of(context).check_writable("db backup")
     _check_embedded(session_of(context).settings)
     folder = folder.absolute()
     queue, cases = folder / "queue.db", folder / "cases.db"

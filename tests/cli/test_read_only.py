@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hms_svc.cli.catalogue import COMMANDS, GROUPS, build
@@ -42,6 +44,11 @@ ELSEWHERE = frozenset(
 @pytest.mark.parametrize("words", WRITING, ids=lambda words: " ".join(map(str, words[:2])))
 def test_read_only_refuses_what_changes_anything(cli: Cli, words: tuple[object, ...]) -> None:
     assert "read-only" in cli("--read-only", *words, code=6).err
+
+
+def test_a_backup_that_read_only_refuses_leaves_no_directory(cli: Cli, tmp_path: Path) -> None:
+    cli("--read-only", "db", "backup", tmp_path / "copies", code=6)
+    assert not (tmp_path / "copies").exists()
 
 
 def test_every_command_is_known_to_read_or_is_refused_in_read_only_mode() -> None:
