@@ -7,11 +7,10 @@ import contextvars
 import difflib
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
@@ -31,11 +30,10 @@ from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.sdk.storable_text import writable
-from hms_svc.sdk.validation import ChainLink, ValidatorFault, chain_of, read_payload
+from hms_svc.sdk.validation import Step, Steps, ValidatorFault
 
 LIMIT_SECONDS: Final = 10.0
 MOST_LINES: Final = 5000
-Step: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class CheckVerdict(StrEnum):
@@ -142,23 +140,24 @@ class DryRun:
         deadline = asyncio.get_running_loop().time() + self._limit_seconds
         checks: list[Check] = []
         ended = ""
-        for name, step in _steps(job, declared):
+        for step in Steps(declared):
             if ended:
-                checks.append(Check(name, CheckVerdict.SKIPPED, f"not run: {ended} ends the job"))
+                message = f"not run: {ended} ends the job"
+                checks.append(Check(step.name, CheckVerdict.SKIPPED, message))
                 continue
-            check = await self._check(name, step, job, deadline)
+            check = await self._check(step, job, deadline)
             checks.append(check)
             if check.stops or check.verdict is CheckVerdict.HOLDS:
-                ended = name
+                ended = step.name
         job.revoked = True
         return tuple(checks)
 
-    async def _check(self, name: str, step: Step, job: RunningJob, deadline: float) -> Check:
+    async def _check(self, step: Step, job: RunningJob, deadline: float) -> Check:
         printed = len(job.log_text())
         verdict, message = CheckVerdict.PASSES, ""
         try:
             async with asyncio.timeout_at(deadline):
-                await step()
+                await step.run(job, _on_own_thread)
         except TimeoutError:
             message = f"no answer within {self._limit_seconds:g} seconds"
             verdict = CheckVerdict.BREAKS
@@ -166,25 +165,7 @@ class DryRun:
             verdict, message = CheckVerdict.BREAKS, f"called sys.exit({error.code!r:.80})"
         except Exception as error:  # noqa: BLE001 - models and validators are the user's code
             verdict, message = _judge(error)
-        return Check(name, verdict, message, job.log_text()[printed:])
-
-
-def _steps(job: RunningJob, declared: JobType) -> Iterator[tuple[str, Step]]:
-    async def payload() -> None:
-        read_payload(job, declared)
-
-    async def vet() -> None:
-        await job.gov.vet(declared.action or "", job.data)
-
-    async def ask(link: ChainLink) -> None:
-        await link.ask(job.payload, _on_own_thread)
-
-    if declared.payload is not None:
-        yield "payload", payload
-    for link in chain_of(declared):
-        yield link.name, partial(ask, link)
-    if declared.action is not None:
-        yield f"governance: {declared.action}", vet
+        return Check(step.name, verdict, message, job.log_text()[printed:])
 
 
 def _judge(error: Exception) -> tuple[CheckVerdict, str]:

@@ -11,7 +11,7 @@ from hms_svc.domain.strict_json import is_same_json
 from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 from hms_svc.ports.inspection import Inspection
-from hms_svc.sdk.job_defaults import NOTHING, completion_of, with_faults_of_data
+from hms_svc.sdk.job_defaults import Completer, with_faults_of_data
 from hms_svc.sdk.registry import Registry
 
 BATCH: Final = 2000
@@ -33,16 +33,12 @@ def check_jobs(
     jobs: list[tuple[Draft, Job]] = []
     seen: dict[str, Job] = {}
     for draft in drafts:
-        checked: bytes | None = None
-        completion = NOTHING
+        completer = Completer(registry)
         is_read = False
         try:
             for made in make_jobs(draft, shaping, now_ms):
                 is_read = True
-                if registry is not None and made.data != checked:
-                    completion = completion_of(made, registry)
-                    checked = made.data
-                job = completion.apply(made)
+                job = completer.complete(made)
                 if "id" in draft.value:
                     check_same(job, seen)
                 jobs.append((draft, job))

@@ -18,7 +18,7 @@ from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.intake import Draft, Shaping, make_jobs
 from hms_svc.operations.journal import Journal
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
-from hms_svc.sdk.job_defaults import NOTHING, completion_of
+from hms_svc.sdk.job_defaults import Completer
 from hms_svc.sdk.registry import Registry
 
 MOST_COPIES: Final = 10_000
@@ -105,9 +105,9 @@ def make_copies(
     """
     _check_count(count)
     copies = make_jobs(draft, Shaping(count=count), now_ms)
-    first = next(copies)
-    completion = NOTHING if registry is None else completion_of(first, registry)
-    return first.type, map(completion.apply, chain([first], copies))
+    completer = Completer(registry)
+    first = completer.complete(next(copies))
+    return first.type, chain([first], map(completer.complete, copies))
 
 
 def batches_of_jobs(broker: Broker, jobs: Iterator[Job]) -> Iterator[TrialBatch]:

@@ -55,14 +55,7 @@ from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.sdk.storable_text import writable
-from hms_svc.sdk.validation import (
-    ValidatorFault,
-    chain_of,
-    is_async,
-    name_of,
-    read_payload,
-    shown,
-)
+from hms_svc.sdk.validation import Steps, ValidatorFault, is_async, name_of, shown
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MAX_RESULT_BYTES: Final = 1024 * 1024
@@ -98,7 +91,7 @@ class Executor:
                 outcome = inconclusive(broken)
             finished(outcome)
 
-        if plan.plain and declared.action is None:
+        if plan.is_plain:
             context = contextvars.copy_context()
             self._threads.submit(context, lambda: self._run_on_thread(job, plan), done)
             return None
@@ -150,12 +143,12 @@ class Executor:
     async def _run(self, job: RunningJob, plan: TypePlan) -> Any:
         enter_job(job)
         try:
-            with _validation(job, plan):
-                for validator in () if job.recalled else plan.validators:
-                    await validator.ask(job.payload, partial(self._call, job))
+            with _validating(job):
+                for step in plan.steps.validation(job):
+                    await step.run(job, partial(self._call, job))
                     _raise_if_cancelled()
-            if plan.declared.action is not None:
-                await job.gov.vet(plan.declared.action, job.data)
+            for vet in plan.steps.governance:
+                await vet.run(job, partial(self._call, job))
             with job.stage("handle"):
                 arguments = (job,) if plan.takes_job else ()
                 if plan.is_async:
@@ -194,21 +187,18 @@ class TypePlan:
     """What is the same for every job of a type, determined once."""
 
     def __init__(self, declared: JobType) -> None:
-        self.declared = declared
         self.handler = declared.handler
         self.takes_job = bool(signature(declared.handler).parameters)
         self.is_async = is_async(declared.handler)
-        self.validators = chain_of(declared)
-        self.plain = not self.is_async and not any(
-            validator.is_async for validator in self.validators
-        )
+        self.steps = Steps(declared)
+        self.is_plain = not self.is_async and self.steps.is_plain
 
 
 def _run_plain(job: RunningJob, plan: TypePlan) -> Any:
     enter_job(job)
-    with _validation(job, plan):
-        for validator in () if job.recalled else plan.validators:
-            validator.ask_here(job.payload, partial(_await_on_loop, job))
+    with _validating(job):
+        for step in plan.steps.validation(job):
+            step.run_here(job, partial(_await_on_loop, job))
     with job.stage("handle"):
         result = plan.handler(job) if plan.takes_job else plan.handler()
         while isawaitable(result):
@@ -227,11 +217,10 @@ def _on_thread(job: RunningJob) -> Iterator[None]:
 
 
 @contextmanager
-def _validation(job: RunningJob, plan: TypePlan) -> Iterator[None]:
-    """Parse the payload; nothing may be written before every validator has accepted it."""
+def _validating(job: RunningJob) -> Iterator[None]:
+    """Let the job write nothing before every validator has accepted it."""
     with job.stage("validate"):
         job.validating = True
-        read_payload(job, plan.declared)
         yield
         job.validating = False
 

@@ -23,7 +23,7 @@ class KeyFault(HmsError):
     """The function that a type declares as `unique` raised, or returned an invalid key."""
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Defaults(msgspec.Struct, frozen=True):
     """The defaults of jobs of one type with the same data."""
 
     unique_key: str | None = None
@@ -38,10 +38,10 @@ class Completion(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(job, unique_key=key, priority=priority)
 
 
-NOTHING: Final = Completion()
+NOTHING: Final = Defaults()
 
 
-def completion_of(job: Job, registry: Registry) -> Completion:
+def defaults_of(job: Job, registry: Registry) -> Defaults:
     """Validate a job against the payload model of its type, and return the defaults of the type.
 
     Empty if the type is not known. Raises MalformedJob if the payload does not match,
@@ -59,7 +59,26 @@ def completion_of(job: Job, registry: Registry) -> Completion:
         raise MalformedJob(str(error), error.field, error.faults) from error
     except KeyFault as error:
         raise MalformedJob(str(error), "unique_key") from error
-    return Completion(key, declared.priority or None)
+    return Defaults(key, declared.priority or None)
+
+
+class Completer:
+    """Completes the copies of one job; of those with the same data only the first is validated.
+
+    Without a registry nothing is validated or completed.
+    """
+
+    def __init__(self, registry: Registry | None) -> None:
+        self._registry = registry
+        self._checked: bytes | None = None
+        self._defaults = NOTHING
+
+    def complete(self, copy: Job) -> Job:
+        """Return the copy with the defaults of its type; raises MalformedJob as `defaults_of` does."""
+        if self._registry is not None and copy.data != self._checked:
+            self._defaults = defaults_of(copy, self._registry)
+            self._checked = copy.data
+        return self._defaults.apply(copy)
 
 
 def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registry) -> MalformedJob:
@@ -81,8 +100,8 @@ def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registr
 
 
 def complete(job: Job, registry: Registry) -> Job:
-    """Validate a job as `completion_of` does, and return it with the defaults of its type."""
-    return completion_of(job, registry).apply(job)
+    """Validate a job as `defaults_of` does, and return it with the defaults of its type."""
+    return defaults_of(job, registry).apply(job)
 
 
 def complete_if_possible(job: Job, registry: Registry) -> Job:
@@ -100,7 +119,7 @@ def complete_if_possible(job: Job, registry: Registry) -> Job:
             key = key_of(declared, _payload_of(job, declared))
     except (PayloadFault, KeyFault):
         pass
-    return Completion(key, declared.priority or None).apply(job)
+    return Defaults(key, declared.priority or None).apply(job)
 
 
 def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
@@ -122,7 +141,7 @@ def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
         key = None
     except KeyFault as error:
         raise MalformedJob(str(error), "unique_key") from error
-    return Completion(key, declared.priority or None).apply(edited)
+    return Defaults(key, declared.priority or None).apply(edited)
 
 
 def declared_key(job: Job, declared: JobType) -> str | None:

@@ -1,11 +1,14 @@
-"""The validation chain: the payload's model, then each validator in turn."""
+"""The steps that a job has to pass before its handler runs: payload model, validators, governance.
+
+The worker runs them on its loop or on a thread, and a dry run one by one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, Outage, ValidationFailed
 from hms_svc.domain.outcome import JobOutcome
@@ -13,9 +16,11 @@ from hms_svc.sdk.payload import parse_payload
 from hms_svc.sdk.storable_text import writable
 
 if TYPE_CHECKING:
-    from hms_svc.sdk.job_type import JobType, Validator
+    from hms_svc.sdk.job_type import JobType, PayloadModel, Validator
     from hms_svc.sdk.running_job import RunningJob
 
+OnThread: TypeAlias = Callable[..., Awaitable[Any]]
+AwaitHere: TypeAlias = Callable[[Awaitable[Any]], Any]
 NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost, JobOutcome)
 """What a validator may raise deliberately."""
 LONGEST_SHOWN: Final = 80
@@ -29,8 +34,26 @@ class ValidatorFault(HmsError):
         self.validator = validator
 
 
-class ChainLink:
-    """One validator of a type's chain. A rejection is raised; ValidatorFault's cause is what failed."""
+class PayloadStep:
+    """The payload has to fit the model that the type declares; PayloadFault says what does not."""
+
+    __slots__ = ("_model", "name")
+
+    def __init__(self, model: PayloadModel) -> None:
+        self._model = model
+        self.name = "payload"
+
+    async def run(self, job: RunningJob, on_thread: OnThread) -> None:
+        """Set the job's payload to the model's instance."""
+        job.payload = parse_payload(self._model, job.data)
+
+    def run_here(self, job: RunningJob, await_here: AwaitHere) -> None:
+        """Set the job's payload to the model's instance."""
+        job.payload = parse_payload(self._model, job.data)
+
+
+class ValidatorStep:
+    """One validator. A rejection is raised; ValidatorFault's cause is what failed."""
 
     __slots__ = ("_function", "is_async", "name")
 
@@ -39,8 +62,9 @@ class ChainLink:
         self.name = name_of(validator)
         self.is_async = is_async(validator)
 
-    async def ask(self, payload: Any, on_thread: Callable[..., Awaitable[Any]]) -> None:
+    async def run(self, job: RunningJob, on_thread: OnThread) -> None:
         """Await the validator; a plain one goes to `on_thread(function, payload)`."""
+        payload = job.payload
         with self._faults():
             answer = (
                 self._function(payload)
@@ -51,8 +75,9 @@ class ChainLink:
                 answer = await answer
             self._check(answer)
 
-    def ask_here(self, payload: Any, await_here: Callable[[Awaitable[Any]], Any]) -> None:
+    def run_here(self, job: RunningJob, await_here: AwaitHere) -> None:
         """Call a plain validator on this thread; `await_here` runs what turns out to be awaitable."""
+        payload = job.payload
         with self._faults():
             answer = self._function(payload)
             while isawaitable(answer):
@@ -87,15 +112,45 @@ class ChainLink:
             raise ValidationFailed(f"{self.name} {detail}", validator=self.name)
 
 
-def chain_of(declared: JobType) -> list[ChainLink]:
-    """Return the validators of a type, in their order."""
-    return [ChainLink(validator) for validator in declared.validators]
+class VetStep:
+    """Governance has to allow the action that the type declares."""
+
+    __slots__ = ("_action", "name")
+
+    def __init__(self, action: str) -> None:
+        self._action = action
+        self.name = f"governance: {action}"
+
+    async def run(self, job: RunningJob, on_thread: OnThread) -> None:
+        """Ask governance about the job's data; a denial or hold is raised."""
+        await job.gov.vet(self._action, job.data)
 
 
-def read_payload(job: RunningJob, declared: JobType) -> None:
-    """Set `job.payload` to the model's instance, if there is a model."""
-    if declared.payload is not None:
-        job.payload = parse_payload(declared.payload, job.data)
+Step: TypeAlias = PayloadStep | ValidatorStep | VetStep
+
+
+class Steps:
+    """What a job of a type has to pass before its handler runs, in this order.
+
+    First its `validation`: the payload model, then each validator; nothing may be written before
+    that. Then `governance`. `is_plain` if none of it needs an event loop.
+    """
+
+    def __init__(self, declared: JobType) -> None:
+        model, action = declared.payload, declared.action
+        self._payload = () if model is None else (PayloadStep(model),)
+        validators = [ValidatorStep(validator) for validator in declared.validators]
+        self._validation = (*self._payload, *validators)
+        self.governance = () if action is None else (VetStep(action),)
+        self.is_plain = action is None and not any(step.is_async for step in validators)
+
+    def validation(self, job: RunningJob) -> tuple[PayloadStep | ValidatorStep, ...]:
+        """Return the steps that validate a job: one that has effects passed its validators before."""
+        return self._payload if job.recalled else self._validation
+
+    def __iter__(self) -> Iterator[Step]:
+        """Return all steps of a job that never ran before."""
+        return iter((*self._validation, *self.governance))
 
 
 def shown(answer: object) -> str:
