@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from hms_svc.domain.backoff import MAX_CRASHES
+from hms_svc.ports.broker import KnownEffects
 
 EXPIRED: Final = "expires_at passed before the first claim"
 LOST: Final = "its record was missing in the broker"
@@ -57,6 +58,11 @@ def fate_of(*, exhausted: bool, requested: bool, effects: Effects) -> Fate:
     if not requested or effects is Effects.CASE:
         return Fate.RESCUED
     return Fate.CANCELLED if effects is Effects.NONE else Fate.UNDECIDED
+
+
+def effects_of(known: KnownEffects) -> Effects:
+    """Return the known effects of a claim."""
+    return Effects.CASE if known.has_case else Effects.NONE
 
 
 def crash_text(worker: str, *, alone: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.repair_calls import check, heal
 from hms_svc.domain.causes import OTHER_CAUSES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
@@ -129,12 +130,12 @@ async def test_a_walk_goes_on_under_its_flag_and_nobody_undoes_it(fleet: Fleet) 
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
     fleet.server.cli("DEL", f"hms:default:dead:{TYPE}")
     before = await fleet.inspection.failures()
-    checked = [(await link.run("check", 60, TYPE))[0] for _ in range(2)]
+    checked = [(await link.run(check([TYPE]))).broken for _ in range(2)]
     assert checked == [1, 0]
     fleet.server.cli("DEL", "hms:default:healing")
-    assert (await link.run("check", 5, TYPE))[0] == 1
+    assert (await link.run(check([TYPE], seconds=5))).broken
     assert await fleet.inspection.failures() == before
-    await link.run("heal", 60, one["dead"])
+    await link.run(heal([one["dead"]]))
     assert fleet.server.cli("TTL", "hms:default:healing") > 5
 
 

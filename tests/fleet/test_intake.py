@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from hms_svc.brokers.redis.job_calls import rightmost
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import ClaimedJob
@@ -156,7 +157,9 @@ async def test_large_items_behind_a_small_one_are_taken_a_few_at_a_time(fleet: F
     large = b'{"data":"' + b"x" * 900_000 + b'"}'
     fleet.server.cli("LPUSH", INTAKE, b'{"data":{}}', *[large] * 9)
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
-    items = await link.run("rightmost", INTAKE, 100, 1024 * 1024, 4_000_000, 10)
+    items = await link.run(
+        rightmost(INTAKE, number=100, bytes_at_once=1024 * 1024, largest=4_000_000, kept=10)
+    )
     assert len(items) == 3
     await fleet.broker.reap(10)
     assert await fleet.counts() == {"queued": 10}
@@ -173,8 +176,10 @@ async def test_a_key_of_another_kind_stops_nothing(fleet: Fleet) -> None:
 async def test_of_a_very_large_item_only_the_beginning_leaves_the_server(fleet: Fleet) -> None:
     fleet.server.cli("LPUSH", "jobs:unserved", b"small", b"x" * 5_000)
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
-    found = await link.run("rightmost", "jobs:unserved", 100, 1_000_000, 4_999, 10)
-    assert found == [b"small", [5_000, b"x" * 10]]
+    found = await link.run(
+        rightmost("jobs:unserved", number=100, bytes_at_once=1_000_000, largest=4_999, kept=10)
+    )
+    assert found == [b"small", (5_000, b"x" * 10)]
 
 
 @pytest.mark.parametrize("length", [16 * 1024 * 1024, 16 * 1024 * 1024 + 1])

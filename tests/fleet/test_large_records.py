@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hms_svc.brokers.redis.job_calls import promote
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Acceptance
@@ -89,7 +90,7 @@ async def test_one_step_of_promoting_has_some_of_each_type_that_is_due(fleet: Fl
         return bool(seconds * 1000 + micros / 1000 > now + 401)
 
     await until("both are due", both_are_due)
-    assert (await link_of(fleet).run("promote", 1000))[0]
+    assert (await link_of(fleet).run(promote(1000))).moved
     assert await fleet.state(small.id) is State.QUEUED
     assert (await fleet.counts()).get("scheduled", 0) > 0, "the large ones are not all through"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from hms_svc.ports.database import Database
 from hms_svc.ports.inspection import Inspection
 from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.settings import Settings, load_settings
+from tests.support import lua_libraries
 from tests.support.redis_server import RedisServer
 
 TYPE = "pothole.report"
@@ -239,19 +239,13 @@ class Double(FakeRedis):
         return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
 
 
-def teach_sha1hex(server: FakeServer) -> None:
-    """Add the one Lua function that fakeredis lacks."""
-    FakeRedis(server=server, protocol=2).eval("return 0", 0)
-    functions = server._lua_runtime.globals()[b"redis"]  # type: ignore[attr-defined]
-    functions[b"sha1hex"] = lambda text: hashlib.sha1(text).hexdigest().encode()
-
-
 class FakeClients:
     """Return clients of one fakeredis server."""
 
     def __init__(self) -> None:
         self._server = FakeServer(server_type="redis", version=(7, 0))
-        teach_sha1hex(self._server)
+        FakeRedis(server=self._server, protocol=2).eval("return 0", 0)
+        lua_libraries.teach(self._server)
 
     def for_commands(self) -> DoubledCommands:
         return DoubledCommands(self.for_waiting())

@@ -108,7 +108,7 @@ async def sleep(link: Link) -> None:
     sleeper = IdleWaiter(link)
     try:
         while True:
-            await sleeper.wait("w", 0, ["crew.notify"], 60)
+            await sleeper.wait("w", ["crew.notify"], 60, suspects=False)
     finally:
         await sleeper.close()
 

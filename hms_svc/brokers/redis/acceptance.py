@@ -8,9 +8,11 @@ from itertools import groupby
 import msgspec
 
 from hms_svc.brokers.chunks import MOST_JOBS, chunks
-from hms_svc.brokers.codes import STATE_OF
+from hms_svc.brokers.codes import CODE_OF, STATE_OF
 from hms_svc.brokers.intake import Item, KeptBytes, keep_bytes, read_item
-from hms_svc.brokers.redis.exchange import Argument
+from hms_svc.brokers.redis import job_calls
+from hms_svc.brokers.redis.calls import binary
+from hms_svc.brokers.redis.job_calls import DraftRow, RefusedRow
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Outcome, Record, RecordDraft, draft_of, refused_draft
 from hms_svc.domain.errors import BadInput
@@ -31,14 +33,18 @@ class RefusedItem(msgspec.Struct, frozen=True, gc=False):
     record: bytes
     event_data: bytes
 
-    def arguments(self) -> list[Argument]:
-        """Return type, state, id, record, 1 if the job has a priority, time and event data.
-
-        The script `refuse` takes them in this order.
-        """
-        code = 8 if self.state is State.DEAD else 7
-        named = int(self.job.priority is not None)
-        return [self.job.type, code, self.job.id, self.record, named, self.at, self.event_data]
+    def row(self) -> RefusedRow:
+        """Return the job as the script `refuse` takes it."""
+        code, named = str(CODE_OF[self.state]), str(int(self.job.priority is not None))
+        return (
+            self.job.type,
+            code,
+            self.job.id,
+            binary(self.record),
+            named,
+            self.at,
+            binary(self.event_data),
+        )
 
     def answer(self) -> Enqueued:
         """Return the answer for the producer: accepted, and already ended."""
@@ -112,23 +118,22 @@ class Acceptor:
     async def _enqueue(self, some: Sequence[tuple[Job, RecordDraft]], now: int) -> list[Enqueued]:
         """Accept jobs; those refused for their unique key are recorded in a second step."""
         jobs = [job for job, _ in some]
-        arguments = _arguments(some)
-        faults, repeated = await self._link.run_reported("enqueue", *arguments)
+        faults, repeated = await self._link.run_reported(job_calls.enqueue(_runs(some)))
         answers = [
             Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state]) for job, draft in some
         ]
         held = []
-        for place, fault, detail in faults:
-            job = jobs[place - 1]
-            if fault == b"unique":
-                refused = refused_for_key(job, detail.decode(), now)
-                answers[place - 1] = refused.answer()
-                held.append((place, refused))
+        for fault in faults:
+            job = jobs[fault.place]
+            if fault.holder:
+                refused = refused_for_key(job, fault.holder, now)
+                answers[fault.place] = refused.answer()
+                held.append((fault.place, refused))
             else:
-                answers[place - 1] = await self._known(job, detail, repeated)
+                answers[fault.place] = await self._known(job, fault.record, repeated)
         for number, known in (await self.refuse([refused for _, refused in held])).items():
-            place, refused = held[number]
-            answers[place - 1] = _known(refused.job, known, repeated)
+            index, refused = held[number]
+            answers[index] = _known(refused.job, known, repeated)
         return answers
 
     async def _known(self, job: Job, detail: bytes, repeated: bool) -> Enqueued:
@@ -167,9 +172,10 @@ class Acceptor:
         return known
 
     async def _refuse(self, refused: Sequence[RefusedItem]) -> dict[int, Record]:
-        arguments = [argument for one in refused for argument in one.arguments()]
-        answers, repeated = await self._link.run_reported("refuse", *arguments)
-        found = {place - 1: Record(refused[place - 1].job.id, record) for place, record in answers}
+        texts, repeated = await self._link.run_reported(
+            job_calls.refuse([one.row() for one in refused])
+        )
+        found = {n: Record(refused[n].job.id, text) for n, text in texts.items()}
         if not repeated:
             return found
         return {n: known for n, known in found.items() if not is_same(refused[n].job, known)}
@@ -179,24 +185,16 @@ def _size_of(drafted: tuple[Job, RecordDraft]) -> int:
     return len(drafted[1].head) + len(drafted[1].tail)
 
 
-def draft_arguments(job: Job, draft: RecordDraft) -> list[Argument]:
-    """Return a draft as arguments of the scripts.
-
-    In this order: id, the line before and after the position, position, unique key, 1 if the job
-    has a priority.
-    """
-    named = int(draft.names_priority)
-    return [job.id, draft.head, draft.tail, draft.position, draft.unique, named]
+def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
+    """Return a draft as the scripts take it."""
+    named = str(int(draft.names_priority))
+    return job.id, binary(draft.head), binary(draft.tail), draft.position, draft.unique, named
 
 
-def _arguments(some: Sequence[tuple[Job, RecordDraft]]) -> list[Argument]:
-    arguments: list[Argument] = []
-    for (type, state), run in groupby(some, lambda pair: (pair[0].type, pair[1].state)):
-        members = list(run)
-        arguments += [type, state, len(members)]
-        for job, draft in members:
-            arguments += draft_arguments(job, draft)
-    return arguments
+def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, str, list[DraftRow]]]:
+    """Return the jobs as runs of one type and state."""
+    runs = groupby(some, lambda pair: (pair[0].type, pair[1].state))
+    return [(type, str(state), [draft_row(*pair) for pair in run]) for (type, state), run in runs]
 
 
 def _known(job: Job, known: Record, repeated: bool) -> Enqueued:

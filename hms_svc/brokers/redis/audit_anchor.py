@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hms_svc.brokers import audit_heads as lines
+from hms_svc.brokers.redis import bus_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.audit_heads import DAYS_KEPT, DOUBTS_KEPT, AuditHead, Doubt, KeptHeads
 
@@ -27,20 +28,20 @@ class RedisAuditAnchor:
 
     async def keep(self, head: AuditHead, *, over: AuditHead | None) -> bool:
         """Make a head the newest if `over` is the newest now."""
-        arguments = (lines.mark_of(over), lines.head_line(head), DAYS_KEPT)
-        return bool(await self._link.run("audit_heads", "keep", *arguments))
+        mark = lines.mark_of(over)
+        return await self._link.run(
+            bus_calls.keep_head(lines.head_line(head), over=mark, days=DAYS_KEPT)
+        )
 
     async def doubt(self, doubt: Doubt) -> None:
         """Store evidence, up to its limit."""
-        arguments = (lines.doubt_name(doubt), lines.doubt_line(doubt), DOUBTS_KEPT)
-        await self._link.run("audit_heads", "doubt", *arguments)
+        name, line = lines.doubt_name(doubt), lines.doubt_line(doubt)
+        await self._link.run(bus_calls.doubt_head(name, line, most=DOUBTS_KEPT))
 
     async def replace(
         self, head: AuditHead, daily: Sequence[AuditHead], *, over: AuditHead | None
     ) -> bool:
         """Replace all stored heads."""
-        arguments = [
-            argument for each in daily for argument in (lines.day_name(each), lines.head_line(each))
-        ]
-        marks = (lines.mark_of(over), lines.head_line(head))
-        return bool(await self._link.run("audit_heads", "replace", *marks, *arguments))
+        further = [(lines.day_name(each), lines.head_line(each)) for each in daily]
+        line, mark = lines.head_line(head), lines.mark_of(over)
+        return await self._link.run(bus_calls.replace_heads(line, over=mark, further=further))

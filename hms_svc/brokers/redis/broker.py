@@ -9,23 +9,22 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.redis import job_calls, worker_calls
 from hms_svc.brokers.redis.acceptance import Acceptor
-from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.idle_waiter import IdleWaiter
 from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.lease_keeper import RedisLeaseKeeper
 from hms_svc.brokers.redis.link import Link, new_nonce
-from hms_svc.brokers.redis.record import Record, digest_of, keyed_envelope, worker_field
-from hms_svc.brokers.redis.settlement import settle_arguments
+from hms_svc.brokers.redis.record import digest_of, keyed_envelope, worker_field
+from hms_svc.brokers.redis.settlement import settled_row
 from hms_svc.brokers.settlement_events import as_cancelled
-from hms_svc.brokers.unreported_ends import Effects
+from hms_svc.brokers.unreported_ends import Effects, effects_of
 from hms_svc.brokers.worker_views import read_request
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import (
     NOTHING_KNOWN,
-    CancelRequest,
     ClaimRequest,
     Enqueued,
     KeyClaim,
@@ -95,17 +94,20 @@ class RedisBroker:
         claim = self._unsure_claims.pop(request.lane, None) or self._new_claim()
         most = {served.type: served.max_attempts for served in request.types}
         try:
-            rows = await self._link.run(
-                "claim", worker_field(request.worker), claim.at, request.lease_ms, request.limit,
-                int(request.lane is Lane.SUSPECT), *self._rotated(request), nonce=claim.nonce,
-            )  # fmt: skip
+            records = await self._link.run(
+                job_calls.claim(
+                    worker=worker_field(request.worker),
+                    now=claim.at,
+                    lease_ms=request.lease_ms,
+                    limit=request.limit,
+                    suspects=request.lane is Lane.SUSPECT,
+                    types=self._rotated(request),
+                ),
+                nonce=claim.nonce,
+            )
         except BaseException:
             self._unsure_claims[request.lane] = claim
             raise
-        records = [
-            Record(job_id.decode(), text)
-            for job_id, text in zip(rows[::2], rows[1::2], strict=True)
-        ]
         until = began + request.lease_ms
         return [
             record.claimed(now=claim.at, lease_until=until, most=most.get(record.type, 0))
@@ -115,32 +117,29 @@ class RedisBroker:
     def _new_claim(self) -> _Claim:
         return _Claim(new_nonce(), self._link.clock.now_ms())
 
-    def _rotated(self, request: ClaimRequest) -> list[str | int]:
+    def _rotated(self, request: ClaimRequest) -> list[tuple[str, int, int]]:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         types = request.types[self._next_type :] + request.types[: self._next_type]
         return [
-            argument
-            for served in types
-            if served.capacity != 0
-            for argument in (
+            (
                 served.type,
                 served.max_attempts,
                 request.limit if served.capacity is None else served.capacity,
             )
+            for served in types
+            if served.capacity != 0
         ]
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
         """Assign claimed jobs their unique keys, in one script."""
-        arguments = [
-            argument
-            for wanted in claims
-            for argument in (
+        rows = [
+            (
                 wanted.claimed.token.job_id, wanted.claimed.token.fence, digest_of(wanted.unique_key),
                 keyed_envelope(wanted.claimed.job, wanted.unique_key),
             )
+            for wanted in claims
         ]  # fmt: skip
-        holders = await self._link.run("take_keys", *arguments)
-        return [holder.decode() or None for holder in holders]
+        return [holder or None for holder in await self._link.run(job_calls.take_keys(rows))]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Settle claimed jobs; those with a cancel request in a second step.
@@ -167,19 +166,14 @@ class RedisBroker:
         refused: list[LeaseToken] = []
         requested: list[Settlement] = []
         while settlements:
-            arguments = [
-                argument
-                for done in settlements
-                for argument in settle_arguments(done, marks[done.token.fence])
+            rows = [settled_row(done, marks[done.token.fence]) for done in settlements]
+            settled = await self._link.run(job_calls.settle(rows))
+            refused += [settlements[index].token for index in settled.refused]
+            requested += [
+                as_cancelled(settlements[index], by, detail)
+                for index, (by, detail) in settled.requested.items()
             ]
-            examined_at, answers = await self._link.run("settle", *arguments)
-            for place, request in answers:
-                if request:
-                    by, detail = msgspec.json.decode(request)
-                    requested.append(as_cancelled(settlements[place - 1], by, detail))
-                else:
-                    refused.append(settlements[place - 1].token)
-            settlements = settlements[examined_at:]
+            settlements = settlements[settled.examined :]
         return refused, requested
 
     def _expect_due(self, settlements: Sequence[Settlement]) -> None:
@@ -193,11 +187,11 @@ class RedisBroker:
 
     async def raise_fences(self, above: int) -> None:
         """Raise the counter of fences; never lower it."""
-        await self._link.run("raise_fences", above)
+        await self._link.run(job_calls.raise_fences(above))
 
     async def abandon(self, worker: str) -> int:
         """End the leases of a dead worker."""
-        return int(await self._link.run("abandon", worker_field(worker)))
+        return await self._link.run(job_calls.abandon(worker_field(worker)))
 
     async def promote(self, limit: int) -> int:
         """Make due jobs ready; do nothing until the next one is due, for at most a second."""
@@ -205,44 +199,36 @@ class RedisBroker:
             return 0
         total, more = 0, True
         while more and total < limit:
-            moved, ahead_ms = await self._link.run("promote", limit - total)
-            total, more = total + moved, bool(moved) and int(ahead_ms) == 0
-        self._promote_after = time.monotonic() + min(int(ahead_ms) / 1000, _PROMOTE_SECONDS)
+            step = await self._link.run(job_calls.promote(limit - total))
+            total, more = total + step.moved, bool(step.moved) and step.ahead_ms == 0
+        self._promote_after = time.monotonic() + min(step.ahead_ms / 1000, _PROMOTE_SECONDS)
         return total
 
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
     ) -> ReapReport:
         """Recover jobs with expired leases; then repair indexes and find intakes of unknown types."""
-        reap_arguments = [
-            argument
-            for job_id, effects in known.items()
-            for argument in (
-                job_id,
-                effects.fence,
-                Effects.CASE if effects.has_case else Effects.NONE,
-            )
-        ]
-        report = await self._reap(limit, reap_arguments)
+        report = await self._reap(
+            limit, [(job_id, each.fence, effects_of(each)) for job_id, each in known.items()]
+        )
         if report.rescued:
             self._idle_waiter.notify()
         await self._healer.run_once()
         return report
 
-    async def _reap(self, limit: int, known: Sequence[Argument]) -> ReapReport:
+    async def _reap(self, limit: int, known: Sequence[tuple[str, int, Effects]]) -> ReapReport:
         """Run the script until `limit` jobs are recovered, or all with expired leases."""
         rescued = dead = cancelled = found = 0
         undecided: dict[str, int] = {}
         more = True
         while more and found < limit:
-            answer = await self._link.run("reap", limit - found, *known)
-            undecided |= {
-                job_id.decode(): int(fence)
-                for job_id, fence in zip(answer[4::2], answer[5::2], strict=True)
-            }
-            taken = sum(answer[:3])
-            rescued, dead, cancelled = rescued + answer[0], dead + answer[1], cancelled + answer[2]
-            found, more = found + taken, bool(taken and answer[3])
+            step = await self._link.run(job_calls.reap(limit - found, known))
+            report = step.report
+            undecided |= dict(report.undecided)
+            taken = report.rescued + report.dead + report.cancelled
+            rescued, dead = rescued + report.rescued, dead + report.dead
+            cancelled += report.cancelled
+            found, more = found + taken, step.more and taken > 0
         return ReapReport(rescued, dead, cancelled, tuple(undecided.items()))
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
@@ -253,25 +239,17 @@ class RedisBroker:
         ):
             return _QUIET
         self._next_check = now + _CHECK_SECONDS
-        suspects, request, *requests = await self._link.run("signals", worker_field(worker), *types)
-        cancel = tuple(
-            CancelRequest(job_id.decode(), *msgspec.json.decode(request))
-            for job_id, request in zip(requests[::2], requests[1::2], strict=True)
-        )
-        wanted = read_request(request).state if request else None
-        return Signals(cancel, suspects_wait=bool(suspects), wanted=wanted)
+        found = await self._link.run(worker_calls.signals(worker_field(worker), types))
+        wanted = read_request(found.request).state if found.request else None
+        return Signals(found.cancel, suspects_wait=found.suspects_wait, wanted=wanted)
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""
-        arguments = [
-            argument
+        lines = [
+            (report.token.job_id, report.token.fence, report.at, report.share, report.message, report.log)
             for report in reports
-            for argument in (
-                report.token.job_id, report.token.fence, report.at,
-                "" if report.share is None else repr(report.share), report.message, int(report.log),
-            )
         ]  # fmt: skip
-        await self._link.run("progress", *arguments)
+        await self._link.run(job_calls.progress(lines))
 
     def lease_keeper(self) -> RedisLeaseKeeper:
         """Return a lease keeper with its own connection, for the heartbeat thread."""
@@ -279,7 +257,7 @@ class RedisBroker:
 
     async def unregister(self, worker: str) -> None:
         """Remove a worker from the register."""
-        await self._link.run("unregister", worker_field(worker))
+        await self._link.run(worker_calls.unregister(worker_field(worker)))
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
         """Wait until this worker is notified of jobs of the types that its last claim had capacity for."""
@@ -287,9 +265,11 @@ class RedisBroker:
         if request is None:
             return True
         types = [served.type for served in request.types if served.capacity != 0]
-        lane = int(request.lane is Lane.SUSPECT)
         return await self._idle_waiter.wait(
-            worker_field(request.worker), lane, types, timeout_seconds
+            worker_field(request.worker),
+            types,
+            timeout_seconds,
+            suspects=request.lane is Lane.SUSPECT,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from hms_svc.brokers.redis import bus_calls
 from hms_svc.brokers.redis.audit_anchor import RedisAuditAnchor
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
 from hms_svc.brokers.redis.link import Link, error_text
@@ -34,12 +35,7 @@ class RedisBus:
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events; one whose id exists already is skipped."""
-        rows = [
-            argument
-            for event in events
-            for argument in (event.id, event.at, event.type, event.subject, event.data)
-        ]
-        await self._link.run("publish", *rows)
+        await self._link.run(bus_calls.publish(events))
 
     async def read(self, *, after: int, limit: int) -> list[Event]:
         """Return the events above a position."""
@@ -56,13 +52,15 @@ class RedisBus:
     ) -> list[Event]:
         """Return overdue events first, then new ones."""
         check_group(group)
-        gap, entries = await self._link.run(
-            "read_group", group, limit, int(from_start), AGAIN_AFTER_MS
+        found = await self._link.run(
+            bus_calls.read_group(
+                group, limit=limit, from_start=from_start, again_after_ms=AGAIN_AFTER_MS
+            )
         )
-        events = [_event(position, _pairs(fields)) for position, fields in entries]
-        if not gap:
+        events = [_event(position, _pairs(fields)) for position, fields in found.entries]
+        if not found.gap:
             return events
-        first, last = (int(edge) for edge in gap)
+        first, last = found.gap
         lost = {"group": group, "from": first, "to": last}
         gap_id = event_id(group, EVENTS_GAP, f"{first - 1}-{last + 1}")
         now = self._link.clock.now_ms()

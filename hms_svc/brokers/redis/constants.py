@@ -86,6 +86,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     "HISTORY_KEPT": limits.HISTORY_KEPT,
     "PROGRESS_LINES": limits.PROGRESS_LINES,
     "EXPIRED_AT_ONCE": limits.EXPIRED_AT_ONCE,
+    "STALE_MS": limits.STALE_MS,
     "MOST_BYTES": chunks.MOST_BYTES,
     "SLOT_MS": SLOT_MS,
     "SLOTS": SLOTS,

@@ -8,16 +8,15 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.chunks import in_slices
-from hms_svc.brokers.redis import erasure
+from hms_svc.brokers.redis import bus_calls, erasure, operator_calls, worker_calls
 from hms_svc.brokers.redis.eviction import RedisEviction
-from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import worker_field
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
-from hms_svc.ports.control import ActRequest, Batch, Eviction, SeenClaim
+from hms_svc.ports.control import ActRequest, Batch, Eviction
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -37,21 +36,12 @@ class RedisControl:
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act on each job, some hundreds in one script, fewer if they are large."""
         outcomes: list[ActOutcome] = []
-        by, note, batch = request.by, request.note, request.batch
         until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
         while len(outcomes) < len(request.job_ids):
             ids = request.job_ids[len(outcomes) : len(outcomes) + _AT_ONCE]
-            arguments = [
-                argument
-                for job_id in ids
-                for argument in _arguments(job_id, request.seen.get(job_id))
-            ]
-            answers = await self._link.run(
-                "act", request.act.value, by, note, batch, until, *arguments
-            )
+            answers = await self._link.run(operator_calls.act(request, ids, until))
             outcomes += [
-                ActOutcome(job_id, not why, why.decode())
-                for job_id, why in zip(ids, answers, strict=False)
+                ActOutcome(job_id, not why, why) for job_id, why in zip(ids, answers, strict=False)
             ]
         return outcomes
 
@@ -62,15 +52,14 @@ class RedisControl:
         outcomes: list[ActOutcome] = []
         while len(outcomes) < limit:
             left = limit - len(outcomes)
-            answers = await self._link.run(
-                "undo", batch, self._undone_since(), after, left, int(dry)
+            undone = await self._link.run(
+                operator_calls.undo(
+                    batch, since=self._undone_since(), after=after, limit=left, dry=dry
+                )
             )
-            if not answers:
+            if not undone:
                 break
-            outcomes += [
-                ActOutcome(job_id.decode(), not why, why.decode())
-                for job_id, why in zip(answers[::2], answers[1::2], strict=True)
-            ]
+            outcomes += undone
             after = outcomes[-1].job_id
         return outcomes
 
@@ -133,16 +122,16 @@ class RedisControl:
 
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Mark a queue as paused."""
-        await self._link.run("pause", type, "pause", by, reason, int(intake))
+        await self._link.run(operator_calls.pause(type, by=by, reason=reason, intake=intake))
 
     async def resume(self, type: str) -> None:
         """Clear the mark and notify workers."""
-        await self._link.run("pause", type, "resume", "", "", 0)
+        await self._link.run(operator_calls.resume(type))
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
         """Record a request if the worker is in the register, and notify the worker."""
-        return bool(
-            await self._link.run("ask_worker", worker_field(worker), msgspec.json.encode(request))
+        return await self._link.run(
+            worker_calls.ask_worker(worker_field(worker), msgspec.json.encode(request))
         )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
@@ -182,8 +171,7 @@ class RedisControl:
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Remove terminal records."""
         for some in in_slices(job_ids, _AT_ONCE):
-            arguments = [argument for job_id in some for argument in (job_id, "", "")]
-            await self._link.run("remove", *arguments)
+            await self._link.run(operator_calls.remove([(job_id, "", 0) for job_id in some]))
 
     async def trim(self, *, limit: int) -> int:
         """Remove what is past its retention."""
@@ -200,16 +188,17 @@ class RedisControl:
         await self._forget_batches()
         await self._forget_types()
         events_before = now - int(keep.event_days * _DAY_MS)
-        removed += int(
-            await self._link.run("trim_bus", keep.event_most, events_before, limit - removed, 0, 0)
+        return removed + await self._link.run(
+            bus_calls.trim_bus(most=keep.event_most, before=events_before, limit=limit - removed)
         )
-        return removed
 
     async def bury_unserved(self, *, older_than: int, limit: int) -> int:
         """Dead-letter old ready jobs of types that no live worker serves."""
         buried = 0
         for some in in_slices(await self._unserved()):
-            buried += await self._link.run("bury", older_than, limit - buried, *some)
+            buried += await self._link.run(
+                operator_calls.bury(some, before=older_than, limit=limit - buried)
+            )
         return buried
 
     async def _unserved(self) -> list[str]:
@@ -218,7 +207,7 @@ class RedisControl:
 
     async def _forget_types(self) -> None:
         for some in in_slices(await self._unserved()):
-            await self._link.run("forget_types", *some)
+            await self._link.run(operator_calls.forget_types(some))
 
     async def _types_with(self, state: str) -> list[str]:
         """Return the types that have jobs in a state."""
@@ -249,8 +238,8 @@ class RedisControl:
     async def _remove(self, found: Sequence[Found]) -> int:
         removed = 0
         for first in range(0, len(found), _AT_ONCE):
-            arguments = [argument for job in found[first : first + _AT_ONCE] for argument in job]
-            removed += int(await self._link.run("remove", *arguments))
+            some = found[first : first + _AT_ONCE]
+            removed += await self._link.run(operator_calls.remove(some))
         return removed
 
     async def _remove_surplus(self, limit: int) -> int:
@@ -285,10 +274,3 @@ class RedisControl:
         arguments = ("-inf", high, "LIMIT", skipped, limit)
         found = await self._link.ask("ZRANGEBYSCORE", name, *arguments)
         return [job_id.decode() for job_id in found]
-
-
-def _arguments(job_id: str, seen: SeenClaim | None) -> tuple[Argument, ...]:
-    """Return the id with the fence, case and hold that were seen, as arguments of the script."""
-    if seen is None:
-        return job_id, "", "", ""
-    return job_id, seen.fence, seen.case_id or "", seen.hold

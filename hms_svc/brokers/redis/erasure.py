@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.redis import operator_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
 from hms_svc.domain.erasure import ERASED
@@ -55,12 +56,14 @@ def _why_not(job_id: str, text: bytes | None) -> str:
 
 
 async def _replace(link: Link, records: Mapping[str, bytes]) -> dict[str, str]:
-    arguments: list[str | bytes] = []
+    rows = []
     for job_id, text in records.items():
         envelope, outcome, history, cause = Record(job_id, text).erased()
         digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
-        arguments += [job_id, digest, envelope, ERASED, outcome, history, cause]
-    answers = await link.run("erase", *arguments)
+        rows.append(
+            operator_calls.ErasedRow(job_id, digest, envelope, ERASED, outcome, history, cause)
+        )
+    answers = await link.run(operator_calls.erase(rows))
     return {job_id: "" if done else _CHANGED for job_id, done in zip(records, answers, strict=True)}
 
 
@@ -68,5 +71,6 @@ async def _erase_events(link: Link, job_ids: Sequence[str]) -> None:
     """Walk the bus in bounded steps, so that other calls are served in between."""
     place = "-"
     while place:
-        answer = await link.run("erase_events", place, _EVENTS_AT_ONCE, ERASED, *job_ids)
-        place = answer.decode()
+        place = await link.run(
+            operator_calls.erase_events(place, most=_EVENTS_AT_ONCE, job_ids=job_ids)
+        )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hms_svc.brokers.chunks import chunks, in_slices
+from hms_svc.brokers.redis import bus_calls, operator_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.inspection import Capacity, Inspection
@@ -48,8 +49,8 @@ class RedisEviction:
         sized = [(job_id, int(size)) for (_, job_id, _), size in zip(ends, sizes, strict=True)]
         gone = [end for end, (_, size) in zip(ends, sized, strict=True) if not size]
         if gone:
-            arguments = [argument for _, job_id, type in gone for argument in (job_id, type, code)]
-            await self._link.run("remove", *arguments)
+            rows = [(job_id, type, code) for _, job_id, type in gone]
+            await self._link.run(operator_calls.remove(rows))
         return [(job_id, size) for job_id, size in sized if size]
 
     async def _ends(self, state: str, limit: int) -> list[End]:
@@ -76,7 +77,11 @@ class RedisEviction:
         young = self._link.clock.now_ms() - self.least_age_ms
         below = await self._handled_below()
         size = await self._link.ask("XLEN", self._link.keys.ours("bus"))
-        return int(await self._link.run("trim_bus", size, _NO_LIMIT_OF_AGE, limit, below, young))
+        return await self._link.run(
+            bus_calls.trim_bus(
+                most=size, before=_NO_LIMIT_OF_AGE, limit=limit, below=below, settled=young
+            )
+        )
 
     async def _handled_below(self) -> int:
         """Return the position below which all consumer groups have handled all events."""

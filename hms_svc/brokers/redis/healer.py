@@ -6,14 +6,13 @@ import time
 from typing import Final
 
 from hms_svc.brokers.chunks import in_slices
+from hms_svc.brokers.redis import repair_calls
 from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.ids import check_job_type
 
 _KEYS_A_STEP: Final = 1000
-_STEP_SECONDS: Final = 60
-"""A walk whose step takes longer than this is considered dead."""
 _STEPS_A_ROUND: Final = 5
 _TYPES_A_ROUND: Final = 2000
 _INTAKE: Final = "jobs:"
@@ -44,24 +43,26 @@ class Healer:
         self._rotated, self._unchecked = types[:_TYPES_A_ROUND], types[_TYPES_A_ROUND:]
         self._failed = 0 if begins else self._failed
         for some in in_slices(self._rotated) or [[]]:
-            broken, failed, *stale = await self._link.run("check", _STEP_SECONDS, *some)
-            if broken:
+            checked = await self._link.run(repair_calls.check(some))
+            if checked.broken:
                 return True
-            self._failed += failed
-            for type in stale:
+            self._failed += checked.failed
+            for type in checked.stale:
                 await self._write_mirror(type)
-        if self._unchecked or self._failed == await self._link.run("grouped"):
+        if self._unchecked or self._failed == await self._link.run(repair_calls.grouped()):
             return False
-        return bool(await self._link.run("check_groups", _STEP_SECONDS))
+        return await self._link.run(repair_calls.check_groups())
 
     async def _types(self) -> list[str]:
         found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
         return sorted(type.decode() for type in found if type != b"!")
 
-    async def _write_mirror(self, type: bytes) -> None:
+    async def _write_mirror(self, type: str) -> None:
         first, shown = 0, _KEYS_A_STEP
         while shown == _KEYS_A_STEP:
-            shown = await self._link.run("mirror", type, first, _KEYS_A_STEP)
+            shown = await self._link.run(
+                repair_calls.mirror(type, first=first, number=_KEYS_A_STEP)
+            )
             first += shown
 
     async def _walk(self) -> None:
@@ -70,12 +71,12 @@ class Healer:
         while cursor:
             cursor, names = await self._scan(max(cursor, 0), prefix + "*", "string")
             if names:
-                ids = (name.removeprefix(prefix) for name in names)
-                await self._link.run("heal", _STEP_SECONDS, *ids)
+                ids = [name.removeprefix(prefix) for name in names]
+                await self._link.run(repair_calls.heal(ids))
         for cause in await self._link.ask("SMEMBERS", self._link.keys.ours("causes")):
             await self._remove_surplus(cause.decode())
         for types in in_slices(await self._types()) or [[]]:
-            await self._link.run("recount", *types)
+            await self._link.run(repair_calls.recount(types))
         await self._link.ask("DEL", self._link.keys.ours("healing"))
 
     async def _remove_surplus(self, cause: str) -> None:
@@ -85,8 +86,8 @@ class Healer:
                 "ZSCAN", name, max(cursor, 0), "COUNT", _KEYS_A_STEP
             )
             cursor = int(following)
-            ids = (job_id for job_id, _ in found)
-            await self._link.run("prune_group", _STEP_SECONDS, cause, *ids)
+            ids = [job_id for job_id, _ in found]
+            await self._link.run(repair_calls.prune_group(cause, ids))
 
     async def _find_intakes(self) -> None:
         """Absorb items pushed for any type, for a second; the next round of the reaper continues."""

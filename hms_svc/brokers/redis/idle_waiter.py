@@ -12,6 +12,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from hms_svc.brokers.redis import worker_calls
 from hms_svc.brokers.redis.exchange import end_tasks
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.poll_pace import pause_if_early
@@ -53,14 +54,19 @@ class IdleWaiter:
         self._news = True
         self._notified.set()
 
-    async def wait(self, worker: str, lane: int, types: Sequence[str], seconds: float) -> bool:
+    async def wait(
+        self, worker: str, types: Sequence[str], seconds: float, *, suspects: bool
+    ) -> bool:
         """Wait until there may be work, or for `seconds`; return True if there may be work."""
         self._start(worker)
         if self.must_poll:
             await asyncio.sleep(min(seconds, _POLL_SECONDS))
             return True
         self._notified.clear()
-        if await self._link.run("sleep", worker, int(seconds * 1000), lane, *types):
+        most_ms = int(seconds * 1000)
+        if await self._link.run(
+            worker_calls.sleep(worker, most_ms=most_ms, suspects=suspects, types=types)
+        ):
             return True
         try:
             async with asyncio.timeout(seconds):
@@ -75,7 +81,7 @@ class IdleWaiter:
     async def _end_sleep(self, worker: str) -> None:
         """Leave the registers, so that another worker is notified instead."""
         with suppress(BrokerUnavailable):
-            await self._link.run("end_sleep", worker)
+            await self._link.run(worker_calls.end_sleep(worker))
 
     async def close(self) -> None:
         """End the subscription."""

@@ -14,6 +14,7 @@ from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import StoredGroup, groups_of
 from hms_svc.brokers.limits import MOST_AHEAD, MOST_RUNNING
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
+from hms_svc.brokers.redis import operator_calls, worker_calls
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pages import Key, RedisWalks
@@ -86,7 +87,7 @@ class RedisInspector:
         claiming, quiet = serving(await self.workers() if workers is None else workers)
         views: list[QueueView] = []
         for some in in_slices(known):
-            rows = await self._link.run("queues", *some)
+            rows = await self._link.run(operator_calls.queues(some))
             now = self._link.clock.now_ms()
             views += [_queue_view(row, claiming, quiet, now) for row in rows]
         return views
@@ -112,7 +113,8 @@ class RedisInspector:
         rows: list[Any] = []
         for first in range(0, len(causes), _GROUPS_AT_ONCE):
             some = causes[first : first + _GROUPS_AT_ONCE]
-            rows += await self._link.run("failures", *some)
+            found = await self._link.run(operator_calls.failures(some))
+            rows += found
         groups = [readable(row[5].decode(), partial(_stored_group, row)) for row in rows]
         return groups_of(group for group in groups if group is not None)
 
@@ -158,11 +160,11 @@ class RedisInspector:
                 ("HGETALL", keys.ours("worker_wishes")),
             ]
         )
-        running = await self._link.run("running", MOST_RUNNING)
+        running = await self._link.run(worker_calls.running(MOST_RUNNING))
         now = self._link.clock.now_ms()
         jobs: defaultdict[bytes, list[tuple[str, int]]] = defaultdict(list)
-        for job_id, worker, left_ms in zip(running[::3], running[1::3], running[2::3], strict=True):
-            jobs[worker].append((job_id.decode(), now + int(left_ms)))
+        for job in running:
+            jobs[job.worker].append((job.job_id, now + job.left_ms))
         live: list[WorkerView] = []
         silent: list[WorkerView] = []
         for name, score in sorted(zip(seen[::2], seen[1::2], strict=True)):

@@ -15,16 +15,17 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from hms_svc.brokers.intake import KEPT_OF_OVERSIZED, READ_MOST, Item, KeptBytes
+from hms_svc.brokers.redis import job_calls
 from hms_svc.brokers.redis.acceptance import (
     RefusedItem,
-    draft_arguments,
+    draft_row,
     is_same,
     read_all,
     refused_for_id,
     refused_for_key,
 )
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
-from hms_svc.brokers.redis.exchange import Argument, end_tasks
+from hms_svc.brokers.redis.exchange import end_tasks
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.list_waiter import Arrivals
 from hms_svc.brokers.redis.poll_pace import pause_if_early
@@ -166,16 +167,15 @@ class Intake:
         known = await self._known([job for job in read if isinstance(job, Job)])
         holders: dict[int, str] = {}
         while True:
-            arguments: list[Argument] = [name, type]
-            for number, (item, found) in enumerate(zip(items, read, strict=True)):
-                arguments += _arguments(
-                    item, _decide(found, item, known, holders.get(number), now), now
-                )
-            taken, why, holder = await self._link.run("absorb", *arguments)
-            if why != b"unique":
+            rows = [
+                _row(item, _decide(found, item, known, holders.get(number), now), now)
+                for number, (item, found) in enumerate(zip(items, read, strict=True))
+            ]
+            absorbed = await self._link.run(job_calls.absorb(name, type, rows))
+            if absorbed.why != "unique":
                 return True
-            items, read = items[taken:], read[taken:]
-            holders = {0: holder.decode()}
+            items, read = items[absorbed.taken :], read[absorbed.taken :]
+            holders = {0: absorbed.holder}
 
     def _completed(self, found: Job | RefusedItem) -> Job | RefusedItem:
         if self._complete is None or isinstance(found, RefusedItem):
@@ -187,8 +187,15 @@ class Intake:
 
         Of an item far beyond the limit only the part that is stored is fetched.
         """
-        bounds = (_AT_ONCE, _BYTES_AT_ONCE, READ_MOST, KEPT_OF_OVERSIZED)
-        items = await self._link.run("rightmost", name, *bounds)
+        items = await self._link.run(
+            job_calls.rightmost(
+                name,
+                number=_AT_ONCE,
+                bytes_at_once=_BYTES_AT_ONCE,
+                largest=READ_MOST,
+                kept=KEPT_OF_OVERSIZED,
+            )
+        )
         return [item if isinstance(item, bytes) else _oversized(*item) for item in items]
 
     async def _known(self, jobs: Sequence[Job]) -> Known:
@@ -225,13 +232,13 @@ def _mark(item: Item) -> str:
     return f"{item.length} {digest}" if isinstance(item, KeptBytes) else digest
 
 
-def _arguments(item: Item, found: Job | RefusedItem | str, now: int) -> list[Argument]:
+def _row(item: Item, found: Job | RefusedItem | str, now: int) -> job_calls.AbsorbedRow:
     digest = _mark(item)
     if isinstance(found, str):
-        return [digest, "known", found, "", "", "", "", "", ""]
+        return digest, "known", found, ""
     if isinstance(found, RefusedItem):
-        _, code, job_id, *further = found.arguments()
-        return [digest, "refuse", job_id, code, *further, ""]
+        _, code, job_id, record, named, at, event_data = found.row()
+        return digest, "refuse", job_id, code, record, named, at, event_data
     draft = draft_of(found, now)
-    job_id, *further = draft_arguments(found, draft)
-    return [digest, "accept", job_id, draft.state, *further]
+    job_id, head, tail, position, unique, named = draft_row(found, draft)
+    return digest, "accept", job_id, str(draft.state), head, tail, position, unique, named

@@ -23,6 +23,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from hms_svc.brokers.redis.calls import ScriptCall
 from hms_svc.brokers.redis.clients import Clients, Commands
 from hms_svc.brokers.redis.exchange import ANSWERS, Argument, close_client
 from hms_svc.brokers.redis.keys import Keys
@@ -130,35 +131,32 @@ class Link:
             else []
         )
 
-    async def run(self, name: str, *arguments: Argument, nonce: str | None = None) -> Any:
+    async def run(self, call: ScriptCall[Result], *, nonce: str | None = None) -> Result:
         """Run a script; it is repeated with the same nonce if its reply was lost."""
-        answer, _ = await self.run_reported(name, *arguments, nonce=nonce)
+        answer, _ = await self.run_reported(call, nonce=nonce)
         return answer
 
     async def run_reported(
-        self, name: str, *arguments: Argument, nonce: str | None = None
-    ) -> tuple[Any, bool]:
-        """Run a script; return its reply and whether it was repeated."""
-        found = script(name)
-        command = [
-            found.digest,
-            1,
-            self.keys.prefix,
-            *self.times(),
-            nonce or new_nonce(),
-            *arguments,
-        ]
+        self, call: ScriptCall[Result], *, nonce: str | None = None
+    ) -> tuple[Result, bool]:
+        """Run a script; return its answer and whether it was repeated."""
+        found = script(call.name)
+        command = self.command(call, nonce)
         tries_made = 0
 
-        async def call(commands: Commands, tries: int) -> Any:
+        async def ask(commands: Commands, tries: int) -> Any:
             nonlocal tries_made
             tries_made = tries
             try:
-                return await commands.ask("EVALSHA", *command)
+                return await commands.ask("EVALSHA", found.digest, *command)
             except NoScriptError:
-                return await commands.ask("EVAL", found.text, *command[1:])
+                return await commands.ask("EVAL", found.text, *command)
 
-        return await self._repeat(call), tries_made > 0
+        return call.read(await self._repeat(ask)), tries_made > 0
+
+    def command(self, call: ScriptCall[Any], nonce: str | None = None) -> list[Argument]:
+        """Return what follows the script in the command that runs it."""
+        return [1, self.keys.prefix, *self.times(), nonce or new_nonce(), call.arguments]
 
     def times(self) -> tuple[Argument, Argument]:
         """Return the wall and lease time for a script; empty to use the time of the server."""

@@ -10,7 +10,7 @@ from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.paging import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
-from hms_svc.brokers.redis.exchange import Argument
+from hms_svc.brokers.redis import operator_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
 from hms_svc.domain.filter import Filter
@@ -106,14 +106,17 @@ class RedisWalks:
         """Yield the jobs of each group in turn; one script reads as many groups as fill a slice."""
         while left := [group for group in groups if after is None or group[0] >= after[0]]:
             begins_behind = after is not None and left[0][0] == after[0]
-            start = (repr(after[1]), after[2]) if after and begins_behind else ("", "")
-            rows = await self._link.run("slice", min(slices.size, most), *start, *_arguments(left))
+            start = (after[1], after[2]) if after and begins_behind else None
+            names = [group[2] for group in left]
+            rows = await self._link.run(
+                operator_calls.slice_of(names, limit=min(slices.size, most), after=start)
+            )
             if not rows:
                 return
-            for number, job_id, score, text in rows:
-                rank, states, _ = left[number - 1]
-                after = (rank, float(score), job_id.decode())
-                view = readable(after[2], partial(_view, after[2], text, states))
+            for row in rows:
+                rank, states, _ = left[row.group]
+                after = (rank, row.score, row.job_id)
+                view = readable(row.job_id, partial(_view, row.job_id, row.text, states))
                 if view is not None:
                     yield after, view
 
@@ -121,10 +124,3 @@ class RedisWalks:
 def _view(job_id: str, text: bytes | None, states: frozenset[State]) -> JobView | None:
     record = Record(job_id, text) if text else None
     return record.view() if record is not None and record.state in states else None
-
-
-def _arguments(groups: Sequence[Group]) -> list[Argument]:
-    arguments: list[Argument] = []
-    for _, _, names in groups:
-        arguments += [len(names), *names]
-    return arguments

@@ -35,6 +35,7 @@ from hms_svc.brokers.unreported_ends import (
     Effects,
     Fate,
     crash_text,
+    effects_of,
     fate_of,
     is_exhausted,
     is_expired,
@@ -349,4 +350,4 @@ def _end_of_lapsed(
 def _effects(known: KnownEffects | None, fence: int) -> Effects:
     if known is None or known.fence != fence:
         return Effects.UNKNOWN
-    return Effects.CASE if known.has_case else Effects.NONE
+    return effects_of(known)

@@ -1,6 +1,6 @@
 -- Move pushed items from the right end of a list into records.
 --
--- ARGV     list, type, then for each item, rightmost first: SHA-1 of the item, or of a very large one its length
+-- args     list, type; items: for each, rightmost first: SHA-1 of the item, or of a very large one its length
 --          and the SHA-1 of its first 64 KiB, and one of
 --            "accept", id, state, line before and after the position, position, digest of the unique key,
 --              1 if the job has a priority
@@ -21,10 +21,10 @@ local function matches_mark(item, mark)
   return #item == tonumber(length) and redis.sha1hex(string.sub(item, 1, 65536)) == head
 end
 
-local list, type, taken, why, holder = ARGV[4], ARGV[5], 0, '', ''
+local list, type, taken, why, holder = args.list, args.type, 0, '', ''
 intakes[type] = true
-for at = 6, #ARGV, 9 do
-  local sha, act, id, state, one, two, three, four, five = unpack(ARGV, at, at + 8)
+for _, found in ipairs(args.items) do
+  local sha, act, id, state, one, two, three, four, five = unpack(found)
   local item = foreign('LINDEX', list, -1)
   if not item or not matches_mark(item, sha) then
     why = 'moved'

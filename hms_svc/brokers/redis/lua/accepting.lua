@@ -25,7 +25,7 @@ local function accept(id, type, state, head, tail, position, unique, named, turn
   local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
   if named == '0' then head, position = prioritise(type, state, head, position) end
-  if state == QUEUED then position = int(turn + position) end
+  position = int(state == QUEUED and turn + position or position)
   if not redis.call('SET', job_key(id), head .. position .. tail, 'NX') then
     if spent > MOST_BYTES then return 'known', '' end
     local record = redis.call('GET', job_key(id))

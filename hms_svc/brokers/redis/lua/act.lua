@@ -1,7 +1,7 @@
 -- Do one act of an operator on each job.
 --
--- ARGV     act, operator, note, batch, time until which it is kept for undo (Unix ms), then for each job: id, fence
---          that was seen ("" if none was), its case in the database ("" for none), hold that was seen ("" for none)
+-- args     act, by (operator), note, batch, undo_until (Unix ms: until then it is kept for undo); jobs: for each id,
+--          fence that was seen ("" if none was), its case in the database ("" for none), hold that was seen ("" for none)
 -- returns  for each id: "" if it was done, otherwise why not; fewer if the records are large
 -- Invariant: each job changes in one step or not at all, and only if it is still as it was seen. A repetition with
 --            the same nonce after a lost reply returns the same.
@@ -10,7 +10,7 @@ local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
 if before then return cjson.decode(before) end
 
-local act, by, note, batch, undo_until = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local act, by, note, batch = args.act, args.by, args.note, args.batch
 local answers = {}
 local detail = act .. ' by ' .. by .. (note ~= '' and ': ' .. note or '')
 
@@ -121,15 +121,15 @@ local function do_to(id, seen)
   return refusal
 end
 
-for at = 9, #ARGV, 4 do
+for _, wanted in ipairs(args.jobs) do
   if spent > MOST_BYTES then break end
-  local id, fence, case, hold = unpack(ARGV, at, at + 3)
+  local id, fence, case, hold = unpack(wanted)
   answers[#answers + 1] = do_to(id, { fence = fence, case = case, hold = hold })
 end
 finish()
 if #kept > 0 then
   flush('ZADD', undo_key, kept)
-  redis.call('PEXPIREAT', undo_key, undo_until)
+  redis.call('PEXPIREAT', undo_key, args.undo_until)
   redis.call('ZADD', P .. 'batches', int(wall), batch)
 end
 redis.call('SET', receipt, cjson.encode(answers), 'EX', 120)

@@ -1,13 +1,13 @@
 -- Change the stored heads of the audit chain.
 --
--- ARGV     the change: keep, replace or doubt; then
---          keep, replace: the beginning of the line of the newest ("" for none), the new line;
---            keep: most days; replace: name and line of each further entry
---          doubt: name, line, most doubts
+-- args     act: keep, replace or doubt; line: the new one
+--          keep, replace: over: the beginning of the line of the newest ("" for none)
+--          keep: most: days kept; replace: further: name and line of each further entry
+--          doubt: name, most: doubts kept
 -- returns  1 if it was done (or had been before), 0 if another head is the newest
 -- Invariant: `keep` never lowers the link, and never changes the digest at a link.
 
-local heads, act = P .. 'audit:heads', ARGV[4]
+local heads, act = P .. 'audit:heads', args.act
 
 local function named(prefix)
   local names = {}
@@ -18,11 +18,11 @@ local function named(prefix)
 end
 
 if act == 'doubt' then
-  if #named('doubt:') < tonumber(ARGV[7]) then redis.call('HSETNX', heads, ARGV[5], ARGV[6]) end
+  if #named('doubt:') < args.most then redis.call('HSETNX', heads, args.name, args.line) end
   return 1
 end
 
-local over, line = ARGV[5], ARGV[6]
+local over, line = args.over, args.line
 local newest = redis.call('HGET', heads, 'newest')
 if newest == line then return 1 end
 
@@ -40,7 +40,7 @@ if not is_over() then return 0 end
 
 if act == 'replace' then
   redis.call('DEL', heads)
-  redis.call('HSET', heads, 'newest', line, unpack(ARGV, 7))
+  redis.call('HSET', heads, 'newest', line, unpack(args.further))
   return 1
 end
 
@@ -59,7 +59,7 @@ if newest then
     table.sort(days, function(one, other)
       return (tonumber(string.sub(one, 5)) or 0) < (tonumber(string.sub(other, 5)) or 0)
     end)
-    for at = 1, #days - tonumber(ARGV[7]) do redis.call('HDEL', heads, days[at]) end
+    for at = 1, #days - args.most do redis.call('HDEL', heads, days[at]) end
   end
 end
 redis.call('HSET', heads, 'newest', line)

@@ -1,10 +1,10 @@
 -- Dead-letter jobs that have been ready since before a time, of types that no worker serves.
 --
--- ARGV     time (Unix ms), limit, then the types
+-- args     before (Unix ms), limit, types
 -- returns  how many
 -- Invariant: within one priority the position is the time since which a job has been ready.
 
-local before, left, buried = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
+local before, left, buried = args.before, args.limit, 0
 
 local function bury(id, type)
   local job = read(id)
@@ -29,9 +29,9 @@ local function bury_of(key, type)
   end
 end
 
-for at = 6, #ARGV do
-  bury_of(P .. 'queued:' .. ARGV[at], ARGV[at])
-  bury_of(P .. 'suspects:' .. ARGV[at], ARGV[at])
+for _, type in ipairs(args.types) do
+  bury_of(P .. 'queued:' .. type, type)
+  bury_of(P .. 'suspects:' .. type, type)
 end
 finish()
 return buried

@@ -1,6 +1,6 @@
 -- Check some types for a missing index, count, gauge or register; if one is missing, this worker has to repair it.
 --
--- ARGV     seconds that a step of the repair may take before another worker may begin it too; the types
+-- args     seconds that a step of the repair may take before another worker may begin it too; types
 -- returns  1 if the records must be walked, otherwise 0, also while another worker walks them; how many jobs of these
 --          types are retrying, dead or rejected; then the types whose mirror of retrying jobs must be rewritten
 -- Invariant: a count and its index change in one step.
@@ -36,13 +36,12 @@ end
 
 if redis.call('EXISTS', flag) == 1 then return { 0, 0 } end
 local sound, stale = redis.call('SISMEMBER', P .. 'types', '!') == 1, {}
-for at = 5, sound and #ARGV or 0 do
-  local type = ARGV[at]
+for _, type in ipairs(sound and args.types or {}) do
   sound = sound and is_sound(type)
   register_dues(type)
   if has_stale_mirror(type) then stale[#stale + 1] = type end
 end
 write_dues()
 if sound then return { 0, failed, unpack(stale) } end
-redis.call('SET', flag, '1', 'EX', ARGV[4])
+redis.call('SET', flag, '1', 'EX', args.seconds)
 return { 1, failed }

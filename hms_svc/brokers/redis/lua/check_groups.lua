@@ -1,7 +1,7 @@
 -- Check whether the failure groups add up to the retrying, dead and rejected jobs; if not, this worker has to repair
 -- them.
 --
--- ARGV     seconds that a step of the repair may take before another worker may begin it too
+-- args     seconds that a step of the repair may take before another worker may begin it too
 -- returns  1 if the records must be walked, otherwise 0, also while another worker walks them
 -- Invariant: checks all types in one moment; called only if sums of different moments differ.
 
@@ -14,5 +14,5 @@ for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do
   missing = missing - redis.call('ZCARD', P .. 'cause:' .. cause)
 end
 if missing == 0 then return 0 end
-redis.call('SET', flag, '1', 'EX', ARGV[4])
+redis.call('SET', flag, '1', 'EX', args.seconds)
 return 1

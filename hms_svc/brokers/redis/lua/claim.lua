@@ -1,12 +1,13 @@
 -- Lease ready jobs, of each type in the given order, by position within it.
 --
--- ARGV     worker, wall time, lease in milliseconds, limit, lane (0 normal, 1 suspects),
---          then for each type: type, attempts allowed, maximum number of its jobs
+-- args     worker, now (Unix ms), lease_ms, limit, lane (0 normal, 1 suspects);
+--          types: for each: type, attempts allowed, maximum number of its jobs
 -- returns  for each job: id, record up to its data; fewer than there are if the records are large
 -- Invariant: new fence, attempt, lease and state are one step. A repetition with the same nonce after a lost reply
 --            returns the same jobs, as far as the worker still owns them.
 
-local worker, now, lease_ms, limit, lane = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local worker, lease_ms, limit, lane = args.worker, args.lease_ms, args.limit, args.lane
+local now = int(args.now)
 local until_ms = int(lease + lease_ms)
 local receipt = P .. 'claims:' .. worker .. ':' .. lane
 local claimed, ids = {}, {}
@@ -87,11 +88,11 @@ end
 
 leave_registers(worker)
 local left = {}
-for at = 9, #ARGV, 3 do
-  local type = ARGV[at]
+for _, served in ipairs(args.types) do
+  local type, most, capacity = unpack(served)
   redis.call('SADD', P .. 'types', type)
   if not redis.call('HGET', P .. 'queue:' .. type, 'paused_by')
-    and claim_from(type, ARGV[at + 1], tonumber(ARGV[at + 2])) then
+    and claim_from(type, int(most), capacity) then
     left[#left + 1] = type
   end
 end

@@ -1,8 +1,8 @@
 -- Leave the registers of waiting workers without having been notified.
 --
--- ARGV     worker
+-- args     worker
 -- returns  nothing
 -- Invariant: repeating it changes nothing.
 
-leave_registers(ARGV[4])
+leave_registers(args.worker)
 return 0

@@ -1,6 +1,6 @@
 -- Replace records by versions without personal data.
 --
--- ARGV     for each: id, SHA-1 of the record as it was read, then of the new one: envelope, data, outcome,
+-- args     jobs: for each: id, SHA-1 of the record as it was read, then of the new one: envelope, data, outcome,
 --          history, failure group ("0" for none)
 -- returns  for each: 1 if it was done, 0 if the record has changed
 -- Invariant: fields, indexes and counts stay, except unique key and failure group. What undo kept is removed in the
@@ -30,6 +30,6 @@ local function erase(id, digest, envelope, data, outcome, history, cause)
 end
 
 local answers = {}
-for at = 4, #ARGV, 7 do answers[#answers + 1] = erase(unpack(ARGV, at, at + 6)) end
+for _, job in ipairs(args.jobs) do answers[#answers + 1] = erase(unpack(job)) end
 finish()
 return answers

@@ -1,15 +1,15 @@
 -- Remove the events about some jobs from a range of the bus: an entry of a stream cannot be changed.
 --
--- ARGV     start of the range, its maximum number of entries, the value of erased data, then the jobs
+-- args     start of the range, most: its maximum number of entries, jobs
 -- returns  start of the next range, "" at the end
 -- Invariant: life-cycle events without texts stay. Ids stay known, so that the relay does not publish an event again.
 
-local bus, most, erased = P .. 'bus', tonumber(ARGV[5]), ARGV[6]
+local bus, most = P .. 'bus', args.most
 local wanted, matches = {}, {}
-for at = 7, #ARGV do wanted[ARGV[at]] = true end
+for _, id in ipairs(args.jobs) do wanted[id] = true end
 
 local function has_data(fields)
-  if fields.e then return fields.d ~= erased end
+  if fields.e then return fields.d ~= ERASED end
   local event_data = cjson.decode(fields.d)
   return event_data.detail or event_data.error
 end
@@ -20,7 +20,7 @@ local function named(list)
   return fields
 end
 
-local entries = redis.call('XRANGE', bus, ARGV[4], '+', 'COUNT', most)
+local entries = redis.call('XRANGE', bus, args.start, '+', 'COUNT', most)
 for _, entry in ipairs(entries) do
   local fields = named(entry[2])
   -- The subject of audit.sealed is not a job, even if a job has the same id.

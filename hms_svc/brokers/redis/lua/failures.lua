@@ -1,6 +1,6 @@
 -- Return the content of some failure groups.
 --
--- ARGV     the groups
+-- args     causes: the groups
 -- returns  for each group: its id, number of jobs, times (Unix ms) of the first, of the newest and of the next
 --          attempt ("" for none), id and record of the newest without data, raw bytes and history, then how many
 --          jobs failed in each slot up to the current one, oldest first
@@ -84,8 +84,7 @@ local function add_ended(cause, key, id, job)
   add_counts({ cause, redis.call('ZCARD', key), int(tonumber(first)), newest, '', id, shown(job) }, counts)
 end
 
-for at = 4, #ARGV do
-  local cause = ARGV[at]
+for _, cause in ipairs(args.causes) do
   local key, past = P .. 'cause:' .. cause, {}
   local stored = redis.call('HGETALL', P .. 'failing:' .. cause)
   for field = 1, #stored, 2 do past[stored[field]] = stored[field + 1] end

@@ -1,6 +1,6 @@
 -- Remove types that have no jobs and that no worker serves.
 --
--- ARGV     the types; the caller knows that no live worker serves them
+-- args     types; the caller knows that no live worker serves them
 -- returns  how many were removed
 -- Invariant: a type with a job, a pushed item, a pause or a declared priority stays; its running counters are removed
 --            with it.
@@ -15,8 +15,7 @@ local function has_something(type)
 end
 
 local forgotten = 0
-for at = 4, #ARGV do
-  local type = ARGV[at]
+for _, type in ipairs(args.types) do
   if not has_something(type) then
     for _, family in ipairs({ 'queue', 'unique', 'sleepers' }) do redis.call('DEL', P .. family .. ':' .. type) end
     redis.call('DEL', P .. 'sleepers:!' .. type)

@@ -1,6 +1,6 @@
 -- Put records back into the indexes and groups that their first lines name.
 --
--- ARGV     seconds that the next step may take, then ids
+-- args     seconds that the next step may take, ids
 -- returns  how many were missing
 -- Invariant: a record that is in its index is not changed; recount.lua corrects the counts.
 
@@ -22,10 +22,9 @@ local function file_again(id, job)
   redis.call('ZADD', P .. 'cause:' .. job[CAUSE], job[POSITION], id)
 end
 
-redis.call('SET', P .. 'healing', '1', 'EX', ARGV[4])
+redis.call('SET', P .. 'healing', '1', 'EX', args.seconds)
 local healed = 0
-for at = 5, #ARGV do
-  local id = ARGV[at]
+for _, id in ipairs(args.ids) do
   local job = read_head(id)
   if job[TYPE] and NAMES[job[STATE]] then
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])

@@ -1,10 +1,10 @@
 -- Show other programs some of the retrying jobs of a type, in the sorted set that mirrors our index.
 --
--- ARGV     type, index of the first (from 0), how many
+-- args     type, first (index from 0), number
 -- returns  how many were shown
 -- Invariant: the first portion replaces the mirror; a key of another Redis type is not changed.
 
-local type, first, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local type, first, number = args.type, args.first, args.number
 local mirror = mirror_of(type)
 if not foreign('ZCARD', mirror) then return 0 end
 if first == 0 then redis.call('UNLINK', mirror) end

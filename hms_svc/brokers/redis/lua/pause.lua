@@ -1,16 +1,17 @@
 -- Pause or resume claiming of a type.
 --
--- ARGV     type, "pause" or "resume", operator, reason, 1 if the HTTP API refuses new jobs too
+-- args     type, by (operator, "" to resume), reason, intake: 1 if the HTTP API refuses new jobs too
 -- returns  nothing
 -- Invariant: repeating it changes nothing.
 
-local key = P .. 'queue:' .. ARGV[4]
-redis.call('SADD', P .. 'types', ARGV[4])
-if ARGV[5] == 'pause' then
-  redis.call('HSET', key, 'paused_by', ARGV[6], 'pause_reason', ARGV[7], 'intake_paused', ARGV[8])
+local type = args.type
+local key = P .. 'queue:' .. type
+redis.call('SADD', P .. 'types', type)
+if args.by ~= '' then
+  redis.call('HSET', key, 'paused_by', args.by, 'pause_reason', args.reason, 'intake_paused', args.intake)
 else
   redis.call('HDEL', key, 'paused_by', 'pause_reason', 'intake_paused')
-  add(woken, ARGV[4], 'jobs', redis.call('ZCARD', P .. 'queued:' .. ARGV[4]))
+  add(woken, type, 'jobs', redis.call('ZCARD', P .. 'queued:' .. type))
 end
 finish()
 return 0

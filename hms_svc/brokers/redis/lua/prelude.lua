@@ -3,7 +3,8 @@
 --
 -- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py
 -- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty to use the server's TIME
---          3: nonce of the call, the same when it is repeated; the arguments of the script follow
+--          3: nonce of the call, the same when it is repeated
+--          4: the arguments of the script by name (MessagePack), which are `args` below
 --
 -- A record is one string: a line of 26 fields, then envelope, data, raw bytes and outcome, whose lengths are in that
 -- line, then the history. APPROVED has the holds that humans have approved since the last denial, which is '!',
@@ -12,6 +13,7 @@
 
 local P = KEYS[1]
 local NONCE = ARGV[3]
+local args = cmsgpack.unpack(ARGV[4])
 local wall, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
 if not wall then
   local time = redis.call('TIME')

@@ -1,12 +1,12 @@
 -- Append progress and log lines of jobs that are still owned; the last PROGRESS_LINES of each job are kept.
 --
--- ARGV     for each: id, fence, time, share or "", message, 1 for a line of its log
+-- args     lines: for each: id, fence, time, share or "", message, 1 for a line of its log
 -- returns  nothing
 -- Invariant: a repetition with the same nonce after a lost reply adds no line again.
 
 local seen = {}
-for at = 4, #ARGV, 6 do
-  local id, fence, time, share, message, log = unpack(ARGV, at, at + 5)
+for _, line in ipairs(args.lines) do
+  local id, fence, time, share, message, log = unpack(line)
   local job = read_head(id)
   if job[FENCE] == fence and job[STATE] == PROCESSING then
     local key = P .. 'progress:' .. id

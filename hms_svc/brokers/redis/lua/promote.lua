@@ -1,6 +1,6 @@
 -- Make due scheduled and retrying jobs ready.
 --
--- ARGV     limit
+-- args     limit
 -- returns  their number, and the milliseconds, a minute at most, until the next one is due: 0 if more are due now
 -- Invariant: a job is in one index; the step into the queue is in its history.
 
@@ -30,7 +30,7 @@ local function make_ready(id, type, state)
 end
 
 local now, members = int(wall), due_in('due', int(wall), 1000)
-in_shares(members, now, tonumber(ARGV[4]), function(id, found) make_ready(id, found.type, found.state) end)
+in_shares(members, now, args.limit, function(id, found) make_ready(id, found.type, found.state) end)
 finish()
 for _, found in ipairs(members) do correct_due('due', found) end
 local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)

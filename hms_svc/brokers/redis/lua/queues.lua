@@ -1,6 +1,6 @@
 -- Return the state of some queues at one moment.
 --
--- ARGV     the types
+-- args     types
 -- returns  for each type: type, sizes of the ten states in order, length of the intake, running counters (name,
 --          number, …), who paused it, why, 1 if the HTTP API refuses new jobs too, when the next scheduled job is
 --          due, when the job that has waited longest was enqueued (both Unix ms, 0 for none), then the keys of other
@@ -23,8 +23,7 @@ local function oldest_of(key)
   return oldest
 end
 
-for at = 4, #ARGV do
-  local type = ARGV[at]
+for _, type in ipairs(args.types) do
   local sizes = {}
   for state = 1, LAST_STATE do sizes[state] = redis.call('ZCARD', index_of(tostring(state), type)) end
   local suspects = P .. 'suspects:' .. type

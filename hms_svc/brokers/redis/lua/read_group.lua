@@ -1,18 +1,19 @@
 -- Deliver events to one consumer of a group: overdue ones first, then new ones.
 --
--- ARGV     group, limit, 1 to begin at the oldest event, milliseconds after which an event is delivered again
+-- args     group, limit, from_start: whether to begin at the oldest event, again_after_ms: when an event is delivered
+--          again
 -- returns  the gap before the entries ({} or {first lost, last lost}), then the entries; an event is lost if it was
 --          trimmed before it was delivered or acknowledged; between the two ends there may be events that are not lost
 -- Invariant: what was delivered and not acknowledged is delivered again.
 
-local group, limit, from_start = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
-local again_at = int(lease + ARGV[7])
+local group, limit = args.group, args.limit
+local again_at = int(lease + args.again_after_ms)
 local bus, cursor, pending = P .. 'bus', P .. 'bus:group:' .. group, P .. 'bus:pending:' .. group
 local known = tonumber(redis.call('GET', cursor) or nil)
 local head = redis.call('XRANGE', bus, '-', '+', 'COUNT', 1)[1]
 local newest = bus_position()
 local oldest = head and tonumber(string.match(head[1], '^(%d+)')) or newest + 1
-local delivered = known or (from_start and oldest - 1 or newest)
+local delivered = known or (args.from_start and oldest - 1 or newest)
 local lost_from, lost_to, entries = nil, nil, {}
 
 local function lose_events(from, to)

@@ -1,13 +1,13 @@
 -- Recover jobs whose lease has expired.
 --
--- ARGV     limit, then for each job whose effects are known: id, fence, "none" or "case"
+-- args     limit; known: for each job whose effects are known: id, fence, "none" or "case"
 -- returns  the numbers of jobs rescued, dead and cancelled, 1 if there may be more, then id and fence of each with a
 --          cancel request whose effects are unknown: it was not changed
 -- Invariant: the lease alone decides; find and move are one step, so that a second reaper finds nothing.
 
 local rescued, dead, cancelled = 0, 0, 0
 local undecided, known = {}, {}
-for at = 5, #ARGV, 3 do known[ARGV[at] .. ' ' .. ARGV[at + 1]] = ARGV[at + 2] end
+for _, each in ipairs(args.known) do known[each[1] .. ' ' .. each[2]] = each[3] end
 
 local function crash_step(job, state, cause, detail, crash)
   return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[state] .. '","cause":"' .. cause
@@ -69,7 +69,7 @@ local function recover(id, job)
 end
 
 local members = due_in('leases', int(lease), 1000)
-local more = in_shares(members, int(lease), tonumber(ARGV[4]), function(id, found)
+local more = in_shares(members, int(lease), args.limit, function(id, found)
   local type, job = found.type, read(id)
   if job and job[STATE] == PROCESSING and job[TYPE] == type then
     recover(id, job)

@@ -1,12 +1,11 @@
 -- Set counts and gauges to the sizes of the indexes, after the records were walked.
 --
--- ARGV     some types
+-- args     types
 -- returns  nothing
 -- Invariant: counts and indexes agree in one step.
 
 redis.call('SADD', P .. 'types', '!')
-for at = 4, #ARGV do
-  local type = ARGV[at]
+for _, type in ipairs(args.types) do
   for state = 1, LAST_STATE do
     local name = tostring(state)
     local size = redis.call('ZCARD', index_of(name, type))

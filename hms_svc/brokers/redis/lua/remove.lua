@@ -1,12 +1,12 @@
 -- Remove finished or discarded jobs.
 --
--- ARGV     for each: id, type, state; both empty if only the id is known
+-- args     jobs: for each: id, type, state; both empty if only the id is known
 -- returns  how many were removed
 -- Invariant: a job that has changed since it was found stays.
 
 local removed = 0
-for at = 4, #ARGV, 3 do
-  local id, type, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+for _, found in ipairs(args.jobs) do
+  local id, type, state = unpack(found)
   local job = read_head(id)
   if not job[STATE] then job = nil end
   if not job then

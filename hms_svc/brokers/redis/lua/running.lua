@@ -1,10 +1,10 @@
 -- Return the running jobs with their workers.
 --
--- ARGV     limit
+-- args     limit
 -- returns  for each job: id, worker, milliseconds until its lease ends
 -- Invariant: reads only.
 
-local answers, left = {}, tonumber(ARGV[4])
+local answers, left = {}, args.limit
 for _, type in ipairs(leased_types()) do
   local found = left > 0 and redis.call('ZRANGE', P .. 'processing:' .. type, 0, left - 1, 'WITHSCORES') or {}
   for at = 1, #found, 2 do

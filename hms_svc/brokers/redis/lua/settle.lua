@@ -1,6 +1,6 @@
 -- Settle claimed jobs.
 --
--- ARGV     for each: id, fence, state, position (of a delayed one: milliseconds until it is due), 1 if the attempt is
+-- args     jobs: for each: id, fence, state, position (of a delayed one: milliseconds until it is due), 1 if the attempt is
 --          not counted, 1 if that release is counted, case id, "-" for none, "?" if unknown, outcome, line of the
 --          history, events and counters (each followed by a comma), data of the events, time, mark of this settlement,
 --          which is the same when it is repeated, failure group or "0"
@@ -43,11 +43,11 @@ local function note_failure(id, job, time)
   end
 end
 
-for at = 4, #ARGV, 15 do
+for _, done in ipairs(args.jobs) do
   if spent > MOST_BYTES then break end
   place = place + 1
   local id, fence, state, position, back, counted, case, outcome, step, names, sums, data, time, mark, cause =
-    unpack(ARGV, at, at + 14)
+    unpack(done)
   local job = read(id)
   if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then
     if not job or job[FENCE] ~= fence or job[MARK] ~= mark then answers[#answers + 1] = { place, '' } end
@@ -57,7 +57,7 @@ for at = 4, #ARGV, 15 do
       answers[#answers + 1] = { place, request }
     else
       leave(id, job)
-      if state == SCHEDULED or state == RETRYING then position = int(wall + position) end
+      position = int((state == SCHEDULED or state == RETRYING) and wall + position or position)
       job[STATE], job[POSITION], job[WORKER], job[MARK] = state, position, '-', mark
       if case ~= '-' and case ~= '?' then job[CASE] = case end
       if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = DENIED end
@@ -70,7 +70,7 @@ for at = 4, #ARGV, 15 do
       write(id, job, outcome, step)
       enter(id, job)
       for _, name in ipairs(split_list(sums)) do count(job[TYPE], name) end
-      for _, name in ipairs(split_list(names)) do announce(time, name, id, fence, data) end
+      for _, name in ipairs(split_list(names)) do announce(int(time), name, id, fence, data) end
       if has_requests then redis.call('HDEL', requests, id) end
     end
   end

@@ -1,13 +1,13 @@
 -- Return some records of many indexes, group after group, with each group's indexes merged, highest position first.
 --
--- ARGV     maximum number of records, score and id after which the first group begins (score "" for the beginning),
---          then for each group: number of its indexes, their names
+-- args     limit: maximum number of records, score and id after which the first group begins (score "" for the beginning),
+--          groups: for each the names of its indexes
 -- returns  for each record: number of its group (from 1), id, score, record without raw bytes and history ("" if it is
 --          missing); fewer than requested if they are large, and none only at the end
 -- Invariant: reads only. If the id is no longer in the index, its position is found by binary search, so that many
 --            equal scores need no walk. The caller bounds the number of indexes.
 
-local limit, score, after = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local limit, score, after = args.limit, tonumber(args.score), args.id
 
 -- Compares like sorted sets: byte by byte. `<` would depend on the locale of the server.
 local function is_lower(one, two)
@@ -99,12 +99,8 @@ local function merge(group, heads)
   end
 end
 
-local at, group = 7, 0
-while ARGV[at] and #answers < limit and size <= MOST_BYTES do
-  group = group + 1
-  local keys = {}
-  for number = 1, tonumber(ARGV[at]) do keys[number] = ARGV[at + number] end
+for group, keys in ipairs(args.groups) do
+  if #answers >= limit or size > MOST_BYTES then break end
   merge(group, heads_of(keys, group == 1 and score))
-  at = at + 1 + #keys
 end
 return answers

@@ -1,6 +1,6 @@
 -- Assign claimed jobs their unique keys.
 --
--- ARGV     for each: id, fence, digest of the key, envelope with the key in it
+-- args     claims: for each: id, fence, digest of the key, envelope with the key in it
 -- returns  for each: the id of the job that holds the key, its own if it holds it now; "" if the token no longer owns
 --          its job
 -- Invariant: a key and the record that names it are one step. A repetition after a lost reply returns the same.
@@ -19,5 +19,5 @@ local function take(id, fence, digest, envelope)
 end
 
 local answers = {}
-for at = 4, #ARGV, 4 do answers[#answers + 1] = take(unpack(ARGV, at, at + 3)) end
+for _, claim in ipairs(args.claims) do answers[#answers + 1] = take(unpack(claim)) end
 return answers

@@ -1,21 +1,19 @@
 -- Remove the oldest events of the bus: beyond the number kept, then beyond the age.
 --
--- ARGV     number kept, time (Unix ms) before which events are removed, limit, then to free memory: position and time
---          (Unix ms) before both of which events are removed too; 0 and 0 for none
+-- args     most: number kept, before (Unix ms): older events are removed, limit, then to free memory: below (position)
+--          and settled (Unix ms): what is before both is removed too; 0 and 0 for none
 -- returns  how many were removed
 -- Invariant: the ids of events are removed with them.
 
-local below, settled = tonumber(ARGV[7]), tonumber(ARGV[8])
-
-local bus, most, before, limit = P .. 'bus', tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local bus, limit = P .. 'bus', args.limit
 local size = redis.call('XLEN', bus)
-local removed = math.max(0, math.min(size - most, limit))
+local removed = math.max(0, math.min(size - args.most, limit))
 if removed > 0 then redis.call('XTRIM', bus, 'MAXLEN', '=', int(size - removed)) end
 local old = 0
 
 local function is_old(entry)
   local at = tonumber(entry[2][2])
-  return at < before or (at < settled and tonumber(string.match(entry[1], '^(%d+)')) < below)
+  return at < args.before or (at < args.settled and tonumber(string.match(entry[1], '^(%d+)')) < args.below)
 end
 
 while removed + old < limit do

@@ -1,6 +1,6 @@
 -- Restore some jobs of a batch to what they were before it, in the order of their ids.
 --
--- ARGV     batch, time (Unix ms) since which it can still be undone, id after which to begin, maximum number, 1 to
+-- args     batch, since (Unix ms): later acts can still be undone, after: the id after which to begin, limit, dry: to
 --          change nothing
 -- returns  for each job: its id, and "" if it was restored, otherwise why not; fewer if the records are large
 -- Invariant: as in act.lua. A job has not changed since if state, position and fence are those after the act.
@@ -11,7 +11,7 @@ local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
 if before then return cjson.decode(before) end
 
-local answers, batch, is_dry = {}, P .. 'undo:' .. ARGV[4], ARGV[8] == '1'
+local answers, batch, is_dry = {}, P .. 'undo:' .. args.batch, args.dry
 
 local function why_not(id, job, state, position, fence, was)
   if not job then return GONE end
@@ -38,7 +38,7 @@ end
 
 local function undo(kept)
   local id, at, state, position, fence, former = string.match(kept, '^(%S+) (%S+) (%S+) (%S+) (%S+)\n(.*)$')
-  if tonumber(at) <= tonumber(ARGV[5]) then return end
+  if tonumber(at) <= args.since then return end
   local job, was = read(id), parse(former)
   local why = why_not(id, job, state, position, fence, was)
   if not why and not is_dry then restore(id, job, was, kept) end
@@ -46,7 +46,7 @@ local function undo(kept)
   answers[#answers + 1] = why or ''
 end
 
-local behind, limit = ARGV[6] == '' and '-' or '(' .. ARGV[6] .. ' \255', tonumber(ARGV[7])
+local behind, limit = args.after == '' and '-' or '(' .. args.after .. ' \255', args.limit
 local found
 repeat
   found = redis.call('ZRANGEBYLEX', batch, behind, '+', 'LIMIT', 0, limit - #answers / 2)
@@ -57,7 +57,7 @@ repeat
   end
 until not found[1] or #answers >= 2 * limit or spent > MOST_BYTES
 finish()
-local since = not is_dry and not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or nil)
-if since and since > 0 then redis.call('ZADD', P .. 'batches', int(-since), ARGV[4]) end
+local since = not is_dry and not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', args.batch) or nil)
+if since and since > 0 then redis.call('ZADD', P .. 'batches', int(-since), args.batch) end
 redis.call('SET', receipt, #answers > 0 and cjson.encode(answers) or '[]', 'EX', 120)
 return answers

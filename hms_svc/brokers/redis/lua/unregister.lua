@@ -1,11 +1,11 @@
 -- Remove a worker from the register.
 --
--- ARGV     worker
+-- args     worker
 -- returns  nothing
 -- Invariant: repeating it changes nothing.
 
-redis.call('ZREM', P .. 'workers', ARGV[4])
-redis.call('HDEL', P .. 'worker_info', ARGV[4])
-redis.call('HDEL', P .. 'worker_wishes', ARGV[4])
-leave_registers(ARGV[4])
+redis.call('ZREM', P .. 'workers', args.worker)
+redis.call('HDEL', P .. 'worker_info', args.worker)
+redis.call('HDEL', P .. 'worker_wishes', args.worker)
+leave_registers(args.worker)
 return 0

@@ -1,0 +1,190 @@
+"""The scripts that accept, lease, settle and recover jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from hms_svc.brokers.redis.calls import ScriptCall, binary, nothing, texts
+from hms_svc.brokers.redis.record import Record
+from hms_svc.brokers.unreported_ends import Effects
+from hms_svc.ports.broker import ReapReport
+
+DraftRow: TypeAlias = tuple[str, msgspec.Raw, msgspec.Raw, int, str, str]
+"""Id, the line of the record before and after the position, position (of a queued job: what to add
+to its time), digest of the unique key, "1" if the job has a priority."""
+RefusedRow: TypeAlias = tuple[str, str, str, msgspec.Raw, str, int, msgspec.Raw]
+"""Type, state, id, record, "1" if the job has a priority, time (Unix ms), data of its event."""
+AbsorbedRow: TypeAlias = tuple[str | msgspec.Raw | int, ...]
+"""An item of an intake and what becomes of it, see `absorb.lua`."""
+SettledRow: TypeAlias = tuple[str | int, ...]
+"""One settlement, see `settle.lua`."""
+
+
+class Fault(NamedTuple):
+    """A job that was not accepted: its place (from 0), and its record ("" if it is to be read) or who holds its key."""
+
+    place: int
+    record: bytes
+    holder: str
+
+
+class Absorbed(NamedTuple):
+    """How many items were taken, and why no more: "" for all, "moved", "known", or "unique" and the holder."""
+
+    taken: int
+    why: str
+    holder: str
+
+
+class Settled(NamedTuple):
+    """How many settlements were examined; indexes without the lease; by index: who wants a cancel, and why."""
+
+    examined: int
+    refused: list[int]
+    requested: dict[int, tuple[str, str]]
+
+
+class Promoted(NamedTuple):
+    """How many jobs became ready, and the milliseconds until the next one is due, a minute at most."""
+
+    moved: int
+    ahead_ms: int
+
+
+class Reaped(NamedTuple):
+    """The report of one step, and whether there may be more."""
+
+    report: ReapReport
+    more: bool
+
+
+def enqueue(runs: Sequence[tuple[str, str, list[DraftRow]]]) -> ScriptCall[list[Fault]]:
+    """Accept runs of jobs, each with its type and state."""
+    return ScriptCall("enqueue", _faults, runs=runs)
+
+
+def _faults(reply: list[Any]) -> list[Fault]:
+    return [
+        Fault(place - 1, b"", detail.decode()) if why == b"unique" else Fault(place - 1, detail, "")
+        for place, why, detail in reply
+    ]
+
+
+def refuse(jobs: Sequence[RefusedRow]) -> ScriptCall[dict[int, bytes]]:
+    """Record jobs that can never run; return, by index, the records of ids that were known."""
+    return ScriptCall("refuse", lambda reply: {place - 1: text for place, text in reply}, jobs=jobs)
+
+
+def absorb(name: str, type: str, items: Sequence[AbsorbedRow]) -> ScriptCall[Absorbed]:
+    """Move items from the right end of a list into records."""
+    return ScriptCall(
+        "absorb",
+        lambda reply: Absorbed(reply[0], reply[1].decode(), reply[2].decode()),
+        list=name,
+        type=type,
+        items=items,
+    )
+
+
+def rightmost(
+    name: str, *, number: int, bytes_at_once: int, largest: int, kept: int
+) -> ScriptCall[list[bytes | tuple[int, bytes]]]:
+    """Return items from the right end of a list; of an item above `largest`, its length and beginning."""
+    return ScriptCall(
+        "rightmost",
+        lambda reply: [item if isinstance(item, bytes) else tuple(item) for item in reply],
+        list=name,
+        number=number,
+        bytes=bytes_at_once,
+        largest=largest,
+        kept=kept,
+    )
+
+
+def claim(
+    *,
+    worker: str,
+    now: int,
+    lease_ms: int,
+    limit: int,
+    suspects: bool,
+    types: Sequence[tuple[str, int, int]],
+) -> ScriptCall[list[Record]]:
+    """Lease ready jobs; `types` are type, attempts allowed, and the maximum number of its jobs."""
+    return ScriptCall(
+        "claim", _records, worker=worker, now=now, lease_ms=lease_ms, limit=limit,
+        lane=_lane(suspects), types=types,
+    )  # fmt: skip
+
+
+def _records(reply: list[bytes]) -> list[Record]:
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return [Record(job_id.decode(), text) for job_id, text in pairs]
+
+
+def _lane(suspects: bool) -> str:
+    return "1" if suspects else "0"
+
+
+def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[str]]:
+    """Assign unique keys (id, fence, digest, envelope); return who holds each, "" without the lease."""
+    rows = [
+        (job_id, str(fence), digest, binary(envelope)) for job_id, fence, digest, envelope in claims
+    ]
+    return ScriptCall("take_keys", texts, claims=rows)
+
+
+def settle(jobs: Sequence[SettledRow]) -> ScriptCall[Settled]:
+    """Settle claimed jobs."""
+    return ScriptCall("settle", _settled, jobs=jobs)
+
+
+def _settled(reply: list[Any]) -> Settled:
+    examined, answers = reply
+    return Settled(
+        examined,
+        [place - 1 for place, request in answers if not request],
+        {place - 1: msgspec.json.decode(request) for place, request in answers if request},
+    )
+
+
+def raise_fences(above: int) -> ScriptCall[None]:
+    """Raise the counter of fences; never lower it."""
+    return ScriptCall("raise_fences", nothing, above=above)
+
+
+def abandon(worker: str) -> ScriptCall[int]:
+    """End the leases of a dead worker; return their number."""
+    return ScriptCall("abandon", int, worker=worker)
+
+
+def promote(limit: int) -> ScriptCall[Promoted]:
+    """Make due jobs ready."""
+    return ScriptCall("promote", lambda reply: Promoted(*map(int, reply)), limit=limit)
+
+
+def reap(limit: int, known: Iterable[tuple[str, int, Effects]]) -> ScriptCall[Reaped]:
+    """Recover jobs whose lease has expired; `known` are ids and fences whose effects are known."""
+    return ScriptCall(
+        "reap", _reaped, limit=limit,
+        known=[(job_id, str(fence), effects) for job_id, fence, effects in known],
+    )  # fmt: skip
+
+
+def _reaped(reply: list[Any]) -> Reaped:
+    rescued, dead, cancelled, more, *undecided = reply
+    pairs = zip(undecided[::2], undecided[1::2], strict=True)
+    found = tuple((job_id.decode(), int(fence)) for job_id, fence in pairs)
+    return Reaped(ReapReport(rescued, dead, cancelled, found), bool(more))
+
+
+def progress(lines: Sequence[tuple[str, int, int, float | None, str, bool]]) -> ScriptCall[None]:
+    """Append lines of running jobs: id, fence, time, share, message, whether it is one of its log."""
+    rows = [
+        (job_id, str(fence), at, "" if share is None else repr(share), message, str(int(log)))
+        for job_id, fence, at, share, message, log in lines
+    ]
+    return ScriptCall("progress", nothing, lines=rows)
