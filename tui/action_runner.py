@@ -172,7 +172,7 @@ class ActionRunner:
                 raise Refused(
                     f"this action can no longer be undone: {not_restored_text(plan.whys)}"
                 )
-            command = f"hms-svc jobs undo {plan.act.batch}"
+            command = BY_NAME["undo"].command_line(plan.act.batch)
             now = operations.reads.now_ms()
             answer = await self._console.ask(UndoDialog(plan, now, command))
             if answer is None:
@@ -199,7 +199,7 @@ class ActionRunner:
         for type in self._console.types_of(target):
             if type not in known:
                 raise UnknownId(
-                    f"no queue {type!r}; to pause it in advance use hms-svc queues pause"
+                    f"no queue {type!r}; to pause it in advance use {BY_NAME['pause'].command_line()}"
                 )
             await operations.actions.pause(type, reason=argument)
             self._show_notice(f"{type} paused; :resume {type} resumes it", "warn")
@@ -213,8 +213,8 @@ class ActionRunner:
         for type in self._console.types_of(target):
             waiting = self._waiting_in(type)
             total = sum(waiting.values())
-            title = BY_NAME["purge"].title_of(type)
-            command = f"hms-svc queues purge {type}"
+            purge = BY_NAME["purge"]
+            title, command = purge.title_of(type), purge.command_line(type)
             note: str | None = ""
             if (
                 not self._console.launch.facts.read_only

@@ -146,6 +146,9 @@ _VIEW: Final = (
 _ON_GROUPS: Final = frozenset({"retry", "cancel", "discard", "pause", "resume"})
 """Actions that can also be run on a group of failures, and on its types."""
 
+_ARGUMENTS: Final[Mapping[str, str]] = {"enqueue": "FILE"}
+"""What the command lines of actions without a target need."""
+
 
 def _command_of(action: OperatorAction) -> Command:
     kind = "job" if action.on == "jobs" else action.on
@@ -158,8 +161,8 @@ def _command_of(action: OperatorAction) -> Command:
         takes=cast(
             "tuple[Kind, ...]", (*subject, *(("group",) if action.name in _ON_GROUPS else ()))
         ),
-        cli=f"hms-svc {action.command}{' {}' if subject else ''}",
-        cli_of={"group": f"hms-svc {action.command} TYPE"} if kind == "queue" else {},
+        cli=action.command_line("{}" if subject else _ARGUMENTS.get(action.name, "")),
+        cli_of={"group": action.command_line("TYPE")} if kind == "queue" else {},
         audit=action.audit,
     )
 

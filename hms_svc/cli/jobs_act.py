@@ -224,7 +224,7 @@ async def _act(session: Session, requested: _Request) -> int:
 
 def hint_at_undo(report: BatchReport) -> None:
     """Print how to undo what was just done."""
-    hint(f"within ten minutes: hms-svc jobs undo {report.batch}")
+    hint(f"within ten minutes: {BY_NAME['undo'].command_line(report.batch)}")
 
 
 def code_of(report: BatchReport) -> int:

@@ -10,6 +10,7 @@ from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands
 from hms_svc.cli.printing import echo, emit, hint, table, when
 from hms_svc.cli.session import run, session_of
+from hms_svc.operations.action_table import BY_NAME
 
 if TYPE_CHECKING:
     from hms_svc.operations.tokens import Bearer
@@ -51,7 +52,8 @@ def _create(
         emit(TokenCreated(id=token.id, name=token.name, token=bearer.text))
         return
     echo(bearer.text)
-    hint(f"the token is shown only this once; to revoke it: hms-svc tokens revoke {token.id}")
+    revocation = BY_NAME["revoke-token"].command_line(token.id)
+    hint(f"the token is shown only this once; to revoke it: {revocation}")
 
 
 def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:

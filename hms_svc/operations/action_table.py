@@ -54,6 +54,10 @@ class OperatorAction(NamedTuple):
         """Its name within its group of commands."""
         return self.command.rpartition(" ")[2]
 
+    def command_line(self, arguments: str = "") -> str:
+        """Return the shell command that does it."""
+        return f"hms-svc {self.command} {arguments}".rstrip()
+
     @property
     def clause(self) -> str:
         """The help as a line of a list: its sentences without capital letters and full stops."""

@@ -59,6 +59,14 @@ def test_every_command_line_exists(command: Command) -> None:
         assert verb_exists(arguments), f"{cli} is no command"
 
 
+def test_a_command_line_names_what_it_needs() -> None:
+    assert BY_NAME["enqueue"].command_line(None) == "hms-svc enqueue FILE"
+    queue, group = Target(kind="queue", ids=("x.y",)), Target(kind="group", ids=("cause",))
+    assert BY_NAME["pause"].command_line(queue) == "hms-svc queues pause x.y"
+    assert BY_NAME["pause"].command_line(group) == "hms-svc queues pause TYPE"
+    assert BY_NAME["undo"].command_line(None) == "hms-svc jobs undo"
+
+
 def test_an_unknown_verb_is_recognised() -> None:
     assert not verb_exists(["jobs", "revive", "ID"])
     assert not verb_exists(["jobs"])
