@@ -81,11 +81,6 @@ class SqlOutbox:
             lambda on, taken: mark_published(on, [entry.number for entry in taken], now),
         )
 
-    async def mark_published(self, numbers: Sequence[int]) -> None:
-        if numbers:
-            now = self._clock.now_ms()
-            await self._engine.write(lambda on: mark_published(on, numbers, now))
-
     async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
         return await self._engine.read(lambda on: _entries(on, _REPLAY, after=after, limit=limit))
 

@@ -211,10 +211,6 @@ class OutboxStore(Protocol):
         """
         ...
 
-    async def mark_published(self, numbers: Sequence[int]) -> None:
-        """Mark rows as published. `case.*` events stay replayable; the rest may be removed."""
-        ...
-
     async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
         """Return the stored `case.*` rows above a number, oldest first, published or not."""
         ...

@@ -13,7 +13,7 @@ from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import AcceptedKey, EffectRequest, ReportCount
 from tests.support.database_engines import HandClock, Opener
-from tests.support.database_requests import HOUR, NOON, RADIUS_M, dead_job, effect
+from tests.support.database_requests import HOUR, NOON, RADIUS_M, dead_job, effect, publish_nothing
 
 
 def with_all_messages(job_id: str) -> EffectRequest:
@@ -40,10 +40,10 @@ async def test_the_outbox_gives_the_oldest_first_up_to_the_limit(database: SqlDa
 
 async def test_what_was_published_leaves_the_outbox(database: SqlDatabase) -> None:
     await database.effects.commit([with_all_messages("a")])
-    first, second, third = await database.outbox.waiting(10)
-    await database.outbox.mark_published([first.number, third.number])
-    assert await database.outbox.waiting(10) == [second]
-    await database.outbox.mark_published([first.number, second.number])
+    _, second, third = await database.outbox.waiting(10)
+    assert await database.outbox.relay(1, publish_nothing) == 1
+    assert await database.outbox.waiting(10) == [second, third]
+    assert await database.outbox.relay(10, publish_nothing) == 2
     assert await database.outbox.waiting(10) == []
 
 
@@ -55,16 +55,14 @@ async def test_the_lag_of_the_outbox_is_the_age_of_what_waits_longest(
     clock.now += 1_500
     await database.effects.commit([with_all_messages("b")])
     assert await database.outbox.lag_ms() == 1_500
-    await database.outbox.mark_published(
-        [entry.number for entry in await database.outbox.waiting(10)]
-    )
+    await database.outbox.relay(10, publish_nothing)
     assert await database.outbox.lag_ms() == 0
 
 
 async def test_case_events_can_be_replayed_for_ever(database: SqlDatabase) -> None:
     await database.effects.commit([with_all_messages("a"), with_all_messages("b")])
     waiting = await database.outbox.waiting(10)
-    await database.outbox.mark_published([entry.number for entry in waiting[:3]])
+    await database.outbox.relay(3, publish_nothing)
     kept = [entry for entry in waiting if entry.event and entry.event.type == "case.opened"]
     assert await database.outbox.replay(after=0, limit=10) == kept
     assert await database.outbox.replay(after=kept[0].number, limit=10) == kept[1:]
@@ -74,11 +72,12 @@ async def test_case_events_can_be_replayed_for_ever(database: SqlDatabase) -> No
 async def test_a_number_is_never_used_twice(database: SqlDatabase) -> None:
     """A relay that marks late what another one has removed must not hit a newer row."""
     await database.effects.commit([with_all_messages("a")])
-    numbers = [entry.number for entry in await database.outbox.waiting(10)]
-    await database.outbox.mark_published(numbers)
+    before = {entry.number for entry in await database.outbox.waiting(10)}
+    await database.outbox.relay(10, publish_nothing)
     await database.effects.commit([with_all_messages("b")])
-    await database.outbox.mark_published(numbers)
-    assert len(await database.outbox.waiting(10)) == 3
+    after = {entry.number for entry in await database.outbox.waiting(10)}
+    assert len(after) == 3
+    assert not before & after
 
 
 async def test_the_archive_keeps_a_job_once_and_whole(database: SqlDatabase) -> None:

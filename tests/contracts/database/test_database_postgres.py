@@ -18,7 +18,7 @@ from hms_svc.persistence.postgres_locks import MOST_PLACES
 from hms_svc.persistence.tables import METADATA
 from hms_svc.ports.stores import OutboxEntry, RefusedEffect, ReportCount, StoredEffect
 from tests.support.database_engines import HandClock, Opener, PostgresSite
-from tests.support.database_requests import HOUR, NOON, effect
+from tests.support.database_requests import HOUR, NOON, effect, publish_nothing
 from tests.support.postgres_server import PostgresServer
 
 EngineMaker: TypeAlias = Callable[[], Awaitable[PostgresEngine]]
@@ -226,9 +226,7 @@ async def test_a_row_that_commits_late_is_published_and_sealed(
         "INSERT INTO audit (at, actor, action, subject, detail) VALUES (0, 'a', 'b', 'late', '')"
     )
     await database.effects.commit([effect("early")])
-    await database.outbox.mark_published(
-        [entry.number for entry in await database.outbox.waiting(10)]
-    )
+    await database.outbox.relay(10, publish_nothing)
     await database.audit.seal()
     await transaction.commit()
     await connection.close()
