@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.session import Session, session_of
-from hms_svc.domain.backend_url import BackendKind
 
 if TYPE_CHECKING:
     from hms_svc.demo.simulation import Simulation
@@ -100,6 +98,10 @@ def _session(given: Session, folder: Path, webhook_url: str, concurrency: int) -
 @contextmanager
 def _own_broker(session: Session) -> Iterator[Session]:
     """Return the session on an empty logical database of its Redis, or the session itself without one."""
+    import asyncio
+
+    from hms_svc.domain.backend_url import BackendKind
+
     url = session.settings.broker
     if url.kind not in {BackendKind.REDIS, BackendKind.SENTINEL}:
         yield session
@@ -132,6 +134,7 @@ def _work(session: Session, city: Simulation, seconds: float) -> int:
     workers = ThreadWorkers(session.settings)
     workers.start()
     with city:
+        workers.wait_started()
         workers.join(seconds)
     workers.stop()
     workers.stop()

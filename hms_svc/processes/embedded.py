@@ -47,6 +47,7 @@ class EmbeddedWorkers:
         self._settings = bootstrap.resolve(settings)
         self._types = tuple(types)
         self._ended: Future[None] = Future()
+        self._started = threading.Event()
         self._stops = 0
         self._state = "not started"
 
@@ -80,6 +81,10 @@ class EmbeddedWorkers:
         """Wait until all workers have stopped."""
         await asyncio.shield(asyncio.wrap_future(self._ended))
 
+    def wait_started(self) -> None:
+        """Block until a worker has begun to claim, or all have stopped."""
+        self._started.wait()
+
     def join(self, seconds: float) -> bool:
         """Block until the workers have stopped; return False if they have not within `seconds`."""
         try:
@@ -101,6 +106,7 @@ class EmbeddedWorkers:
         if not self._ended.done():
             self._state = state
             self._ended.set_result(None)
+            self._started.set()
 
     def _work(self) -> None:
         raise NotImplementedError
@@ -186,6 +192,7 @@ class ThreadWorkers(EmbeddedWorkers):
         if self._stop_requested.is_set():
             return
         self._state = f"{options.slots} slots, thread"
+        self._started.set()
         log.info("worker %s runs on a thread with %d slots", options.worker_id, options.slots)
         await self._worker.run()
         if self._worker.is_dismissed:
@@ -237,6 +244,7 @@ class ProcessWorkers(EmbeddedWorkers):
             while received := receive(line):
                 if READY in received and not self._stop_requested.is_set():
                     self._state = f"{self._settings.concurrency} slots, process"
+                    self._started.set()
             self._line = None
         return self._process.wait()
 

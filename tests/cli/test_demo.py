@@ -18,7 +18,7 @@ from tests.support.command_line import make_cli
 def test_a_headless_city_has_something_of_everything(tmp_path: Path) -> None:
     mine, kept = tmp_path / "mine", tmp_path / "kept"
     status = make_cli(mine)(
-        "demo", "--headless", "--seconds", 1, "--rate", 10, "--keep", kept
+        "demo", "--headless", "--seconds", 3, "--rate", 10, "--keep", kept
     ).row  # fmt: skip
     totals = status["totals"]
     assert not [state for state in ("completed", "rejected", "held", "dead") if not totals[state]]
