@@ -40,6 +40,7 @@ class Claimer(Service):
         runs: Runs,
         settler: Settler,
         in_flight: InFlight,
+        type_capacity: TypeCapacity,
         availability: Availability,
         meter: Meter = UNMETERED,
     ) -> None:
@@ -52,7 +53,7 @@ class Claimer(Service):
         self._freed = in_flight.freed
         self._availability = availability
         self._meter = meter
-        self._type_capacity = TypeCapacity(engines.registry, options.slots, in_flight, availability)
+        self._type_capacity = type_capacity
         self._lane = options.lane
         self._waiter: asyncio.Task[bool] | None = None
         self._loop = asyncio.get_running_loop()
@@ -71,7 +72,7 @@ class Claimer(Service):
         self.iterations += 1
         self._meter.iteration_began()
         self._freed.clear()
-        lane, capacity = self._free_slots()
+        lane, capacity = self._capacity()
         types = self._type_capacity.types_for(capacity, limited=lane is Lane.NORMAL)
         capacity = capacity_of(types, capacity)
         claimed: list[ClaimedJob] = []
@@ -91,14 +92,19 @@ class Claimer(Service):
         """Whether too many jobs wait to be settled to claim more."""
         return self._settler.backlog > 4 * self._options.slots + 100
 
-    def _free_slots(self) -> tuple[Lane, int]:
+    def _capacity(self) -> tuple[Lane, int]:
+        """Return the lane to claim from, and how many jobs: those for free slots, and some ahead."""
         if self._is_quiet:
             return self._lane, 0
         if self._lane is Lane.SUSPECT or (self._options.inline_suspects and self._suspects_wait):
             return Lane.SUSPECT, 0 if self._in_flight.unsettled() else 1
         if self._is_behind:
             return Lane.NORMAL, 0
-        return Lane.NORMAL, self._options.slots - len(self._in_flight)
+        ahead = self._type_capacity.ahead
+        self._in_flight.low_water = ahead // 2
+        if self._in_flight.running >= self._options.slots and self._runs.waiting > ahead // 2:
+            return Lane.NORMAL, 0
+        return Lane.NORMAL, self._options.slots + ahead - len(self._in_flight)
 
     async def _claim(
         self, lane: Lane, types: tuple[ServedType, ...], capacity: int
@@ -179,8 +185,10 @@ class Claimer(Service):
         self._suspects_wait = True
 
     def keep_quiet(self, *, quiet: bool) -> None:
-        """Stop claiming, or claim again."""
+        """Stop claiming and give back what has not begun, or claim again."""
         self._is_quiet = quiet
+        if quiet:
+            self._runs.release_waiting()
         self._interrupt()
 
     def stop(self) -> None:

@@ -21,7 +21,8 @@ class Deadlines(Service):
         self._timeout_seconds = timeout_seconds
 
     async def run_once(self) -> None:
-        """Check every deadline."""
+        """Check every deadline, and how long claimed jobs have waited for a slot."""
+        self._runs.release_waiting(overdue_only=True)
         now = self._clock.lease_ms()
         for running in self._in_flight.all():
             if running.job.expires_ms <= now and not running.job.timed_out:

@@ -90,6 +90,10 @@ class Stopped(msgspec.Struct, frozen=True):
     """The worker stopped before the run ended."""
 
 
+class NotBegun(msgspec.Struct, frozen=True):
+    """The job was claimed ahead, and there was no slot for it in time."""
+
+
 class StillRunning(msgspec.Struct, frozen=True):
     """The function of an earlier attempt still runs in this worker: a second one is not started."""
 
@@ -105,7 +109,7 @@ Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
     Finished | Returned | RejectedAttempt | PayloadRefused | HeldAttempt | RaisedError | BadResult | TimedOut |
     Unreachable
-    | Stopped | StillRunning | CancelRequested
+    | Stopped | NotBegun | StillRunning | CancelRequested
 )  # fmt: skip
 
 
@@ -192,6 +196,13 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 give_back=True,
                 counted_give_back=True,
                 detail=detail,
+            )
+        case NotBegun():
+            return Disposition(
+                state=State.QUEUED,
+                cause=Cause.RELEASED,
+                give_back=True,
+                detail="claimed ahead, and given back before it began",
             )
         case Stopped():
             is_free = job.give_backs < MAX_GIVE_BACKS

@@ -17,14 +17,18 @@ log: Final = logging.getLogger("hms_svc.runtime")
 
 
 class Running:
-    """One running job: `task` if it can be cancelled, `settled` once its disposition is decided."""
+    """One running job: `task` if it can be cancelled, `settled` once its disposition is decided.
 
-    __slots__ = ("declared", "job", "settled", "started_at", "task")
+    `began` is a time of the loop.
+    """
 
-    def __init__(self, job: RunningJob, declared: JobType, started_at: int) -> None:
+    __slots__ = ("began", "declared", "job", "settled", "started_at", "task")
+
+    def __init__(self, job: RunningJob, declared: JobType, started_at: int, began: float) -> None:
         self.job = job
         self.declared = declared
         self.started_at = started_at
+        self.began = began
         self.task: asyncio.Task[None] | None = None
         self.settled = False
 
@@ -80,16 +84,20 @@ class Running:
 
 
 class InFlight:
-    """Running jobs by fence. A slot is taken from the claim until the function has returned.
+    """Running jobs by fence, and those that are claimed and have not begun.
 
-    Only the loop changes it; the heartbeat thread reads an atomic copy. `empty` is set while there
-    are none. `freed` is set whenever a slot becomes free; the claimer, which waits for that, clears it.
+    A running job has a slot until its function has returned. Only the loop changes it; the heartbeat
+    thread reads an atomic copy. `empty` is set while there are none. `freed` is set when a slot
+    becomes free while at most `low_water` jobs wait for one; the claimer, which waits for that,
+    clears it.
     """
 
     def __init__(self) -> None:
         self._running: dict[int, Running] = {}
         self._expected: dict[int, ClaimedJob] = {}
         self._by_type: Counter[str] = Counter()
+        self._running_by_type: Counter[str] = Counter()
+        self.low_water = 0
         self.freed = asyncio.Event()
         self.empty = asyncio.Event()
         self.empty.set()
@@ -98,32 +106,44 @@ class InFlight:
         return len(self._running) + len(self._expected)
 
     def of_type(self, type: str) -> int:
-        """Return the number of slots that jobs of a type have taken."""
+        """Return the number of jobs of a type, running or not."""
         return self._by_type[type]
 
+    @property
+    def running(self) -> int:
+        """The number of slots that are taken."""
+        return len(self._running)
+
+    def running_of(self, type: str) -> int:
+        """Return the number of slots that jobs of a type have taken."""
+        return self._running_by_type[type]
+
     def expect(self, claimed: Sequence[ClaimedJob]) -> None:
-        """Take slots for claimed jobs that have not begun yet."""
+        """Add claimed jobs that have not begun yet."""
         for job in claimed:
             self._expected[job.token.fence] = job
             self._by_type[job.job.type] += 1
         self.empty.clear()
 
     def add(self, running: Running) -> None:
-        """Take a slot, or use the one that `expect` took for the job."""
+        """Take a slot."""
         if self._expected.pop(running.fence, None) is None:
             self._by_type[running.job.type] += 1
+        self._running_by_type[running.job.type] += 1
         self._running[running.fence] = running
         self.empty.clear()
 
     def remove(self, token: LeaseToken) -> None:
-        """Free the slot of this fence, if it has one."""
+        """Remove the job with this fence, and free its slot if it has one."""
         running = self._running.pop(token.fence, None)
         claimed = self._expected.pop(token.fence, None)
         if running is not None:
             claimed = running.job.claimed
+            self._running_by_type[claimed.job.type] -= 1
         if claimed is not None:
             self._by_type[claimed.job.type] -= 1
-        self.freed.set()
+        if len(self._expected) <= self.low_water:
+            self.freed.set()
         if not len(self):
             self.empty.set()
 

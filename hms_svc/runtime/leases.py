@@ -120,7 +120,7 @@ class Heartbeat:
             host=host.rpartition("-")[0],
             pid=os.getpid(),
             slots=self._options.slots,
-            busy=len(self._in_flight),
+            busy=self._in_flight.running,
             hung=len(self._in_flight.hung()),
             types=self._types,
             started_at=self._started_at,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +22,7 @@ from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
+    NotBegun,
     Outcome,
     StillRunning,
     Stopped,
@@ -31,6 +34,7 @@ from hms_svc.runtime.decide import (
 )
 from hms_svc.runtime.executor import Executor, inconclusive, unless_denied
 from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
@@ -46,9 +50,18 @@ NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 NONE_BEFORE: Final[Effects] = MappingProxyType({})
 
 
+class _Waiting(NamedTuple):
+    """A claimed job that waits for a slot, since a time of the loop."""
+
+    claimed: ClaimedJob
+    effects: tuple[StoredEffect, ...]
+    since: float
+
+
 class Runs:
     """Begins claimed jobs, ends each when its function returns or may run no longer, and settles it.
 
+    A claimed job waits until there is a slot for it; see `prefetch` for how many may wait.
     A job keeps its slot until its function has returned, even if it was settled before.
     `on_effects` is called when a job with effects is settled, `on_timeout` when one has timed out.
     """
@@ -62,6 +75,8 @@ class Runs:
         settler: Settler,
         in_flight: InFlight,
         availability: Availability,
+        slots_of: Mapping[str, int],
+        prefetch: Prefetch,
         producer: Producer,
         report_progress: ProgressSink,
         on_effects: Callable[[], None],
@@ -75,6 +90,9 @@ class Runs:
         self._settler = settler
         self._in_flight = in_flight
         self._availability = availability
+        self._slots_of = slots_of
+        self._prefetch = prefetch
+        self._waiting: dict[str, deque[_Waiting]] = {}
         self._producer = producer
         self._report_progress = report_progress
         self._on_effects = on_effects
@@ -103,7 +121,13 @@ class Runs:
             self._in_flight.expect(again)
             self._redeliveries.add(again)
             claimed = [job for job in claimed if job.claims == 1]
+        self._in_flight.expect(claimed)
         await self._begin_all(claimed, NONE_BEFORE)
+
+    @property
+    def waiting(self) -> int:
+        """The number of claimed jobs that wait for a slot."""
+        return sum(map(len, self._waiting.values()))
 
     def time_out(self, running: Running, seconds: float) -> None:
         """Settle a job that ran too long; its function keeps the slot until it returns."""
@@ -116,8 +140,20 @@ class Runs:
         self._revoke(running, unless_denied(running.job.verdict, Stopped()))
 
     def release_expected(self) -> None:
-        """Return claimed jobs that have not begun."""
+        """Return claimed jobs whose effects have not been read."""
         self._redeliveries.cancel()
+
+    def release_waiting(self, *, overdue_only: bool = False) -> None:
+        """Return claimed jobs that wait for a slot: all, or those that have waited for too long."""
+        since = self._loop.time() - MAX_WAIT_SECONDS if overdue_only else math.inf
+        for type, waiting in list(self._waiting.items()):
+            while waiting and waiting[0].since <= since:
+                job = waiting.popleft()
+                self._settle(job.claimed, job.claimed.claimed_at, NotBegun(), job.effects, "")
+                self._in_flight.remove(job.claimed.token)
+                self._prefetch.forget(type)
+            if not waiting:
+                del self._waiting[type]
 
     async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
         without_effects = [job for job in claimed if not effects.get(job.token.fence)]
@@ -133,7 +169,22 @@ class Runs:
                 self._settle(job, job.claimed_at, outcome, own_effects, "", retry)
                 self._in_flight.remove(job.token)
             else:
-                self._try_to_begin(job, own_effects)
+                waiting = self._waiting.setdefault(job.job.type, deque())
+                waiting.append(_Waiting(job, own_effects, self._loop.time()))
+        self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        """Begin jobs that wait, as far as there are slots for all and for their types."""
+        in_flight, slots = self._in_flight, self._options.slots
+        if not self._waiting or in_flight.running >= slots:
+            return
+        for type, waiting in list(self._waiting.items()):
+            most = self._slots_of[type]
+            while waiting and in_flight.running < slots and in_flight.running_of(type) < most:
+                job = waiting.popleft()
+                self._try_to_begin(job.claimed, job.effects)
+            if not waiting:
+                del self._waiting[type]
 
     def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         try:
@@ -161,7 +212,7 @@ class Runs:
             effects=effects,
             trace=None if self._tracer is None else self._tracer.start_attempt(claimed),
         )
-        running = Running(job, declared, claimed.claimed_at)
+        running = Running(job, declared, claimed.claimed_at, self._loop.time())
         self._in_flight.add(running)
         running.task = self._executor.start(
             job, declared, lambda outcome: self._finish(running, outcome)
@@ -179,6 +230,8 @@ class Runs:
         finally:
             self._in_flight.remove(job.claimed.token)
             running.revoke()
+            self._prefetch.note(job.type, self._loop.time() - running.began)
+            self._fill_slots()
 
     def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
         """Settle jobs that cannot begin because the effects of their earlier claims are unknown."""

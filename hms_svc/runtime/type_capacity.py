@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.ports.broker import ServedType
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.in_flight import InFlight
-from hms_svc.sdk.registry import Registry, slots_by_type
+from hms_svc.runtime.prefetch import MAX_AHEAD, Prefetch
+from hms_svc.sdk.registry import Registry
 
 DEFAULT_RETRY: Final = RetryPolicy()
 
@@ -21,9 +23,15 @@ class TypeCapacity:
     """
 
     def __init__(
-        self, registry: Registry, slots: int, in_flight: InFlight, availability: Availability
+        self,
+        registry: Registry,
+        slots_of: Mapping[str, int],
+        in_flight: InFlight,
+        availability: Availability,
+        prefetch: Prefetch,
     ) -> None:
-        self._slots_of = slots_by_type(registry, slots)
+        self._slots_of = slots_of
+        self._prefetch = prefetch
         self._in_flight = in_flight
         self._availability = availability
         self._served = tuple(
@@ -31,6 +39,11 @@ class TypeCapacity:
             for declared in registry
         )
         self.held_back = False
+
+    @property
+    def ahead(self) -> int:
+        """How many jobs may be claimed beyond the slots, of all types together."""
+        return min(MAX_AHEAD, sum(map(self._prefetch.ahead_of, self._slots_of)))
 
     def types_for(self, capacity: int, *, limited: bool) -> tuple[ServedType, ...]:
         """Return the types for a claim of `capacity` jobs; without `limited` their limits are ignored."""
@@ -48,7 +61,7 @@ class TypeCapacity:
         type = served.type
         if paused and self._availability.is_paused(type):
             return ServedType(type, served.max_attempts, 0)
-        free = self._slots_of[type] - self._in_flight.of_type(type)
+        free = self._slots_of[type] + self._prefetch.ahead_of(type) - self._in_flight.of_type(type)
         if not limited or free >= capacity:
             return served
         return ServedType(type, served.max_attempts, max(0, free))

@@ -128,6 +128,7 @@ class Worker:
             claimer.stop()
             loops.heartbeat.show(WorkerState.STOPPING)
             await asyncio.wait({claiming})
+            loops.runs.release_waiting()
             await self._drain(loops.runs)
             for service in services:
                 service.stop()
@@ -182,6 +183,7 @@ class Worker:
         except TimeoutError:
             log.warning("the grace period is over; %d jobs are still running", len(self.in_flight))
         self.is_stuck = True
+        runs.release_waiting()
         for running in self.in_flight.all():
             running.interrupt()
         try:

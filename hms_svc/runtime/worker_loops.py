@@ -24,6 +24,7 @@ from hms_svc.runtime.leases import Heartbeat
 from hms_svc.runtime.loop import Service
 from hms_svc.runtime.memory_retention import MemoryRetention
 from hms_svc.runtime.outbox_relay import OutboxRelay
+from hms_svc.runtime.prefetch import Prefetch
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.promoter import Promoter
 from hms_svc.runtime.reaper import Reaper
@@ -32,6 +33,7 @@ from hms_svc.runtime.runs import Runs
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.threads import PlainThreads
+from hms_svc.runtime.type_capacity import TypeCapacity
 from hms_svc.runtime.worker_meter import WorkerMeter
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.job_defaults import CompletingProducer
@@ -73,6 +75,8 @@ class WorkerLoops:
         self._availability = Availability(engines.database, engines.clock)
         producer = CompletingProducer(engines.broker, engines.registry)
         self.relay = OutboxRelay(engines.database.outbox, engines.bus, producer)
+        self._slots_of = slots_by_type(engines.registry, options.slots)
+        self._prefetch = Prefetch(self._slots_of)
         self.runs = self._runs(threads, producer)
         self.claimer = Claimer(
             engines,
@@ -80,6 +84,9 @@ class WorkerLoops:
             runs=self.runs,
             settler=self.settler,
             in_flight=in_flight,
+            type_capacity=TypeCapacity(
+                engines.registry, self._slots_of, in_flight, self._availability, self._prefetch
+            ),
             availability=self._availability,
             meter=self._meter,
         )
@@ -105,6 +112,8 @@ class WorkerLoops:
             settler=self.settler,
             in_flight=self._in_flight,
             availability=self._availability,
+            slots_of=self._slots_of,
+            prefetch=self._prefetch,
             producer=producer,
             report_progress=self.progress.report,
             on_effects=self.relay.wake,
@@ -130,8 +139,7 @@ class WorkerLoops:
         )
         yield Reaper(engines.broker, engines.database.effects, lease_seconds=options.lease_seconds)
         yield Promoter(engines.broker)
-        slots = slots_by_type(engines.registry, options.slots)
-        yield HungFunctions(in_flight, options, slots, self._on_no_slot)
+        yield HungFunctions(in_flight, options, self._slots_of, self._on_no_slot)
         if options.idle_seconds:
             yield IdleExit(in_flight, self.claimer, self._stop, seconds=options.idle_seconds)
         if options.drain:
