@@ -13,7 +13,6 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import ClaimRequest
 from hms_svc.runtime.prefetch import HORIZON_SECONDS, MAX_AHEAD, Prefetch
-from hms_svc.sdk.registry import Registry
 from tests.support.waiting import until
 from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of
 
