@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter, defaultdict
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -15,10 +16,8 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
 
 PREFIX: Final = "hms:default:"
-WORDS: Final = 26
-_CAUSE: Final = 14
-_SIZES: Final = slice(16, 20)
-"""Of the words of a record: the lengths of envelope, data, raw bytes and outcome, which follow them."""
+HEAD: Final = struct.Struct("<qBBBqiiiiiq12s12sHHIIiqqqBBIII")
+"""The head of a record, see `brokers/redis/record.py`; the texts whose sizes it has follow."""
 
 
 class RedisView:
@@ -27,6 +26,7 @@ class RedisView:
     def __init__(self, url: str) -> None:
         patience = Retry(ConstantBackoff(0.05), 100)
         self._redis = redis.Redis.from_url(url, decode_responses=True, retry=patience)
+        self._bytes = redis.Redis.from_url(url, retry=patience)
 
     def jobs(self) -> list[JobRow]:
         """See BrokerView."""
@@ -99,31 +99,32 @@ class RedisView:
         told = Counter({name.rpartition(":")[2]: self._ask("ZCARD", name) for name in names})
         there: Counter[str] = Counter()
         for key in self._ask("KEYS", PREFIX + "job:*"):
-            words = self._ask("GET", key).partition("\n")[0].split(" ")
-            if STATES[int(words[0])] in GROUPED:
-                there[words[_CAUSE]] += 1
+            head = HEAD.unpack_from(cast("bytes", self._bytes.get(key)))
+            if STATES[head[1]] in GROUPED:
+                there[head[11].decode()] += 1
         known = self._ask("SMEMBERS", PREFIX + "causes")
         return differences(told, there) + [f"{each} is not known" for each in {*told} - known]
 
     def close(self) -> None:
         """See BrokerView."""
         self._redis.close()
+        self._bytes.close()
 
     def _ask(self, *words: Any) -> Any:
         return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def _types(self) -> list[str]:
-        return sorted(self._ask("SMEMBERS", PREFIX + "types") - {"!"})
+        return sorted(self._ask("SMEMBERS", PREFIX + "job-types") - {"!"})
 
     def _records(self, ids: list[str]) -> list[JobRow]:
         if not ids:
             return []
-        texts = self._ask("MGET", *(f"{PREFIX}job:{id}" for id in ids))
+        texts: Any = self._bytes.mget(f"{PREFIX}job:{id}" for id in ids)
         return [_job(id, text) for id, text in zip(ids, texts, strict=True) if text is not None]
 
     def _left_behind(self) -> list[str]:
         lists = [name for name in self._ask("KEYS", "*") if self._ask("TYPE", name) == "list"]
-        requests = PREFIX + "wishes"
+        requests = PREFIX + "cancel-requests"
         return lists + [requests] * bool(self._ask("EXISTS", requests))
 
     def _gauge_faults(self) -> list[str]:
@@ -142,18 +143,20 @@ def _indexes(state: State, type: str) -> list[str]:
     return [*keys, f"{PREFIX}suspects:{type}"] if state is State.QUEUED else keys
 
 
-def _job(id: str, text: str) -> JobRow:
-    """Read a record. Its lengths are in bytes."""
-    line, _, rest = text.encode().partition(b"\n")
-    words = line.decode().split(" ")
-    assert len(words) == WORDS, f"a record is written otherwise now: {line.decode()}"
-    state, fence, attempt, claims, give_backs, crashes, suspect, lane, most = map(int, words[:9])
-    envelope, data, raw, outcome = map(int, words[_SIZES])
-    before = envelope + data + raw
-    said = json.loads(rest[before : before + outcome] or b"{}")
+def _job(id: str, record: bytes) -> JobRow:
+    """Read a record."""
+    head = HEAD.unpack_from(record)
+    _, state, suspect, lane, fence, attempt, claims, give_backs, crashes, most = head[:10]
+    worker, case, approved, outcome = head[13:17]
+    sizes = (worker, *head[21:26], case, approved, outcome)
+    texts, at = [], HEAD.size
+    for size in sizes:
+        texts.append(record[at : at + size].decode(errors="replace"))
+        at += size
+    said = json.loads(texts[8] or "{}")
     return JobRow(
         id=id,
-        type=words[22],
+        type=texts[1],
         state=STATES[state],
         fence=fence,
         attempt=attempt,
@@ -163,13 +166,9 @@ def _job(id: str, text: str) -> JobRow:
         suspect=suspect == 1,
         lane=lane,
         max_attempts=most,
-        worker=_given(words[25]),
+        worker=texts[0] if STATES[state] is State.PROCESSING else "",
         reason=said.get("reason", ""),
         by=said.get("by", ""),
-        case_id=_given(words[21]),
-        steps=read_steps(rest[before + outcome :].decode()),
+        case_id=texts[6],
+        steps=read_steps(record[at:].decode()),
     )
-
-
-def _given(word: str) -> str:
-    return "" if word == "-" else word

@@ -81,7 +81,7 @@ def test_a_tally_forgotten_in_redis_is_caught(site: Site, redis_server: RedisSer
     served = site.serve(app=mutant("forgets_a_tally_in_redis"), grace_seconds=0)
     wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
     # The first round of the reaper mends a new server, and would mend what the mutant does.
-    types = "hms:default:types"
+    types = "hms:default:job-types"
     wait_until("it begins", lambda: redis_server.cli("SISMEMBER", types, "!") == 1)
     wait_until("it is over", lambda: redis_server.cli("KEYS", "hms:default:healing*") == [])
     site.stop()

@@ -95,7 +95,7 @@ async def test_a_waiting_worker_outlives_its_connections_and_hears_again(
     waiting = asyncio.create_task(cut.broker.wait_for_work(20))
 
     async def registered() -> bool:
-        names = cut.server.keys("hms:default:sleepers:*")
+        names = cut.server.keys("hms:default:waiting:*")
         return bool(names)
 
     await until("the worker lies down", registered)

@@ -55,7 +55,7 @@ async def every_state(fleet: Fleet) -> dict[str, str]:
         f"jobs:{TYPE}:retry",
         f"hms:default:queue:{TYPE}",
         f"stats:{TYPE}",
-        "hms:default:types",
+        "hms:default:job-types",
         "hms:default:due",
         "hms:default:leases",
         "hms:default:fence",
@@ -80,7 +80,7 @@ async def test_an_index_or_counter_heals_within_a_round_of_the_reaper(
 
 
 @pytest.mark.parametrize(
-    "name", [f"hms:default:queued:{TYPE}", f"hms:default:queue:{TYPE}", "hms:default:types"]
+    "name", [f"hms:default:queued:{TYPE}", f"hms:default:queue:{TYPE}", "hms:default:job-types"]
 )
 async def test_gauges_are_right_again(fleet: Fleet, name: str) -> None:
     await every_state(fleet)
@@ -92,7 +92,7 @@ async def test_gauges_are_right_again(fleet: Fleet, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", ["cause:*", "causes", "dead:*", "rejected:*", "retrying:*", "queue:*", "types"]
+    "family", ["cause:*", "causes", "dead:*", "rejected:*", "retrying:*", "queue:*", "job-types"]
 )
 async def test_failure_groups_heal_within_a_round_of_the_reaper(fleet: Fleet, family: str) -> None:
     await every_state(fleet)

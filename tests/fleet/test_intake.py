@@ -147,7 +147,7 @@ async def test_four_takers_of_one_intake_make_each_item_one_job(fleet: Fleet) ->
 
 async def test_an_item_whose_taker_died_is_found_again(fleet: Fleet) -> None:
     """BLMOVE has put it into our list, and nobody who watches the type is left."""
-    fleet.server.cli("SADD", "hms:default:types", "left.behind")
+    fleet.server.cli("SADD", "hms:default:job-types", "left.behind")
     fleet.server.cli("LPUSH", "hms:default:taken:left.behind", b'{"id":"lonely","data":{}}')
     await fleet.broker.reap(10)
     assert await fleet.state("lonely") is State.QUEUED

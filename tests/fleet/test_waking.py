@@ -43,7 +43,7 @@ class Sleepers:
 
     async def _lies(self, worker: str, types: tuple[str, ...]) -> bool:
         server = self.fleets[0].server
-        scores = [server.cli("ZSCORE", f"hms:default:sleepers:{type}", worker) for type in types]
+        scores = [server.cli("ZSCORE", f"hms:default:waiting:{type}", worker) for type in types]
         seconds, _ = server.cli("TIME")
         return all(score and score > (seconds + 10) * 1000 for score in scores)
 
@@ -86,10 +86,10 @@ async def test_a_worker_that_cannot_take_all_hands_the_call_on(
 ) -> None:
     """The job was queued while its call was taken by nobody: whoever claims first calls the next."""
     waits = await sleepers.lie_down(("a",), ("a",), ("a",))
-    fleet.server.cli("DEL", "hms:default:sleepers:a")
+    fleet.server.cli("DEL", "hms:default:waiting:a")
     await fleet.accept(3, type="a")
     assert not any(wait.done() for wait in waits)
-    fleet.server.cli("ZADD", "hms:default:sleepers:a", 9_000_000_000_000, "w1")
+    fleet.server.cli("ZADD", "hms:default:waiting:a", 9_000_000_000_000, "w1")
     request = ClaimRequest("w0", (ServedType("a", 3, capacity),), limit, 30_000)
     assert len(await sleepers.fleets[0].broker.claim(request)) == 1
     assert await waits[1]

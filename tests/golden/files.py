@@ -22,7 +22,7 @@ _HOLD: Final = re.compile(r"which is [0-9]+")
 _TOKEN: Final = re.compile(r"hms_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
 _TOKEN_ID: Final = re.compile(r"token:[0-9a-f]{12}")
 _HEX: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,64}(?![0-9a-f])")
-_DURATION: Final = re.compile(r"\b\d+(\.\d)? (ms|s|m|h|min)( \d+ s)?\b")
+_DURATION: Final = re.compile(r"(?:\d+ d )?\b\d+(\.\d)? (ms|s|m|h|min)( \d+ s)?\b")
 _VARYING: Final = frozenset(
     {
         "fence", "last_seen_s", "latency_ms", "limit", "oldest_age_s", "p50", "p95", "p99", "round_trip_ms", "used",

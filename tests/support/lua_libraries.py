@@ -1,4 +1,4 @@
-"""The libraries of Redis's Lua that fakeredis lacks: `cmsgpack.unpack`, `struct`, `redis.sha1hex`."""
+"""The libraries of Redis's Lua that fakeredis lacks: `cmsgpack`, `struct`, `redis.sha1hex`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,21 @@ def teach(server: Any) -> None:
     def unpack(data: bytes) -> Any:
         return runtime.table_from(_Reader(data).value(), recursive=True)
 
-    globals_[b"cmsgpack"] = runtime.table_from({b"unpack": unpack})
+    globals_[b"cmsgpack"] = runtime.table_from({b"pack": pack_list, b"unpack": unpack})
     globals_[b"struct"] = runtime.table_from({b"pack": pack, b"unpack": read, b"size": size})
     server._lua_expected_globals |= {b"cmsgpack", b"struct"}
+
+
+def pack_list(values: Any) -> bytes:
+    """`cmsgpack.pack` of Lua, for a list of texts and integers."""
+    items = list(values.values())
+    texts = [
+        b"\xdb" + struct.pack(">I", len(item)) + item
+        if isinstance(item, bytes)
+        else b"\xd3" + struct.pack(">q", int(item))
+        for item in items
+    ]
+    return b"".join([b"\xdd" + struct.pack(">I", len(items)), *texts])
 
 
 def _format(text: bytes) -> str:

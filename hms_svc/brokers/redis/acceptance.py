@@ -35,7 +35,7 @@ class RefusedItem(msgspec.Struct, frozen=True, gc=False):
 
     def row(self) -> RefusedRow:
         """Return the job as the script `refuse` takes it."""
-        code, named = str(CODE_OF[self.state]), str(int(self.job.priority is not None))
+        code, named = CODE_OF[self.state], self.job.priority is not None
         return (
             self.job.type,
             code,
@@ -182,19 +182,18 @@ class Acceptor:
 
 
 def _size_of(drafted: tuple[Job, RecordDraft]) -> int:
-    return len(drafted[1].head) + len(drafted[1].tail)
+    return len(drafted[1].rest)
 
 
 def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
     """Return a draft as the scripts take it."""
-    named = str(int(draft.names_priority))
-    return job.id, binary(draft.head), binary(draft.tail), draft.position, draft.unique, named
+    return job.id, binary(draft.rest), draft.position, draft.unique, draft.names_priority
 
 
-def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, str, list[DraftRow]]]:
+def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, int, list[DraftRow]]]:
     """Return the jobs as runs of one type and state."""
     runs = groupby(some, lambda pair: (pair[0].type, pair[1].state))
-    return [(type, str(state), [draft_row(*pair) for pair in run]) for (type, state), run in runs]
+    return [(type, state, [draft_row(*pair) for pair in run]) for (type, state), run in runs]
 
 
 def _known(job: Job, known: Record, repeated: bool) -> Enqueued:

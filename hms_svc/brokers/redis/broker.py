@@ -17,7 +17,7 @@ from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.lease_keeper import RedisLeaseKeeper
 from hms_svc.brokers.redis.link import Link, new_nonce
 from hms_svc.brokers.redis.record import digest_of, keyed_envelope, worker_field
-from hms_svc.brokers.redis.settlement import settled_row
+from hms_svc.brokers.redis.settlement import settle_call
 from hms_svc.brokers.settlement_events import as_cancelled
 from hms_svc.brokers.unreported_ends import Effects, effects_of
 from hms_svc.brokers.worker_views import read_request
@@ -92,7 +92,6 @@ class RedisBroker:
             self._intake.watch(served.type for served in request.types)
         began = self._link.clock.lease_ms()
         claim = self._unsure_claims.pop(request.lane, None) or self._new_claim()
-        most = {served.type: served.max_attempts for served in request.types}
         try:
             records = await self._link.run(
                 job_calls.claim(
@@ -109,10 +108,7 @@ class RedisBroker:
             self._unsure_claims[request.lane] = claim
             raise
         until = began + request.lease_ms
-        return [
-            record.claimed(now=claim.at, lease_until=until, most=most.get(record.type, 0))
-            for record in records
-        ]
+        return [record.claimed(now=claim.at, lease_until=until) for record in records]
 
     def _new_claim(self) -> _Claim:
         return _Claim(new_nonce(), self._link.clock.now_ms())
@@ -166,8 +162,7 @@ class RedisBroker:
         refused: list[LeaseToken] = []
         requested: list[Settlement] = []
         while settlements:
-            rows = [settled_row(done, marks[done.token.fence]) for done in settlements]
-            settled = await self._link.run(job_calls.settle(rows))
+            settled = await self._link.run(settle_call(settlements, marks))
             refused += [settlements[index].token for index in settled.refused]
             requested += [
                 as_cancelled(settlements[index], by, detail)

@@ -20,16 +20,16 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.verdict import DENIED
 from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN
 
-Value: TypeAlias = "str | int | Mapping[str, Value]"
+Value: TypeAlias = "str | int | Mapping[str, Value] | Mapping[int, Value]"
 _WORD: Final = re.compile(r"\b[A-Z][A-Z_]+\b")
 
 
-def _state(state: State) -> str:
-    return str(codes.CODE_OF[state])
+def _each(states: frozenset[State]) -> dict[int, Value]:
+    return {codes.CODE_OF[state]: 1 for state in states}
 
 
-def _each(states: frozenset[State]) -> dict[str, Value]:
-    return {_state(state): 1 for state in states}
+def _format(fields: Mapping[str, str]) -> str:
+    return "<" + "".join(fields.values())
 
 
 def _texts(module: object) -> dict[str, Value]:
@@ -51,18 +51,32 @@ def _fates() -> dict[str, Value]:
     }
 
 
+_PARSED: Final = (
+    "WORKER", "TYPE", "UNIQUE", "CASE", "APPROVED", "TYPE_AT", "ENVELOPE_AT", "CASE_AT", "OUTCOME_AT",
+    "RECORD",
+)  # fmt: skip
+"""What `parse` adds to the fields of the head: texts, where texts begin, and the record."""
 CONSTANTS: Final[dict[str, Value]] = {
-    **{state.name: _state(state) for state in State},
-    "DISCARDED": str(codes.DISCARDED),
+    **{state.name: code for state, code in codes.CODE_OF.items()},
+    "DISCARDED": codes.DISCARDED,
     "LAST_STATE": codes.DISCARDED,
-    "NAMES": {_state(state): state.value for state in State} | {str(codes.DISCARDED): "discarded"},
+    "NAMES": {code: state.value for state, code in codes.CODE_OF.items()}
+    | {codes.DISCARDED: "discarded"},
     "TERMINAL": _each(lifecycle.TERMINAL),
     "FAILED": _each(FAILED),
     "GROUPED": _each(GROUPED),
     "GAUGES": {state.value: 1 for state in State if state not in lifecycle.TERMINAL},
     "PRIORITY_STEP": codes.PRIORITY_STEP,
-    **{name: number for number, name in enumerate(record.FIELDS, 1)},
-    "FIELD_COUNT": len(record.FIELDS),
+    **{name: number for number, name in enumerate((*record.HEAD, *_PARSED), 1)},
+    "FIELD_COUNT": len(record.HEAD),
+    "CHANGING_COUNT": len(record.CHANGING),
+    "HEAD_FORMAT": _format(record.CHANGING | record.ACCEPTED),
+    "HEAD_SIZE": record.HEAD_SIZE,
+    "CHANGING_FORMAT": _format(record.CHANGING),
+    "CHANGING_SIZE": record.CHANGING_SIZE,
+    "POSITION_FORMAT": "<" + record.CHANGING["POSITION"],
+    "NO_TIME": record.NO_TIME,
+    "NO_CAUSE": record.NO_CAUSE,
     "REFUSED_BYTES": record.REFUSED_BYTES,
     **{f"CAUSE_{cause.name}": cause.value for cause in Cause},
     **{name: text for name, text in _texts(lifecycle).items() if name.startswith("REASON_")},

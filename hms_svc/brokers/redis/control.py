@@ -12,7 +12,7 @@ from hms_svc.brokers.redis import bus_calls, erasure, operator_calls, worker_cal
 from hms_svc.brokers.redis.eviction import RedisEviction
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.record import worker_field
+from hms_svc.brokers.redis.record import HEAD_SIZE, Record, worker_field
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
@@ -108,12 +108,14 @@ class RedisControl:
         for state in ("queued", "suspects", "scheduled", "retrying"):
             if len(ids) < limit:
                 ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
-        commands = [("GETRANGE", self._link.keys.ours("job", job_id), 0, 63) for job_id in ids]
+        commands = [
+            ("GETRANGE", self._link.keys.ours("job", job_id), 0, HEAD_SIZE - 1) for job_id in ids
+        ]
         heads = await self._link.ask_all(commands) if commands else []
         return [
-            (job_id, int(head.split(b" ", 2)[1]))
+            (job_id, Record(job_id, head).fence)
             for job_id, head in zip(ids, heads, strict=True)
-            if head
+            if len(head) == HEAD_SIZE
         ]
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:

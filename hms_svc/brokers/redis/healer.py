@@ -54,7 +54,7 @@ class Healer:
         return await self._link.run(repair_calls.check_groups())
 
     async def _types(self) -> list[str]:
-        found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
+        found = await self._link.ask("SMEMBERS", self._link.keys.ours("job-types"))
         return sorted(type.decode() for type in found if type != b"!")
 
     async def _write_mirror(self, type: str) -> None:

@@ -95,7 +95,7 @@ class RedisInspector:
     async def _known(self, types: Sequence[str]) -> list[str]:
         if not types:
             return []
-        are_known = await self._link.ask("SMISMEMBER", self._link.keys.ours("types"), *types)
+        are_known = await self._link.ask("SMISMEMBER", self._link.keys.ours("job-types"), *types)
         return [type for type, is_known in zip(types, are_known, strict=True) if is_known]
 
     async def page(
@@ -157,7 +157,7 @@ class RedisInspector:
             [
                 ("ZRANGEBYSCORE", keys.ours("workers"), "-inf", "+inf", "WITHSCORES"),
                 ("HGETALL", keys.ours("worker_info")),
-                ("HGETALL", keys.ours("worker_wishes")),
+                ("HGETALL", keys.ours("worker-requests")),
             ]
         )
         running = await self._link.run(worker_calls.running(MOST_RUNNING))

@@ -12,15 +12,19 @@ from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.unreported_ends import Effects
 from hms_svc.ports.broker import ReapReport
 
-DraftRow: TypeAlias = tuple[str, msgspec.Raw, msgspec.Raw, int, str, str]
-"""Id, the line of the record before and after the position, position (of a queued job: what to add
-to its time), digest of the unique key, "1" if the job has a priority."""
-RefusedRow: TypeAlias = tuple[str, str, str, msgspec.Raw, str, int, msgspec.Raw]
-"""Type, state, id, record, "1" if the job has a priority, time (Unix ms), data of its event."""
+DraftRow: TypeAlias = tuple[str, msgspec.Raw, int, str, bool]
+"""Id, the record without its position, position (of a queued job: what to add to its time), digest of
+the unique key, whether the job has a priority."""
+RefusedRow: TypeAlias = tuple[str, int, str, msgspec.Raw, bool, int, msgspec.Raw]
+"""Type, state, id, record, whether the job has a priority, time (Unix ms), data of its event."""
 AbsorbedRow: TypeAlias = tuple[str | msgspec.Raw | int, ...]
 """An item of an intake and what becomes of it, see `absorb.lua`."""
 SettledRow: TypeAlias = tuple[str | int, ...]
 """One settlement, see `settle.lua`."""
+
+
+Kind: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
+"""The events and the counters of a settlement."""
 
 
 class Fault(NamedTuple):
@@ -61,7 +65,7 @@ class Reaped(NamedTuple):
     more: bool
 
 
-def enqueue(runs: Sequence[tuple[str, str, list[DraftRow]]]) -> ScriptCall[list[Fault]]:
+def enqueue(runs: Sequence[tuple[str, int, list[DraftRow]]]) -> ScriptCall[list[Fault]]:
     """Accept runs of jobs, each with its type and state."""
     return ScriptCall("enqueue", _faults, runs=runs)
 
@@ -116,7 +120,7 @@ def claim(
     """Lease ready jobs; `types` are type, attempts allowed, and the maximum number of its jobs."""
     return ScriptCall(
         "claim", _records, worker=worker, now=now, lease_ms=lease_ms, limit=limit,
-        lane=_lane(suspects), types=types,
+        lane=int(suspects), types=types,
     )  # fmt: skip
 
 
@@ -125,21 +129,15 @@ def _records(reply: list[bytes]) -> list[Record]:
     return [Record(job_id.decode(), text) for job_id, text in pairs]
 
 
-def _lane(suspects: bool) -> str:
-    return "1" if suspects else "0"
-
-
 def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[str]]:
     """Assign unique keys (id, fence, digest, envelope); return who holds each, "" without the lease."""
-    rows = [
-        (job_id, str(fence), digest, binary(envelope)) for job_id, fence, digest, envelope in claims
-    ]
+    rows = [(job_id, fence, digest, binary(envelope)) for job_id, fence, digest, envelope in claims]
     return ScriptCall("take_keys", texts, claims=rows)
 
 
-def settle(jobs: Sequence[SettledRow]) -> ScriptCall[Settled]:
-    """Settle claimed jobs."""
-    return ScriptCall("settle", _settled, jobs=jobs)
+def settle(jobs: Sequence[SettledRow], kinds: Sequence[Kind]) -> ScriptCall[Settled]:
+    """Settle claimed jobs, each of one of these kinds."""
+    return ScriptCall("settle", _settled, jobs=jobs, kinds=kinds)
 
 
 def _settled(reply: list[Any]) -> Settled:
@@ -170,7 +168,7 @@ def reap(limit: int, known: Iterable[tuple[str, int, Effects]]) -> ScriptCall[Re
     """Recover jobs whose lease has expired; `known` are ids and fences whose effects are known."""
     return ScriptCall(
         "reap", _reaped, limit=limit,
-        known=[(job_id, str(fence), effects) for job_id, fence, effects in known],
+        known=list(known),
     )  # fmt: skip
 
 
@@ -184,7 +182,7 @@ def _reaped(reply: list[Any]) -> Reaped:
 def progress(lines: Sequence[tuple[str, int, int, float | None, str, bool]]) -> ScriptCall[None]:
     """Append lines of running jobs: id, fence, time, share, message, whether it is one of its log."""
     rows = [
-        (job_id, str(fence), at, "" if share is None else repr(share), message, str(int(log)))
+        (job_id, fence, at, "" if share is None else repr(share), message, str(int(log)))
         for job_id, fence, at, share, message, log in lines
     ]
     return ScriptCall("progress", nothing, lines=rows)

@@ -32,7 +32,7 @@ FAMILIES: Final = (
         "stats:{type}", "hash", "running counters, and gauges of the states", "one for each type"
     ),
     KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
-    KeyFamily("hms:{ns}:types", "set", "types, and `!`", "types that have or had jobs, or are served"),
+    KeyFamily("hms:{ns}:job-types", "set", "types, and `!`", "types that have or had jobs, or are served"),
     KeyFamily(
         "hms:{ns}:due", "zset", "state and type: time (ms) before which none of its jobs is due", "2 for each type"
     ),
@@ -64,7 +64,7 @@ FAMILIES: Final = (
     ),
     KeyFamily("hms:{ns}:causes", "set", "failure groups with jobs", "1000, and 3 for each type"),
     KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "unfinished jobs"),
-    KeyFamily("hms:{ns}:wishes", "hash", "cancel requests; id: fence, operator, reason", "slots"),
+    KeyFamily("hms:{ns}:cancel-requests", "hash", "cancel requests; id: fence, operator, reason", "slots"),
     KeyFamily(
         "hms:{ns}:progress:{id}", "stream", "progress and log lines", "200 lines; 30 days, or the job"
     ),
@@ -75,9 +75,9 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms); less than 0 once undone", "10 minutes, at each trim"),
     KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes without a heartbeat"),
     KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes without a heartbeat"),
-    KeyFamily("hms:{ns}:worker_wishes", "hash", "worker: an operator's request", "as worker_info"),
-    KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),
-    KeyFamily("hms:{ns}:lies:{worker}", "string", "types that an idle worker waits for", "a minute"),
+    KeyFamily("hms:{ns}:worker-requests", "hash", "worker: an operator's request", "as worker_info"),
+    KeyFamily("hms:{ns}:waiting:{type}", "zset", "idle worker, until when (ms)", "workers"),
+    KeyFamily("hms:{ns}:waits:{worker}", "string", "types that an idle worker waits for", "a minute"),
     KeyFamily("hms:{ns}:fence", "string", "the last fence issued", "one"),
     KeyFamily("hms:{ns}:healing", "string", "a worker walks the records", "60 seconds for each step"),
     KeyFamily(

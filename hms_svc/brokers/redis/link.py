@@ -35,6 +35,8 @@ from hms_svc.ports.clock import Clock, SystemClock
 
 Result = TypeVar("Result")
 OLDEST_VERSION: Final = (7, 0)
+_EARLIER_KEY: Final = "types"
+"""A key that only versions with another format of records have."""
 OPEN_SECONDS: Final = 8.0
 """How long opening may take in total, with several unresponsive Sentinels and a server."""
 _TRIES: Final = 3
@@ -86,6 +88,7 @@ class Link:
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 self._check(await self.info())
+                await self._check_format()
         except TimeoutError as error:
             await self.close()
             raise BrokerUnavailable(f"{self.address}: no answer in {OPEN_SECONDS:g} s") from error
@@ -215,6 +218,16 @@ class Link:
         if version_of(version) < OLDEST_VERSION:
             raise BadSetting(
                 f"broker_url {self.address}: Redis {version} is too old; want 7.0 or later"
+            )
+
+    async def _check_format(self) -> None:
+        """Raise BadSetting if the namespace has records of an earlier version."""
+        if await self.ask("EXISTS", self.keys.ours(_EARLIER_KEY)):
+            keys = f"{self.keys.prefix}*"
+            raise BadSetting(
+                f"broker_url {self.address}: an earlier version of hms-svc has jobs in the keys {keys}, "
+                "which this version cannot read; finish them with that version (hms-svc serve --drain), "
+                f"stop its processes and producers, and delete the keys {keys}"
             )
 
 

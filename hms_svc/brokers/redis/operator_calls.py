@@ -40,10 +40,10 @@ def act(request: ActRequest, job_ids: Sequence[str], undo_until: int) -> ScriptC
     )  # fmt: skip
 
 
-def _wanted(job_id: str, seen: SeenClaim | None) -> tuple[str, str, str, str]:
+def _wanted(job_id: str, seen: SeenClaim | None) -> tuple[str, int | bool, str, str]:
     if seen is None:
-        return job_id, "", "", ""
-    return job_id, str(seen.fence), seen.case_id or "", seen.hold
+        return job_id, False, "", ""
+    return job_id, seen.fence, seen.case_id or "", seen.hold
 
 
 def undo(
@@ -83,8 +83,7 @@ def resume(type: str) -> ScriptCall[None]:
 
 def remove(jobs: Sequence[tuple[str, str, int]]) -> ScriptCall[int]:
     """Remove finished jobs (id, type and state code, or "" and 0 if only the id is known)."""
-    rows = [(job_id, type, str(code) if code else "") for job_id, type, code in jobs]
-    return ScriptCall("remove", int, jobs=rows)
+    return ScriptCall("remove", int, jobs=jobs)
 
 
 def bury(types: Sequence[str], *, before: int, limit: int) -> ScriptCall[int]:

@@ -36,7 +36,7 @@ class RedisWalks:
 
     async def types(self) -> list[str]:
         """Return every known type, sorted."""
-        found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
+        found = await self._link.ask("SMEMBERS", self._link.keys.ours("job-types"))
         return sorted(type.decode() for type in found if type != b"!")
 
     async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:

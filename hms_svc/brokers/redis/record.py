@@ -1,13 +1,16 @@
-"""The record of a job as one string: a line of fields, then the bodies, then the history.
+"""The record of a job as one string: a binary head, then the texts of the job.
 
-The scripts change the fields, replace the outcome and append to the history;
-envelope (except a unique key that is taken later), data and raw bytes stay as
-they were accepted. the scripts get the names of the fields from here.
+The head has the fields of `HEAD` in this order, numbers little-endian: first those that a
+change of state may set, then those that stay as they were accepted. Its sizes are the bytes of
+the texts, which follow in this order: worker, type, digest of the unique key, envelope, data, raw
+bytes, case, approvals, outcome, history. Envelope (except a unique key that is taken later),
+data and raw bytes stay as they were accepted. The scripts get fields and formats from here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import Final
 
 import msgspec
@@ -22,20 +25,46 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
-FIELDS: Final = (
-    "STATE", "FENCE", "ATTEMPT", "CLAIMS", "GIVE_BACKS", "CRASHES", "SUSPECT", "LANE", "MOST",
-    "PRIORITY", "ENQUEUED", "EXPIRES", "STARTED", "POSITION", "CAUSE", "APPROVED", "ENVELOPE", "DATA",
-    "RAW", "OUTCOME", "MARK", "CASE", "TYPE", "UNIQUE", "NOT_BEFORE", "WORKER",
-)  # fmt: skip
-"""The fields of the line, by the names that the scripts have for them."""
-(
-    _STATE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _SUSPECT, _LANE, _MOST, _PRIORITY,
-    _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _CAUSE, _APPROVED, _ENVELOPE, _DATA, _RAW,
-    _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _NOT_BEFORE, _WORKER,
-) = range(len(FIELDS))  # fmt: skip
-_NONE: Final = msgspec.Raw(b"null")
-REFUSED_BYTES: Final = "raw"
+CHANGING: Final = {
+    "POSITION": "i8", "STATE": "B", "SUSPECT": "B", "LANE": "B", "FENCE": "i8", "ATTEMPT": "i4",
+    "CLAIMS": "i4", "GIVE_BACKS": "i4", "CRASHES": "i4", "MOST": "i4", "STARTED": "i8", "CAUSE": "c12",
+    "MARK": "c12", "WORKER_SIZE": "I2", "CASE_SIZE": "I2", "APPROVED_SIZE": "I4", "OUTCOME_SIZE": "I4",
+}  # fmt: skip
+"""The fields of the head that a change of state may set, with their formats in Lua."""
+ACCEPTED: Final = {
+    "PRIORITY": "i4", "ENQUEUED": "i8", "EXPIRES": "i8", "NOT_BEFORE": "i8", "TYPE_SIZE": "B",
+    "UNIQUE_SIZE": "B", "ENVELOPE_SIZE": "I4", "DATA_SIZE": "I4", "RAW_SIZE": "I4",
+}  # fmt: skip
+"""The fields that stay as they were accepted, except in rare acts."""
+HEAD: Final = (*CHANGING, *ACCEPTED)
+_PYTHON: Final = {"i8": "q", "i4": "i", "I4": "I", "I2": "H", "B": "B", "c12": "12s"}
+
+
+def _struct(*formats: str) -> struct.Struct:
+    return struct.Struct("<" + "".join(_PYTHON[each] for each in formats))
+
+
+_HEAD: Final = _struct(*CHANGING.values(), *ACCEPTED.values())
+HEAD_SIZE: Final = _HEAD.size
+CHANGING_SIZE: Final = _struct(*CHANGING.values()).size
+POSITION_SIZE: Final = _struct(CHANGING["POSITION"]).size
+NO_TIME: Final = -1
+"""In place of `expires_at` or `not_before`."""
+NO_CAUSE: Final = "-" * 12
+NO_MARK: Final = "-" * 12
+REFUSED_BYTES: Final = "refused-item"
 """The mark of a dead letter whose bytes were not a job."""
+(
+    _POSITION, _STATE, _SUSPECT, _LANE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST,
+    _STARTED, _CAUSE, _MARK, _WORKER, _CASE, _APPROVED, _OUTCOME, _PRIORITY, _ENQUEUED, _EXPIRES,
+    _NOT_BEFORE, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW,
+) = range(len(HEAD))  # fmt: skip
+_TEXTS: Final = (
+    _WORKER, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW, _CASE, _APPROVED, _OUTCOME,
+)  # fmt: skip
+"""The sizes of the texts, in the order of the texts; the history follows."""
+_HISTORY: Final = -1
+_NONE: Final = msgspec.Raw(b"null")
 
 
 class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
@@ -63,21 +92,20 @@ _read_outcome: Final = msgspec.json.Decoder(Outcome).decode
 
 
 class RecordDraft(msgspec.Struct, frozen=True, gc=False):
-    """A new record: its line before and after the position, to which a queued job's time is added.
+    """A new record without its first field, the position, to which a queued job's time is added.
 
-    If the job has no priority the line has 0, and the scripts insert what its type declares.
+    If the job has no priority the record has 0, and the scripts insert what its type declares.
     """
 
     state: int
-    head: bytes
-    tail: bytes
+    rest: bytes
     position: int
     unique: str
     names_priority: bool
 
     def at(self, position: int) -> bytes:
-        """Return the record with its position filled in."""
-        return b"%b%d%b" % (self.head, position, self.tail)
+        """Return the record with its position."""
+        return position.to_bytes(POSITION_SIZE, "little", signed=True) + self.rest
 
 
 def draft_of(job: Job, now: int) -> RecordDraft:
@@ -85,7 +113,7 @@ def draft_of(job: Job, now: int) -> RecordDraft:
     scheduled = job.not_before is not None and job.not_before > now
     state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
     position = (job.not_before or 0) if scheduled else -(job.priority or 0) * PRIORITY_STEP
-    return _draft(job, state, position, b"", b"", _envelope_of(job), "0")
+    return _draft(job, state, position, b"", b"", _envelope_of(job), NO_CAUSE)
 
 
 def refused_draft(
@@ -124,16 +152,15 @@ def _draft(
     cause: str,
 ) -> RecordDraft:
     envelope = write_json(kept) if kept is not None else b""
-    unique = digest_of(job.unique_key)
-    head = (
-        f"{state} 0 0 0 0 0 0 0 {job.max_attempts or 0} {job.priority or 0} {job.enqueued_at}"
-        f" {_field(job.expires_at)} 0 "
-    )
-    mark = REFUSED_BYTES if kept is not None and kept.raw_digest else "-"
-    lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
-    tail = f" {cause} 0 {lengths} {mark} - {job.type} {unique} {_field(job.not_before)} -\n"
-    body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
-    return RecordDraft(state, head.encode(), body, position, unique, job.priority is not None)
+    unique, type = digest_of(job.unique_key), job.type.encode()
+    mark = REFUSED_BYTES if kept is not None and kept.raw_digest else NO_MARK
+    head = _HEAD.pack(
+        0, state, 0, 0, 0, 0, 0, 0, 0, job.max_attempts or 0, 0, cause.encode(), mark.encode(),
+        0, 0, 0, len(outcome), job.priority or 0, job.enqueued_at, _time(job.expires_at),
+        _time(job.not_before), len(type), len(unique), len(envelope), len(job.data), len(raw),
+    )  # fmt: skip
+    rest = b"".join((head[POSITION_SIZE:], type, unique.encode(), envelope, job.data, raw, outcome))
+    return RecordDraft(state, rest, position, unique, job.priority is not None)
 
 
 def worker_field(worker: str) -> str:
@@ -142,38 +169,41 @@ def worker_field(worker: str) -> str:
 
 
 def digest_of(unique_key: str | None) -> str:
-    """Return the digest of a unique key, `-` for none."""
+    """Return the digest of a unique key, empty for none."""
     return (
-        hashlib.sha1(unique_key.encode(), usedforsecurity=False).hexdigest() if unique_key else "-"
+        hashlib.sha1(unique_key.encode(), usedforsecurity=False).hexdigest() if unique_key else ""
     )
 
 
 class Record:
-    """A parsed record: the fields immediately, the bodies on access."""
+    """A parsed record: the fields immediately, the texts on access."""
 
-    __slots__ = ("_body", "_fields", "_text", "id")
+    __slots__ = ("_fields", "_text", "id")
 
     def __init__(self, job_id: str, text: bytes) -> None:
-        line, _, _ = text.partition(b"\n")
         self.id = job_id
         self._text = text
-        self._body = len(line) + 1
-        self._fields = line.decode().split(" ")
+        self._fields = _HEAD.unpack_from(text)
 
     @property
     def type(self) -> str:
         """The job's type."""
-        return self._fields[_TYPE]
+        return self._part(_TYPE).decode()
 
     @property
     def state(self) -> State | None:
         """The job's state, None while it is discarded."""
-        return STATE_OF.get(int(self._fields[_STATE]))
+        return STATE_OF.get(self._fields[_STATE])
 
     @property
     def is_discarded(self) -> bool:
         """Whether an operator has hidden the job."""
-        return int(self._fields[_STATE]) == DISCARDED
+        return bool(self._fields[_STATE] == DISCARDED)
+
+    @property
+    def fence(self) -> int:
+        """The fence of its last claim."""
+        return int(self._fields[_FENCE])
 
     @property
     def enqueued_at(self) -> int:
@@ -181,27 +211,22 @@ class Record:
         return int(self._fields[_ENQUEUED])
 
     @property
-    def position(self) -> int:
-        """Its score in the index of its state."""
-        return int(self._fields[_POSITION])
-
-    @property
     def data(self) -> bytes:
         """The payload."""
-        return self._part(1)
+        return self._part(_DATA)
 
-    def claimed(self, *, now: int, lease_until: int, most: int) -> ClaimedJob:
-        """Return the job for its worker; `most` is its number of attempts if it has no own limit."""
+    def claimed(self, *, now: int, lease_until: int) -> ClaimedJob:
+        """Return the job for its worker."""
         fields, kept = self._fields, self._envelope()
         job = Job(
             id=self.id,
-            type=fields[_TYPE],
-            data=self._part(1),
-            enqueued_at=int(fields[_ENQUEUED]),
+            type=self.type,
+            data=self.data,
+            enqueued_at=fields[_ENQUEUED],
             not_before=_or_none(fields[_NOT_BEFORE]),
             expires_at=_or_none(fields[_EXPIRES]),
-            priority=int(fields[_PRIORITY]),
-            max_attempts=_or_zero(fields[_MOST]),
+            priority=fields[_PRIORITY],
+            max_attempts=fields[_MOST] or None,
             unique_key=kept.unique_key,
             traceparent=kept.traceparent,
             tracestate=kept.tracestate,
@@ -211,14 +236,14 @@ class Record:
         )
         return ClaimedJob(
             job=job,
-            token=LeaseToken(self.id, int(fields[_FENCE])),
-            attempt=int(fields[_ATTEMPT]),
-            claims=int(fields[_CLAIMS]),
-            max_attempts=int(fields[_MOST]) or most,
-            give_backs=int(fields[_GIVE_BACKS]),
+            token=LeaseToken(self.id, fields[_FENCE]),
+            attempt=fields[_ATTEMPT],
+            claims=fields[_CLAIMS],
+            max_attempts=fields[_MOST],
+            give_backs=fields[_GIVE_BACKS],
             claimed_at=now,
             lease_until=lease_until,
-            lane=Lane.SUSPECT if fields[_LANE] == "1" else Lane.NORMAL,
+            lane=Lane.SUSPECT if fields[_LANE] else Lane.NORMAL,
             approvals=self._approvals(),
         )
 
@@ -230,7 +255,7 @@ class Record:
         """Return the full details of the job."""
         outcome, kept = self._outcome(), self._envelope()
         view = self._view(outcome, kept)
-        steps = read_history(self._part(4).decode())
+        steps = read_history(self._part(_HISTORY).decode())
         times = {
             "not_before": _or_none(self._fields[_NOT_BEFORE]),
             "expires_at": _or_none(self._fields[_EXPIRES]),
@@ -245,7 +270,7 @@ class Record:
             envelope=wire_form(view, times, kept),
             hold=outcome.hold,
             retried_from=kept.retried_from,
-            raw=self._part(2) if kept.raw_digest else None,
+            raw=self._part(_RAW) if kept.raw_digest else None,
             raw_length=kept.raw_length,
             raw_digest=kept.raw_digest,
         )
@@ -254,7 +279,7 @@ class Record:
         """Return envelope, outcome and history without personal data, and the resulting failure group."""
         outcome, origin = self._outcome(), self._envelope().retried_from
         kept = Outcome(reason=outcome.reason, by=outcome.by)
-        cause = "0"
+        cause = NO_CAUSE
         if (state := self.state) in FAILED:
             cause = cause_of(
                 state, self.type, reason=kept.reason, by=kept.by, detail="", failure=""
@@ -262,63 +287,64 @@ class Record:
         return (
             write_json(KeptEnvelope(retried_from=origin)) if origin else b"",
             write_json(kept),
-            erased_history(self._part(4).decode()).encode(),
+            erased_history(self._part(_HISTORY).decode()).encode(),
             cause,
         )
 
     def _view(self, outcome: Outcome, kept: KeptEnvelope) -> JobView:
-        fields, state, position = self._fields, self.state, self.position
+        fields, state, position = self._fields, self.state, self._fields[_POSITION]
         assert state is not None, "a discarded job is not shown"
         waits = state in (State.SCHEDULED, State.RETRYING)
+        cause = fields[_CAUSE].decode()
         return JobView(
             id=self.id,
-            type=fields[_TYPE],
+            type=self.type,
             state=state,
-            attempt=int(fields[_ATTEMPT]),
-            enqueued_at=int(fields[_ENQUEUED]),
+            attempt=fields[_ATTEMPT],
+            enqueued_at=fields[_ENQUEUED],
             reason=outcome.reason,
             by=outcome.by,
             detail=outcome.detail,
-            data=self._part(1),
-            priority=int(fields[_PRIORITY]),
-            max_attempts=_or_zero(fields[_MOST]),
+            data=self.data,
+            priority=fields[_PRIORITY],
+            max_attempts=fields[_MOST] or None,
             due_at=position if waits else None,
             finished_at=position if state in TERMINAL else None,
-            started_at=_or_zero(fields[_STARTED]),
-            worker="" if fields[_WORKER] == "-" else fields[_WORKER],
-            fence=int(fields[_FENCE]),
-            suspect=fields[_SUSPECT] == "1",
-            case_id=None if fields[_CASE] == "-" else fields[_CASE],
+            started_at=fields[_STARTED] or None,
+            worker=self._part(_WORKER).decode() if state is State.PROCESSING else "",
+            fence=fields[_FENCE],
+            suspect=bool(fields[_SUSPECT]),
+            case_id=self._part(_CASE).decode() or None,
             failure=outcome.failure,
             unique_key=kept.unique_key,
-            cause=fields[_CAUSE] if state in GROUPED and fields[_CAUSE] != "0" else "",
+            cause=cause if state in GROUPED and cause != NO_CAUSE else "",
             approvals=len(set(self._approvals()) - {DENIED}),
         )
 
     def _approvals(self) -> tuple[str, ...]:
-        field = self._fields[_APPROVED]
-        return () if field == "0" else tuple(field.split(","))
+        approved = self._part(_APPROVED)
+        return tuple(approved.decode().split(",")) if approved else ()
 
     def _envelope(self) -> KeptEnvelope:
-        return _read_envelope(self._part(0)) if self._fields[_ENVELOPE] != "0" else KeptEnvelope()
+        return _read_envelope(self._part(_ENVELOPE)) if self._fields[_ENVELOPE] else KeptEnvelope()
 
     def _outcome(self) -> Outcome:
-        return _read_outcome(self._part(3)) if self._fields[_OUTCOME] != "0" else Outcome()
+        return _read_outcome(self._part(_OUTCOME)) if self._fields[_OUTCOME] else Outcome()
 
-    def _part(self, number: int) -> bytes:
-        """Return envelope, data, raw bytes, outcome, or (4) the history."""
-        lengths = [int(field) for field in self._fields[_ENVELOPE : _OUTCOME + 1]]
-        start = self._body + sum(lengths[:number])
-        return self._text[start : start + lengths[number] if number < 4 else None]
-
-
-def _field(number: int | None) -> str:
-    return "-" if number is None else str(number)
-
-
-def _or_none(field: str) -> int | None:
-    return None if field == "-" else int(field)
+    def _part(self, wanted: int) -> bytes:
+        """Return one of the texts, named by the field of its size."""
+        start = HEAD_SIZE
+        for text in _TEXTS:
+            size: int = self._fields[text]
+            if text == wanted:
+                return self._text[start : start + size]
+            start += size
+        return self._text[start:]
 
 
-def _or_zero(field: str) -> int | None:
-    return int(field) or None
+def _time(given: int | None) -> int:
+    return NO_TIME if given is None else given
+
+
+def _or_none(field: int) -> int | None:
+    return None if field == NO_TIME else field

@@ -1,26 +1,31 @@
-"""One settlement as the script `settle` takes it."""
+"""Settlements as the script `settle` takes them."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.history import failure_text, line
-from hms_svc.brokers.redis.job_calls import SettledRow
-from hms_svc.brokers.redis.record import Outcome, write_json
+from hms_svc.brokers.redis.calls import ScriptCall
+from hms_svc.brokers.redis.job_calls import Kind, Settled, SettledRow, settle
+from hms_svc.brokers.redis.record import NO_CAUSE, Outcome, write_json
 from hms_svc.brokers.settlement_events import counters_of, event_data, events_of, step_of
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import Settlement
 
-_NO_EVENT: Final = ""
+
+def settle_call(settlements: Sequence[Settlement], marks: Mapping[int, str]) -> ScriptCall[Settled]:
+    """Return the call that settles claims; `marks` by fence are the same when it is repeated."""
+    kinds: dict[Kind, int] = {}
+    rows = [_row(done, marks[done.token.fence], kinds) for done in settlements]
+    return settle(rows, list(kinds))
 
 
-def settled_row(settlement: Settlement, mark: str) -> SettledRow:
-    """Return one settlement; `mark` is the same when it is repeated."""
+def _row(settlement: Settlement, mark: str, kinds: dict[Kind, int]) -> SettledRow:
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
     outcome = Outcome(
@@ -33,18 +38,17 @@ def settled_row(settlement: Settlement, mark: str) -> SettledRow:
     )
     return (
         token.job_id,
-        str(token.fence),
-        str(CODE_OF[done.state]),
+        token.fence,
+        CODE_OF[done.state],
         done.delay_ms if done.state in DELAYED else settlement.ended_at,
-        "1" if done.give_back else "0",
-        "1" if done.counted_give_back else "0",
-        done.case_id or ("?" if done.uncertain else "-"),
+        done.give_back,
+        done.counted_give_back,
+        done.case_id or ("?" if done.uncertain else ""),
         write_json(outcome).decode(),
         line(step_of(settlement)),
-        "".join(f"{name}," for name in events),
-        "".join(f"{name}," for name in counters_of(done)),
-        write_json(event_data(settlement)).decode() if events else _NO_EVENT,
+        kinds.setdefault((events, counters_of(done)), len(kinds) + 1),
+        write_json(event_data(settlement)).decode() if events else "",
         settlement.ended_at,
         mark,
-        cause_of_end(settlement.type, done).id if done.state in GROUPED else "0",
+        cause_of_end(settlement.type, done).id if done.state in GROUPED else NO_CAUSE,
     )

@@ -34,7 +34,7 @@ def extend(tokens: Sequence[LeaseToken], lease_ms: int) -> ScriptCall[list[int]]
         "extend",
         lambda reply: [place - 1 for place in reply],
         lease_ms=lease_ms,
-        tokens=[(token.job_id, str(token.fence)) for token in tokens],
+        tokens=[(token.job_id, token.fence) for token in tokens],
     )
 
 
@@ -54,8 +54,9 @@ def unregister(worker: str) -> ScriptCall[None]:
 
 def sleep(worker: str, *, most_ms: int, suspects: bool, types: Sequence[str]) -> ScriptCall[bool]:
     """Register a worker as waiting; return True instead if there is work."""
-    lane = "1" if suspects else "0"
-    return ScriptCall("sleep", bool, worker=worker, most_ms=most_ms, lane=lane, types=types)
+    return ScriptCall(
+        "sleep", bool, worker=worker, most_ms=most_ms, lane=int(suspects), types=types
+    )
 
 
 def end_sleep(worker: str) -> ScriptCall[None]:

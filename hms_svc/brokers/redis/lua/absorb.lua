@@ -2,10 +2,10 @@
 --
 -- args     list, type; items: for each, rightmost first: SHA-1 of the item, or of a very large one its length
 --          and the SHA-1 of its first 64 KiB, and one of
---            "accept", id, state, line before and after the position, position, digest of the unique key,
---              1 if the job has a priority
---            "refuse", id, state, record, 1 if the job has a priority, time, data of its event, ""
---            "known", id, "", "", "", "", "", ""
+--            "accept", id, state, record without its position, position, digest of the unique key,
+--              whether the job has a priority
+--            "refuse", id, state, record, whether the job has a priority, time, data of its event
+--            "known", id
 -- returns  how many were taken, and why no more: "", "moved" (the item is another one), "known", or "unique" and
 --          the id that holds its key
 -- Invariant: an item leaves the list in the step that writes its record. A repetition with the same nonce after a
@@ -24,7 +24,7 @@ end
 local list, type, taken, why, holder = args.list, args.type, 0, '', ''
 intakes[type] = true
 for _, found in ipairs(args.items) do
-  local sha, act, id, state, one, two, three, four, five = unpack(found)
+  local sha, act, id, state, one, two, three, four = unpack(found)
   local item = foreign('LINDEX', list, -1)
   if not item or not matches_mark(item, sha) then
     why = 'moved'
@@ -32,7 +32,7 @@ for _, found in ipairs(args.items) do
   end
   if act == 'accept' then
     local turn = state == QUEUED and turns(type, 1) or 0
-    why, holder = accept(id, type, state, one, two, three, four, five, turn)
+    why, holder = accept(id, type, state, one, two, three, four, turn)
     if why then break end
     accepted(type, state, 1)
   elseif act == 'refuse' then
@@ -47,7 +47,7 @@ for _, found in ipairs(args.items) do
   redis.call('RPOP', list)
   taken = taken + 1
 end
-redis.call('SADD', P .. 'types', type)
+redis.call('SADD', P .. 'job-types', type)
 finish()
 redis.call('SET', receipt, taken, 'EX', 120)
 return { taken, why or '', why == 'unique' and holder or '' }

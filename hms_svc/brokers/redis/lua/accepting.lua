@@ -1,41 +1,38 @@
--- Inserted after prelude.lua before the scripts that accept jobs.
+-- Inserted after finishing.lua before the scripts that accept jobs.
 
 -- The priority that a type declares, read once in a call.
 local declared = {}
 local function priority_of(type)
   if not declared[type] then
-    declared[type] = redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0'
+    declared[type] = tonumber(redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0')
   end
   return declared[type]
 end
 
-local BEFORE_PRIORITY = '^(' .. string.rep('%S+ ', PRIORITY - 1) .. ')%S+'
-
--- Write the declared priority into the line of a job without one, and into its position if it is queued.
-local function prioritise(type, state, head, position)
-  local priority = priority_of(type)
-  if priority == '0' then return head, position end
-  if state == QUEUED then position = -priority * PRIORITY_STEP end
-  return string.gsub(head, BEFORE_PRIORITY, '%1' .. priority, 1), position
-end
-
--- Write one job; `position` of a queued one is what to add to its time. Return nil if it was accepted, otherwise
--- "known" and its record ("" beyond what a script reads), or "unique" and the id that holds its key.
-local function accept(id, type, state, head, tail, position, unique, named, turn)
-  local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
+-- Write one job; its record lacks its position, in a queued one that is what to add to its time. Return nil if it was
+-- accepted, otherwise "known" and its record ("" beyond what a script reads), or "unique" and the id that holds its key.
+local function accept(id, type, state, rest, position, unique, named, turn)
+  local key = job_key(id)
+  local holder = unique ~= '' and redis.call('EXISTS', key) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
-  if named == '0' then head, position = prioritise(type, state, head, position) end
-  position = int(state == QUEUED and turn + position or position)
-  if not redis.call('SET', job_key(id), head .. position .. tail, 'NX') then
+  local priority = named and 0 or priority_of(type)
+  if state == QUEUED then position = position + turn - priority * PRIORITY_STEP end
+  local record = struct.pack(POSITION_FORMAT, position) .. rest
+  if priority ~= 0 then
+    local job = parse(record)
+    job[PRIORITY] = priority
+    record = assemble(job, envelope_in(job), data_in(job), '', '', '')
+  end
+  if not redis.call('SET', key, record, 'NX') then
     if spent > MOST_BYTES then return 'known', '' end
-    local record = redis.call('GET', job_key(id))
-    spent = spent + #record
-    return 'known', record
+    local known = redis.call('GET', key)
+    spent = spent + #known
+    return 'known', known
   end
   hold_unique(id, type, unique)
   push(come, index_of(state, type), position)
   push(come, index_of(state, type), id)
-  note_due(state, type, tonumber(position))
+  note_due(state, type, position)
   return nil
 end
 
@@ -50,12 +47,12 @@ local function refuse(type, state, id, record, named, time, data)
   local known = redis.call('GET', job_key(id))
   if known then return known end
   local job = parse(record)
-  if named == '0' then job[PRIORITY] = priority_of(type) end
+  if not named then job[PRIORITY] = priority_of(type) end
   file_under(job, job[CAUSE])
-  write(id, job)
+  redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), raw_in(job), outcome_in(job), ''))
   enter(id, job)
   count(type, 'accepted')
   count(type, NAMES[state])
-  announce(time, 'job.' .. NAMES[state], id, '0', data, job)
+  announce(time, 'job.' .. NAMES[state], id, 0, data, job)
   return nil
 end

@@ -1,7 +1,7 @@
 -- Do one act of an operator on each job.
 --
 -- args     act, by (operator), note, batch, undo_until (Unix ms: until then it is kept for undo); jobs: for each id,
---          fence that was seen ("" if none was), its case in the database ("" for none), hold that was seen ("" for none)
+--          fence that was seen (false if none was), its case in the database ("" for none), hold that was seen ("" for none)
 -- returns  for each id: "" if it was done, otherwise why not; fewer if the records are large
 -- Invariant: each job changes in one step or not at all, and only if it is still as it was seen. A repetition with
 --            the same nonce after a lost reply returns the same.
@@ -19,17 +19,18 @@ local function why(text, job)
 end
 
 local function to_queue(id, job, fresh)
-  local holder = fresh and job[UNIQUE] ~= '-' and unique_holder(job[TYPE], job[UNIQUE], id)
+  local holder = fresh and job[UNIQUE] ~= '' and unique_holder(job[TYPE], job[UNIQUE], id)
   if holder then return 'cannot be retried: its unique key is held by job ' .. holder end
   local step = step_of(job[STATE], QUEUED, CAUSE_OPERATOR, detail)
   local waited = job[STATE] == SCHEDULED or job[STATE] == RETRYING
   leave(id, job)
   if fresh then
     hold_unique(id, job[TYPE], job[UNIQUE])
-    job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = '0', '0', '0', '0'
-    job[EXPIRES], job[NOT_BEFORE] = '-', '-'
+    job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = 0, 0, 0, 0
+    job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
+    accept_anew(job)
   end
-  job[STATE], job[CAUSE] = QUEUED, '0'
+  job[STATE], job[CAUSE] = QUEUED, NO_CAUSE
   take_turn(job)
   write(id, job, not waited and '' or nil, step)
   enter(id, job)
@@ -39,13 +40,13 @@ end
 -- A job that has a case becomes dead instead of cancelled or rejected.
 local function end_waiting(id, job, seen, state, reason)
   local source, reported = job[STATE], note
-  if job[CASE] == '-' and seen.case ~= '' then job[CASE] = seen.case end
-  if job[CASE] ~= '-' then
+  if job[CASE] == '' and seen.case ~= '' then job[CASE] = seen.case end
+  if job[CASE] ~= '' then
     state, reported = DEAD, (note ~= '' and note .. '; ' or '') .. fill(BESIDE_CASE, { case = job[CASE] })
   end
   local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
   end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, CAUSE_OPERATOR, detail), cause)
-  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, reported), job)
+  announce(wall, 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, reported), job)
   return ''
 end
 
@@ -56,10 +57,7 @@ function acts.retry(id, job)
   if state == SCHEDULED or state == RETRYING then return to_queue(id, job, false) end
   if state == COMPLETED then return NOTHING_TO_RETRY end
   if not TERMINAL[state] then return why(NOT_TO_RETRY, job) end
-  local data = job[BODY] + job[ENVELOPE]
-  if string.sub(job.record, data, data + job[DATA] - 1) == ERASED then
-    return NOTHING_TO_RUN
-  end
+  if data_in(job) == ERASED then return NOTHING_TO_RUN end
   if job[MARK] == REFUSED_BYTES then return CANNOT_RUN end
   return to_queue(id, job, true)
 end
@@ -67,11 +65,11 @@ end
 function acts.cancel(id, job, seen)
   if TERMINAL[job[STATE]] then return why(ENDED_ALREADY, job) end
   if job[STATE] == PROCESSING then
-    redis.call('HSET', P .. 'wishes', id, job[FENCE] .. ' ' .. cjson.encode({ by, note }))
+    redis.call('HSET', P .. 'cancel-requests', id, int(job[FENCE]) .. ' ' .. cjson.encode({ by, note }))
     notify(job[WORKER], 'news')
     return ''
   end
-  if job[FENCE] ~= '0' and seen.fence == '' then return NOT_SEEN end
+  if job[FENCE] ~= 0 and not seen.fence then return NOT_SEEN end
   return end_waiting(id, job, seen, CANCELLED, REASON_CANCELLED)
 end
 
@@ -80,7 +78,7 @@ function acts.discard(id, job)
   local state = job[STATE]
   leave(id, job)
   free_unique(id, job)
-  job[STATE], job[POSITION] = DISCARDED, int(wall)
+  job[STATE], job[POSITION] = DISCARDED, wall
   write(id, job, nil, step_of(state, state, CAUSE_OPERATOR, detail))
   enter(id, job)
   count(job[TYPE], 'discarded')
@@ -89,14 +87,14 @@ end
 
 function acts.approve(id, job, seen)
   if job[STATE] ~= HELD then return why(NOT_HELD, job) end
-  if seen.fence == '' or seen.hold == '' then return NOT_SEEN end
-  job[APPROVED] = job[APPROVED] == '0' and seen.hold or job[APPROVED] .. ',' .. seen.hold
+  if not seen.fence or seen.hold == '' then return NOT_SEEN end
+  job[APPROVED] = job[APPROVED] == '' and seen.hold or job[APPROVED] .. ',' .. seen.hold
   return to_queue(id, job, false)
 end
 
 function acts.deny(id, job, seen)
   if job[STATE] ~= HELD then return why(NOT_HELD, job) end
-  if seen.fence == '' then return NOT_SEEN end
+  if not seen.fence then return NOT_SEEN end
   job[APPROVED] = DENIED
   return end_waiting(id, job, seen, REJECTED, REASON_GOVERNANCE)
 end
@@ -109,13 +107,13 @@ local kept = {}
 local function do_to(id, seen)
   local job = read(id)
   if not job or job[STATE] == DISCARDED then return NOT_KNOWN end
-  if seen.fence ~= '' and job[FENCE] ~= seen.fence then return MOVED_ON end
-  local outcome = outcome_in(job)
+  if seen.fence and job[FENCE] ~= seen.fence then return MOVED_ON end
+  local was = undoable and parse(job[RECORD])
   local refusal = acts[act](id, job, seen)
-  if refusal == '' and undoable then
-    kept[#kept + 1] = '0'
-    kept[#kept + 1] = table.concat({ id, int(wall), job[STATE], job[POSITION], job[FENCE] }, ' ') .. '\n'
-      .. string.sub(job.record, 1, job[BODY] - 1) .. outcome
+  if refusal == '' and was then
+    kept[#kept + 1] = 0
+    kept[#kept + 1] = table.concat({ id, int(wall), job[STATE], int(job[POSITION]), int(job[FENCE]) }, ' ') .. '\n'
+      .. assemble(was, '', '', '', outcome_in(was), '')
     if has_begun then redis.call('ZREMRANGEBYLEX', undo_key, '[' .. id .. ' ', '[' .. id .. ' \255') end
   end
   return refusal

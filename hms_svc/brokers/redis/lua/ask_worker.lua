@@ -4,7 +4,7 @@
 -- returns  1, or 0 if the worker is not in the register
 -- Invariant: repeating it changes nothing; the request to a worker that is gone is removed with the next request.
 
-local workers, requests = P .. 'workers', P .. 'worker_wishes'
+local workers, requests = P .. 'workers', P .. 'worker-requests'
 for _, worker in ipairs(redis.call('HKEYS', requests)) do
   if not redis.call('ZSCORE', workers, worker) then redis.call('HDEL', requests, worker) end
 end

@@ -12,7 +12,7 @@ local function bury(id, type)
   local detail = fill(END_UNSERVED, { type = type })
   end_job(id, job, DEAD, outcome_of(REASON_NO_HANDLER, 'runtime', detail), step_of(QUEUED, DEAD, CAUSE_UNSERVED, detail),
     cause_of(DEAD, type, REASON_NO_HANDLER, 'runtime'))
-  announce(int(wall), 'job.dead', id, '0', event_data(type, REASON_NO_HANDLER, 'runtime', detail), job)
+  announce(wall, 'job.dead', id, 0, event_data(type, REASON_NO_HANDLER, 'runtime', detail), job)
   buried, left = buried + 1, left - 1
 end
 

@@ -11,12 +11,11 @@ local function is_sound(type)
   local tallied, sums = redis.call('HGETALL', P .. 'queue:' .. type), {}
   for at = 1, #tallied, 2 do sums[tallied[at]] = tallied[at + 1] end
   for state = 1, LAST_STATE do
-    local name = tostring(state)
-    local size = redis.call('ZCARD', index_of(name, type))
-    if name == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
-    if size ~= tonumber(sums[NAMES[name]] or '0') then return false end
-    if GROUPED[name] then failed = failed + size end
-    local stored = sums[NAMES[name]] and GAUGES[NAMES[name]] and redis.pcall('HGET', 'stats:' .. type, NAMES[name])
+    local size = redis.call('ZCARD', index_of(state, type))
+    if state == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    if size ~= tonumber(sums[NAMES[state]] or '0') then return false end
+    if GROUPED[state] then failed = failed + size end
+    local stored = sums[NAMES[state]] and GAUGES[NAMES[state]] and redis.pcall('HGET', 'stats:' .. type, NAMES[state])
     if stored == false or type_of(stored) == 'string' and tonumber(stored) ~= size then return false end
   end
   return not sums.unique or redis.call('HEXISTS', P .. 'unique:' .. type, '!') == 1
@@ -35,7 +34,7 @@ local function has_stale_mirror(type)
 end
 
 if redis.call('EXISTS', flag) == 1 then return { 0, 0 } end
-local sound, stale = redis.call('SISMEMBER', P .. 'types', '!') == 1, {}
+local sound, stale = redis.call('SISMEMBER', P .. 'job-types', '!') == 1, {}
 for _, type in ipairs(sound and args.types or {}) do
   sound = sound and is_sound(type)
   register_dues(type)

@@ -7,7 +7,7 @@
 
 local flag, missing = P .. 'healing', 0
 if redis.call('EXISTS', flag) == 1 then return 0 end
-for _, type in ipairs(redis.call('SMEMBERS', P .. 'types')) do
+for _, type in ipairs(redis.call('SMEMBERS', P .. 'job-types')) do
   for state in pairs(GROUPED) do missing = missing + redis.call('ZCARD', index_of(state, type)) end
 end
 for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do

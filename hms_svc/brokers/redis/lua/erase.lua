@@ -1,7 +1,7 @@
 -- Replace records by versions without personal data.
 --
 -- args     jobs: for each: id, SHA-1 of the record as it was read, then of the new one: envelope, data, outcome,
---          history, failure group ("0" for none)
+--          history, failure group (NO_CAUSE for none)
 -- returns  for each: 1 if it was done, 0 if the record has changed
 -- Invariant: fields, indexes and counts stay, except unique key and failure group. What undo kept is removed in the
 --            same step. A repetition after a lost reply returns 0: the caller reads again.
@@ -16,13 +16,12 @@ end
 
 local function erase(id, digest, envelope, data, outcome, history, cause)
   local job = read(id)
-  if not job or redis.sha1hex(job.record) ~= digest then return 0 end
+  if not job or redis.sha1hex(job[RECORD]) ~= digest then return 0 end
   leave(id, job)
   free_unique(id, job)
-  if cause == '0' then job[CAUSE] = '0' else file_under(job, cause) end
-  job[ENVELOPE], job[DATA], job[RAW], job[OUTCOME] = int(#envelope), int(#data), '0', int(#outcome)
-  job[UNIQUE] = '-'
-  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n' .. envelope .. data .. outcome .. history)
+  if cause == NO_CAUSE then job[CAUSE] = cause else file_under(job, cause) end
+  job[UNIQUE] = ''
+  redis.call('SET', job_key(id), assemble(job, envelope, data, '', outcome, history))
   enter(id, job)
   redis.call('DEL', P .. 'progress:' .. id)
   forget_undo(id)

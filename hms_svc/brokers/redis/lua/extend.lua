@@ -4,7 +4,7 @@
 -- returns  the indexes (from 1) of those that no longer own their job
 -- Invariant: only the owner's fence moves the end of a lease; repeating it changes nothing.
 
-local lost, until_ms = {}, int(lease + args.lease_ms)
+local lost, until_ms = {}, lease + args.lease_ms
 for place, token in ipairs(args.tokens) do
   local id, fence = unpack(token)
   local job = read_head(id)

@@ -24,10 +24,7 @@ local function newest_of(cause, key, failed)
 end
 
 local function shown(job)
-  local data = job[BODY] + job[ENVELOPE]
-  local outcome = outcome_in(job)
-  job[DATA], job[RAW] = '0', '0'
-  return table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(job.record, job[BODY], data - 1) .. outcome
+  return assemble(job, envelope_in(job), '', '', outcome_in(job), '')
 end
 
 local function begin_of(number)
@@ -70,7 +67,7 @@ local function add_counts(answer, counts)
 end
 
 local function add_failing(cause, key, id, job, past)
-  local first = past.first or (job[STARTED] ~= '0' and job[STARTED] or job[ENQUEUED])
+  local first = past.first or (job[STARTED] ~= 0 and job[STARTED] or job[ENQUEUED])
   local due = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   local counts = {}
   for number = 0, SLOTS - 1 do counts[number] = tonumber(past[int(present - SLOTS + 1 + number)] or '0') end
@@ -79,7 +76,7 @@ end
 
 local function add_ended(cause, key, id, job)
   local newest = job[POSITION]
-  local counts = recent_of(key, tonumber(newest) >= first_slot)
+  local counts = recent_of(key, newest >= first_slot)
   local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   add_counts({ cause, redis.call('ZCARD', key), int(tonumber(first)), newest, '', id, shown(job) }, counts)
 end

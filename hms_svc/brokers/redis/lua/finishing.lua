@@ -1,4 +1,4 @@
--- Inserted after prelude.lua before every script: the collected changes are written once, at the end.
+-- Inserted after changes.lua before every script: the collected changes are written once, at the end.
 
 local function flush(command, key, list, run)
   for first = 1, #list, 1000 do
@@ -31,7 +31,7 @@ end
 
 local function write_tallies()
   for type, moved in pairs(tallies) do
-    redis.call('SADD', P .. 'types', type)
+    redis.call('SADD', P .. 'job-types', type)
     for name, number in pairs(moved) do
       if number ~= 0 then redis.call('HINCRBY', P .. 'queue:' .. type, name, number) end
     end
@@ -79,9 +79,9 @@ end
 
 -- Remove a worker from the registers of all types it waits for: it is notified once.
 local function leave_registers(worker)
-  local registers_key = P .. 'lies:' .. worker
+  local registers_key = P .. 'waits:' .. worker
   for name in string.gmatch(redis.call('GET', registers_key) or '', '%S+') do
-    redis.call('ZREM', P .. 'sleepers:' .. name, worker)
+    redis.call('ZREM', P .. 'waiting:' .. name, worker)
   end
   redis.call('DEL', registers_key)
 end
@@ -94,12 +94,12 @@ end
 
 -- Notify as many waiting workers as there are jobs; one that is not subscribed is skipped.
 local function wake(type, jobs)
-  local key = P .. 'sleepers:' .. type
+  local key = P .. 'waiting:' .. type
   while jobs > 0 do
-    local sleeper = redis.call('ZPOPMIN', key)
-    if not sleeper[1] then return end
-    leave_registers(sleeper[1])
-    if tonumber(sleeper[2]) >= lease and notify(sleeper[1], 'work') then jobs = jobs - 1 end
+    local waiting = redis.call('ZPOPMIN', key)
+    if not waiting[1] then return end
+    leave_registers(waiting[1])
+    if tonumber(waiting[2]) >= lease and notify(waiting[1], 'work') then jobs = jobs - 1 end
   end
 end
 

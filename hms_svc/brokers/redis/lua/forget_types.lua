@@ -7,7 +7,7 @@
 
 local function has_something(type)
   for state = 1, LAST_STATE do
-    if redis.call('EXISTS', index_of(tostring(state), type)) == 1 then return true end
+    if redis.call('EXISTS', index_of(state, type)) == 1 then return true end
   end
   return redis.call('EXISTS', P .. 'suspects:' .. type, P .. 'taken:' .. type, 'jobs:' .. type) > 0
     or redis.call('HGET', P .. 'queue:' .. type, 'paused_by')
@@ -17,12 +17,12 @@ end
 local forgotten = 0
 for _, type in ipairs(args.types) do
   if not has_something(type) then
-    for _, family in ipairs({ 'queue', 'unique', 'sleepers' }) do redis.call('DEL', P .. family .. ':' .. type) end
-    redis.call('DEL', P .. 'sleepers:!' .. type)
+    for _, family in ipairs({ 'queue', 'unique', 'waiting' }) do redis.call('DEL', P .. family .. ':' .. type) end
+    redis.call('DEL', P .. 'waiting:!' .. type)
     redis.call('ZREM', P .. 'due', '1 ' .. type, '5 ' .. type)
     redis.call('ZREM', P .. 'leases', '4 ' .. type)
     redis.pcall('DEL', 'stats:' .. type)
-    redis.call('SREM', P .. 'types', type)
+    redis.call('SREM', P .. 'job-types', type)
     forgotten = forgotten + 1
   end
 end

@@ -8,12 +8,12 @@
 local function place_of(job)
   if job[STATE] ~= PROCESSING then return job[POSITION] end
   local length = job[POSITION] - job[STARTED]
-  return int(math.max(tonumber(job[POSITION]), lease + math.min(math.max(length, 1000), 3600000)))
+  return math.max(job[POSITION], lease + math.min(math.max(length, 1000), 3600000))
 end
 
 local function file_again(id, job)
   local before = job[CAUSE]
-  file_under(job, before == '0' and cause_from_outcome(job, outcome_in(read(id))) or before)
+  file_under(job, before)
   if job[CAUSE] ~= before then
     local whole = read(id)
     whole[CAUSE] = job[CAUSE]
@@ -28,14 +28,14 @@ for _, id in ipairs(args.ids) do
   local job = read_head(id)
   if job[TYPE] and NAMES[job[STATE]] then
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])
-    redis.call('SADD', P .. 'types', job[TYPE])
+    redis.call('SADD', P .. 'job-types', job[TYPE])
     if not redis.call('ZSCORE', key, id) then
       redis.call('ZADD', key, place_of(job), id)
-      note_due(job[STATE], job[TYPE], tonumber(place_of(job)))
+      note_due(job[STATE], job[TYPE], place_of(job))
       healed = healed + 1
     end
     if GROUPED[job[STATE]] then file_again(id, job) end
-    if job[UNIQUE] ~= '-' and not TERMINAL[job[STATE]] and job[STATE] ~= DISCARDED then
+    if job[UNIQUE] ~= '' and not TERMINAL[job[STATE]] and job[STATE] ~= DISCARDED then
       redis.call('HSETNX', P .. 'unique:' .. job[TYPE], job[UNIQUE], id)
       redis.call('HSET', P .. 'queue:' .. job[TYPE], 'unique', '1')
     end

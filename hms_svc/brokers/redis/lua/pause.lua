@@ -6,7 +6,7 @@
 
 local type = args.type
 local key = P .. 'queue:' .. type
-redis.call('SADD', P .. 'types', type)
+redis.call('SADD', P .. 'job-types', type)
 if args.by ~= '' then
   redis.call('HSET', key, 'paused_by', args.by, 'pause_reason', args.reason, 'intake_paused', args.intake)
 else

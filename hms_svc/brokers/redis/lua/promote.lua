@@ -20,9 +20,8 @@ local function make_ready(id, type, state)
     push(gone, index_of(state, type), id)
   else
     leave(id, job)
-    job[STATE], job[CAUSE] = QUEUED, '0'
-    local ready = math.max(tonumber(job[POSITION]), tonumber(job[ENQUEUED]))
-    job[POSITION] = int(ready - job[PRIORITY] * PRIORITY_STEP)
+    job[STATE], job[CAUSE] = QUEUED, NO_CAUSE
+    job[POSITION] = math.max(job[POSITION], job[ENQUEUED]) - job[PRIORITY] * PRIORITY_STEP
     write(id, job, nil, step_of(state, QUEUED, CAUSE_DUE, ''))
     enter(id, job)
     moved = moved + 1

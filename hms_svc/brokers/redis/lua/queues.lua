@@ -16,7 +16,7 @@ local function oldest_of(key)
     local head = redis.call('ZRANGEBYSCORE', key, low, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     if not head[1] then break end
     local job = read_head(head[1])
-    local at = tonumber(job[ENQUEUED] or '0')
+    local at = job[ENQUEUED] or 0
     if at > 0 and (oldest == 0 or at < oldest) then oldest = at end
     low = int((math.floor(tonumber(head[2]) / PRIORITY_STEP) + 1) * PRIORITY_STEP)
   end
@@ -25,7 +25,7 @@ end
 
 for _, type in ipairs(args.types) do
   local sizes = {}
-  for state = 1, LAST_STATE do sizes[state] = redis.call('ZCARD', index_of(tostring(state), type)) end
+  for state = 1, LAST_STATE do sizes[state] = redis.call('ZCARD', index_of(state, type)) end
   local suspects = P .. 'suspects:' .. type
   sizes[2] = sizes[2] + redis.call('ZCARD', suspects)
   local paused = redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'pause_reason', 'intake_paused')

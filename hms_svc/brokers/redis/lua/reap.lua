@@ -7,26 +7,26 @@
 
 local rescued, dead, cancelled = 0, 0, 0
 local undecided, known = {}, {}
-for _, each in ipairs(args.known) do known[each[1] .. ' ' .. each[2]] = each[3] end
+for _, each in ipairs(args.known) do known[each[1] .. ' ' .. int(each[2])] = each[3] end
 
 local function crash_step(job, state, cause, detail, crash)
   return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[state] .. '","cause":"' .. cause
-    .. '","detail":' .. cjson.encode(detail) .. ',"started":' .. job[STARTED] .. ',"attempt":' .. job[ATTEMPT]
-    .. ',"fence":' .. job[FENCE] .. ',"worker":' .. cjson.encode(job[WORKER])
+    .. '","detail":' .. cjson.encode(detail) .. ',"started":' .. int(job[STARTED]) .. ',"attempt":' .. job[ATTEMPT]
+    .. ',"fence":' .. int(job[FENCE]) .. ',"worker":' .. cjson.encode(job[WORKER])
     .. ',"error":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}\n'
 end
 
 local function request_for(id, job)
-  local fence, request = string.match(redis.call('HGET', P .. 'wishes', id) or '', '^(%d+) (.*)$')
-  if fence ~= job[FENCE] or job[CASE] ~= '-' then return nil end
+  local fence, request = string.match(redis.call('HGET', P .. 'cancel-requests', id) or '', '^(%d+) (.*)$')
+  if tonumber(fence) ~= job[FENCE] or job[CASE] ~= '' then return nil end
   return cjson.decode(request)
 end
 
 local function rescue(id, job, crash)
   local step = crash_step(job, QUEUED, CAUSE_RESCUED, crash, crash)
   leave(id, job)
-  if job[LANE] == '0' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
-  job[STATE], job[SUSPECT], job[WORKER] = QUEUED, '1', '-'
+  if job[LANE] == 0 then job[ATTEMPT] = job[ATTEMPT] - 1 end
+  job[STATE], job[SUSPECT] = QUEUED, 1
   keep_turn(job)
   write(id, job, '{"failure":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}', step)
   enter(id, job)
@@ -39,17 +39,17 @@ local function finish_off(id, job, state, cause, reason, by, detail, note, crash
     .. ',"failure":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}'
   local cause = state == DEAD and cause_of(DEAD, job[TYPE], reason, END_WORKER_DIED)
   end_job(id, job, state, outcome, step, cause)
-  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, detail), job)
+  announce(wall, 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, detail), job)
 end
 
 local function recover(id, job)
-  local alone = job[LANE] == '1'
+  local alone = job[LANE] == 1
   local crash = fill(alone and END_CRASHED_ALONE or END_CRASHED, { worker = job[WORKER] })
-  local most = job[MOST] == '0' and DEFAULT_MAX_ATTEMPTS or tonumber(job[MOST])
-  if alone then job[CRASHES] = int(job[CRASHES] + 1) end
+  local most = job[MOST] == 0 and DEFAULT_MAX_ATTEMPTS or job[MOST]
+  if alone then job[CRASHES] = job[CRASHES] + 1 end
   local request = request_for(id, job)
-  local exhausted = alone and (tonumber(job[CRASHES]) >= MAX_CRASHES or tonumber(job[ATTEMPT]) >= most)
-  local effects = known[id .. ' ' .. job[FENCE]] or ''
+  local exhausted = alone and (job[CRASHES] >= MAX_CRASHES or job[ATTEMPT] >= most)
+  local effects = known[id .. ' ' .. int(job[FENCE])] or ''
   local fate = FATES[(exhausted and '1 ' or '0 ') .. (request and '1 ' or '0 ') .. effects]
   if fate == 'dead' then
     local detail = fill(END_CRASHES, { crash = crash, crashes = job[CRASHES], attempt = job[ATTEMPT], most = most })
@@ -65,7 +65,7 @@ local function recover(id, job)
   else
     rescue(id, job, crash)
   end
-  redis.call('HDEL', P .. 'wishes', id)
+  redis.call('HDEL', P .. 'cancel-requests', id)
 end
 
 local members = due_in('leases', int(lease), 1000)

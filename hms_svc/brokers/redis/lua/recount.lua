@@ -4,14 +4,13 @@
 -- returns  nothing
 -- Invariant: counts and indexes agree in one step.
 
-redis.call('SADD', P .. 'types', '!')
+redis.call('SADD', P .. 'job-types', '!')
 for _, type in ipairs(args.types) do
   for state = 1, LAST_STATE do
-    local name = tostring(state)
-    local size = redis.call('ZCARD', index_of(name, type))
-    if name == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
-    redis.call('HSET', P .. 'queue:' .. type, NAMES[name], size)
-    if GAUGES[NAMES[name]] then redis.pcall('HSET', 'stats:' .. type, NAMES[name], size) end
+    local size = redis.call('ZCARD', index_of(state, type))
+    if state == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    redis.call('HSET', P .. 'queue:' .. type, NAMES[state], size)
+    if GAUGES[NAMES[state]] then redis.pcall('HSET', 'stats:' .. type, NAMES[state], size) end
   end
   if redis.call('HEXISTS', P .. 'queue:' .. type, 'unique') == 1 then
     redis.call('HSET', P .. 'unique:' .. type, '!', '')

@@ -1,6 +1,6 @@
 -- Record jobs that can never run: dead letters of foreign bytes, and jobs whose unique key is held.
 --
--- args     jobs: for each: type, state, id, record, 1 if the job has a priority, time, data of its event
+-- args     jobs: for each: type, state, id, record, whether the job has a priority, time, data of its event
 -- returns  for each id that was already known: its index (from 1) and its record
 -- Invariant: as in enqueue.lua; the event is published in the same step.
 

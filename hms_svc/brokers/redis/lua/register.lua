@@ -11,7 +11,7 @@ redis.call('HSET', info, args.worker, int(args.now) .. ' ' .. args.registration)
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', int(lease - STALE_MS))) do
   redis.call('ZREM', workers, worker)
   redis.call('HDEL', info, worker)
-  redis.call('HDEL', P .. 'worker_wishes', worker)
+  redis.call('HDEL', P .. 'worker-requests', worker)
 end
 for _, served in ipairs(args.types) do
   local queue, priority = P .. 'queue:' .. served[1], served[2]

@@ -1,6 +1,6 @@
 -- Remove finished or discarded jobs.
 --
--- args     jobs: for each: id, type, state; both empty if only the id is known
+-- args     jobs: for each: id, type, state; "" and 0 if only the id is known
 -- returns  how many were removed
 -- Invariant: a job that has changed since it was found stays.
 

@@ -11,8 +11,8 @@ for _, type in ipairs(leased_types()) do
     local id = found[at]
     local job = read_head(id)
     answers[#answers + 1] = id
-    answers[#answers + 1] = job[WORKER] or '-'
-    answers[#answers + 1] = int(tonumber(found[at + 1]) - lease)
+    answers[#answers + 1] = job[WORKER] or ''
+    answers[#answers + 1] = tonumber(found[at + 1]) - lease
     left = left - 1
   end
 end

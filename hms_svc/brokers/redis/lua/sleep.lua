@@ -4,7 +4,7 @@
 -- returns  1 if there is work; otherwise 0, and the worker will be notified
 -- Invariant: check and registration are one step, so that no job is missed in between.
 
-local worker, until_ms, lane = args.worker, int(lease + args.most_ms), args.lane
+local worker, until_ms, lane = args.worker, lease + args.most_ms, args.lane
 for _, type in ipairs(args.types) do
   if redis.call('ZCARD', index_of(QUEUED, type, lane)) > 0
     and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
@@ -13,8 +13,8 @@ for _, type in ipairs(args.types) do
 end
 local names = {}
 for _, type in ipairs(args.types) do
-  names[#names + 1] = (lane == '1' and '!' or '') .. type
-  redis.call('ZADD', P .. 'sleepers:' .. names[#names], until_ms, worker)
+  names[#names + 1] = (lane == 1 and '!' or '') .. type
+  redis.call('ZADD', P .. 'waiting:' .. names[#names], until_ms, worker)
 end
-redis.call('SET', P .. 'lies:' .. worker, table.concat(names, ' '), 'PX', int(math.max(args.most_ms, 1) + 60000))
+redis.call('SET', P .. 'waits:' .. worker, table.concat(names, ' '), 'PX', int(math.max(args.most_ms, 1) + 60000))
 return 0

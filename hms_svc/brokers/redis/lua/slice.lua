@@ -38,10 +38,7 @@ end
 
 -- Leave out what a list does not show: refused bytes and the history.
 local function shown(job)
-  local raw = job[BODY] + job[ENVELOPE] + job[DATA]
-  local outcome = outcome_in(job)
-  job[RAW] = '0'
-  return table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(job.record, job[BODY], raw - 1) .. outcome
+  return assemble(job, envelope_in(job), data_in(job), '', outcome_in(job), '')
 end
 
 local answers, size = {}, 0
@@ -50,7 +47,7 @@ local function add_answer(group, id, place)
   local job = read(id)
   local record = job and shown(job) or ''
   answers[#answers + 1] = { group, id, place, record }
-  size = size + math.max(#record, job and #job.record / 8 or 0)
+  size = size + math.max(#record, job and #job[RECORD] / 8 or 0)
 end
 
 -- Read more of an index; return false at its end.

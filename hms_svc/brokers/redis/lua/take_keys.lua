@@ -8,12 +8,12 @@
 local function take(id, fence, digest, envelope)
   local job = read(id)
   if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then return '' end
-  if job[UNIQUE] ~= '-' then return id end
+  if job[UNIQUE] ~= '' then return id end
   local holder = unique_holder(job[TYPE], digest, id)
   if holder then return holder end
-  local rest = string.sub(job.record, job[BODY] + job[ENVELOPE])
-  job[ENVELOPE], job[UNIQUE] = int(#envelope), digest
-  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n' .. envelope .. rest)
+  job[UNIQUE] = digest
+  accept_anew(job, envelope)
+  write(id, job)
   hold_unique(id, job[TYPE], digest)
   return id
 end

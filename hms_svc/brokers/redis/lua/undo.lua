@@ -15,11 +15,11 @@ local answers, batch, is_dry = {}, P .. 'undo:' .. args.batch, args.dry
 
 local function why_not(id, job, state, position, fence, was)
   if not job then return GONE end
-  if state == PROCESSING then return WAS_RUNNING end
-  if job[STATE] ~= state or job[POSITION] ~= position or job[FENCE] ~= fence then
+  if tonumber(state) == PROCESSING then return WAS_RUNNING end
+  if job[STATE] ~= tonumber(state) or job[POSITION] ~= tonumber(position) or job[FENCE] ~= tonumber(fence) then
     return fill(MOVED_SINCE, { state = NAMES[job[STATE]] })
   end
-  local holder = not TERMINAL[was[STATE]] and was[UNIQUE] ~= '-' and unique_holder(was[TYPE], was[UNIQUE], id)
+  local holder = not TERMINAL[was[STATE]] and was[UNIQUE] ~= '' and unique_holder(was[TYPE], was[UNIQUE], id)
   return holder and 'its unique key is held by job ' .. holder
 end
 
@@ -28,10 +28,8 @@ local function restore(id, job, was, kept)
   leave(id, job)
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
   if job[STATE] == DISCARDED then count(job[TYPE], 'discarded', -1) end
-  local outcome = string.sub(was.record, was[BODY])
-  if GROUPED[was[STATE]] and was[CAUSE] == '0' then file_under(was, cause_from_outcome(was, outcome)) end
-  was.record, was[BODY], was[OUTCOME] = job.record, job[BODY], job[OUTCOME]
-  write(id, was, outcome, step_of(shown, was[STATE], CAUSE_UNDONE, 'undo'))
+  redis.call('SET', job_key(id), assemble(was, envelope_in(job), data_in(job), raw_in(job), outcome_in(was),
+    history_in(job) .. step_of(shown, was[STATE], CAUSE_UNDONE, 'undo')))
   enter(id, was)
   redis.call('ZREM', batch, kept)
 end

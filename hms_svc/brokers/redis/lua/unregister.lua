@@ -6,6 +6,6 @@
 
 redis.call('ZREM', P .. 'workers', args.worker)
 redis.call('HDEL', P .. 'worker_info', args.worker)
-redis.call('HDEL', P .. 'worker_wishes', args.worker)
+redis.call('HDEL', P .. 'worker-requests', args.worker)
 leave_registers(args.worker)
 return 0

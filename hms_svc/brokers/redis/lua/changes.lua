@@ -1,0 +1,280 @@
+-- Inserted after record.lua before every script: the indexes of the states, and the collected changes.
+
+-- The keys of indexes by state and type, each made once.
+local index_keys = {}
+local function index_of(state, type, suspect)
+  local name = state == QUEUED and suspect == 1 and 'suspects' or NAMES[state]
+  local keys = index_keys[name]
+  if not keys then
+    keys = {}
+    index_keys[name] = keys
+  end
+  local key = keys[type]
+  if not key then
+    key = P .. name .. ':' .. type
+    keys[type] = key
+  end
+  return key
+end
+
+-- The sorted set that shows the retrying jobs to other programs; no script reads jobs from it.
+local function mirror_of(type)
+  return 'jobs:' .. type .. ':retry'
+end
+
+local function seconds_of(position)
+  return string.format('%.3f', position / 1000)
+end
+
+-- The changes of the script, written once at its end by finish().
+local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
+local woken, intakes, causes = {}, {}, {}
+local hidden, mirrored = {}, {}
+local next_due = {}
+
+-- The registers of due times over all types: "state type", and a time before which none of its jobs is due.
+local REGISTERS = { [SCHEDULED] = 'due', [RETRYING] = 'due', [PROCESSING] = 'leases' }
+
+local function note_due(state, type, at)
+  local register = REGISTERS[state]
+  if not register then return end
+  local member = state .. ' ' .. type
+  if not next_due[member] or next_due[member] > at then next_due[member] = at end
+end
+
+local function write_dues()
+  for member, at in pairs(next_due) do
+    redis.call('ZADD', P .. REGISTERS[tonumber(string.sub(member, 1, 1))], 'LT', at, member)
+  end
+end
+
+local function add(sums, type, name, number)
+  local sum = sums[type]
+  if not sum then
+    sum = {}
+    sums[type] = sum
+  end
+  sum[name] = (sum[name] or 0) + number
+end
+
+local function tally(type, state, number)
+  add(tallies, type, NAMES[state], number)
+end
+
+local function count(type, name, number)
+  add(counters, type, name, number or 1)
+end
+
+local function push(lists, key, value)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  list[#list + 1] = value
+end
+
+-- The index of the failure group of a job that is retrying, dead or rejected.
+local function cause_key(job)
+  causes[job[CAUSE]] = true
+  return P .. 'cause:' .. job[CAUSE]
+end
+
+-- The id of a failure group, as FailureCause.id; `who` is the class of the error, or who ended the job.
+local function cause_of(state, type, reason, who, pattern)
+  local fields = { NAMES[state], type, reason, who, pattern or '' }
+  return string.sub(redis.sha1hex(table.concat(fields, '\n')), 1, 12)
+end
+
+-- Set the failure group of a job before it enters: the one of other causes if there are too many groups.
+local function file_under(job, cause)
+  local known = P .. 'causes'
+  if redis.call('SISMEMBER', known, cause) == 0 then
+    if redis.call('SCARD', known) >= MOST_CAUSES then
+      cause = cause_of(job[STATE], job[TYPE], '', '', OTHER_CAUSES)
+    end
+    redis.call('SADD', known, cause)
+  end
+  job[CAUSE] = cause
+end
+
+-- Remove a job whose record is missing from its failure group.
+local function remove_from_groups(id)
+  for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do
+    if redis.call('ZREM', P .. 'cause:' .. cause, id) == 1 then causes[cause] = true end
+  end
+end
+
+local function leave(id, job)
+  push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
+  if GROUPED[job[STATE]] and job[CAUSE] ~= NO_CAUSE then push(gone, cause_key(job), id) end
+  if job[STATE] == RETRYING then push(hidden, mirror_of(job[TYPE]), id) end
+  tally(job[TYPE], job[STATE], -1)
+end
+
+local function enter(id, job)
+  local state, type = job[STATE], job[TYPE]
+  local key = index_of(state, type, job[SUSPECT])
+  push(come, key, job[POSITION])
+  push(come, key, id)
+  note_due(state, type, job[POSITION])
+  if state == RETRYING then
+    push(mirrored, mirror_of(type), seconds_of(job[POSITION]))
+    push(mirrored, mirror_of(type), id)
+  end
+  if GROUPED[state] and job[CAUSE] ~= NO_CAUSE then
+    push(come, cause_key(job), job[POSITION])
+    push(come, cause_key(job), id)
+  end
+  tally(type, state, 1)
+  if state == QUEUED then
+    add(woken, (job[SUSPECT] == 1 and '!' or '') .. type, 'jobs', 1)
+  end
+end
+
+-- `job` is the record, if its trace context is not in `data` yet.
+local function announce(at, type, id, fence, data, job)
+  local envelope = job and string.sub(job[RECORD], job[ENVELOPE_AT], job[ENVELOPE_AT] + 80) or ''
+  local trace = string.match(envelope, '^{"traceparent":"(%x%x%-%x+%-%x+%-%x%x)"')
+  if trace then data = '{"hms:traceparent":"' .. trace .. '",' .. string.sub(data, 2) end
+  events[#events + 1] = { at, type, id, fence, data }
+end
+
+local function free_unique(id, job)
+  if job[UNIQUE] == '' then return end
+  local key = P .. 'unique:' .. job[TYPE]
+  if redis.call('HGET', key, job[UNIQUE]) == id then
+    redis.call('HDEL', key, job[UNIQUE])
+  end
+end
+
+-- The id of another unfinished job that holds this unique key, or nil.
+local function unique_holder(type, digest, id)
+  local holder = redis.call('HGET', P .. 'unique:' .. type, digest)
+  if not holder or holder == id then return nil end
+  local job = read(holder)
+  if not job or TERMINAL[job[STATE]] or job[STATE] == DISCARDED then return nil end
+  return holder
+end
+
+local function hold_unique(id, type, digest)
+  if digest ~= '' then
+    redis.call('HSET', P .. 'unique:' .. type, digest, id, '!', '')
+    redis.call('HSET', P .. 'queue:' .. type, 'unique', '1')
+  end
+end
+
+-- The first of `number` consecutive times for queued jobs, not before now.
+local function turns(type, number)
+  local key = P .. 'queue:' .. type
+  local last = tonumber(redis.call('HGET', key, 'turn') or '0')
+  local first = math.max(last + 1, wall)
+  redis.call('HSET', key, 'turn', first + number - 1)
+  return first
+end
+
+local function take_turn(job)
+  job[POSITION] = turns(job[TYPE], 1) - job[PRIORITY] * PRIORITY_STEP
+end
+
+local function keep_turn(job)
+  job[POSITION] = job[ENQUEUED] - job[PRIORITY] * PRIORITY_STEP
+end
+
+-- The first of `number` consecutive fences or positions, never used twice. They begin at the current time, so that
+-- neither a flush nor a failover to a stale replica issues one again.
+local function sequence(name, number, floor)
+  local last = tonumber(redis.call('GET', P .. name) or '0')
+  local first = math.max(last + 1, floor)
+  redis.call('SET', P .. name, first + number - 1)
+  return first
+end
+
+-- `cause` is the failure group if the job ends as dead or rejected.
+local function end_job(id, job, state, outcome, step, cause)
+  leave(id, job)
+  free_unique(id, job)
+  job[STATE], job[SUSPECT], job[POSITION] = state, 0, wall
+  if cause then file_under(job, cause) end
+  write(id, job, outcome, step)
+  enter(id, job)
+  count(job[TYPE], NAMES[state])
+end
+
+local function event_data(type, reason, by, detail)
+  return '{"type":"' .. type .. '","reason":' .. cjson.encode(reason) .. ',"by":' .. cjson.encode(by)
+    .. ',"detail":' .. cjson.encode(detail) .. '}'
+end
+
+local function outcome_of(reason, by, detail)
+  return '{"reason":' .. cjson.encode(reason) .. ',"by":' .. cjson.encode(by)
+    .. ',"detail":' .. cjson.encode(detail) .. '}'
+end
+
+local function step_of(source, target, cause, detail)
+  return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[target] .. '","cause":"' .. cause
+    .. '","source":"' .. NAMES[source] .. '","detail":' .. cjson.encode(detail) .. '}\n'
+end
+
+-- Record a job as lost: its id was in an index, which it has left, but its record is missing.
+local function lose(id, type)
+  local job = {}
+  for field = 1, FIELD_COUNT do job[field] = 0 end
+  job[STATE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, REFUSED_BYTES, wall, wall
+  job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
+  job[WORKER], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', type, '', '', ''
+  file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
+  redis.call('SET', job_key(id), assemble(job, '', 'null', '', outcome_of(REASON_LOST, 'runtime', END_LOST), ''))
+  enter(id, job)
+  count(type, 'dead')
+  announce(wall, 'job.dead', id, 0, event_data(type, REASON_LOST, 'runtime', END_LOST))
+end
+
+-- State and type of up to `most` due members of a register.
+local function due_in(register, now, most)
+  local found = {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. register, '-inf', now, 'LIMIT', 0, most)) do
+    local state, type = string.match(member, '^(%d) (.+)$')
+    found[#found + 1] = { member = member, state = tonumber(state), type = type }
+  end
+  return found
+end
+
+-- Call `take` with the due ids of each member of a register. Each member gets a share of jobs and bytes, at least one
+-- job, and each call begins with another one, so that no type waits for all jobs of another. Return whether there were
+-- more.
+local function in_shares(members, now, most, take)
+  local number, more = #members, false
+  local share, bytes = math.ceil(most / number), MOST_BYTES / number
+  for turn = 1, number do
+    local found = members[(wall + turn) % number + 1]
+    local last = spent + bytes
+    local ids = redis.call('ZRANGEBYSCORE', index_of(found.state, found.type), '-inf', now, 'LIMIT', 0, share + 1)
+    for at, id in ipairs(ids) do
+      if at > share or most == 0 or spent > MOST_BYTES or spent > last then
+        more = true
+        break
+      end
+      most = most - 1
+      take(id, found)
+    end
+  end
+  return more
+end
+
+-- Correct a member of a register to match its index, after finish().
+local function correct_due(register, found)
+  local head = redis.call('ZRANGE', index_of(found.state, found.type), 0, 0, 'WITHSCORES')[2]
+  if head then
+    redis.call('ZADD', P .. register, head, found.member)
+  else
+    redis.call('ZREM', P .. register, found.member)
+  end
+end
+
+-- The types that may have running jobs.
+local function leased_types()
+  local found = {}
+  for _, each in ipairs(due_in('leases', '+inf', 10000)) do found[#found + 1] = each.type end
+  return found
+end

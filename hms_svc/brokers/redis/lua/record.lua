@@ -1,0 +1,100 @@
+-- Inserted after prelude.lua before every script: reads and writes records.
+
+-- Bytes of records that the script has read: beyond MOST_BYTES it processes no more jobs.
+local spent, records_read = 0, 0
+
+local function job_key(id)
+  return P .. 'job:' .. id
+end
+
+local function parse(record)
+  local job = { struct.unpack(HEAD_FORMAT, record) }
+  local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
+  local unique_at = type_at + job[TYPE_SIZE]
+  local envelope_at = unique_at + job[UNIQUE_SIZE]
+  local case_at = envelope_at + job[ENVELOPE_SIZE] + job[DATA_SIZE] + job[RAW_SIZE]
+  local approved_at = case_at + job[CASE_SIZE]
+  job[WORKER] = string.sub(record, HEAD_SIZE + 1, type_at - 1)
+  job[TYPE] = string.sub(record, type_at, unique_at - 1)
+  job[UNIQUE] = string.sub(record, unique_at, envelope_at - 1)
+  job[CASE] = string.sub(record, case_at, approved_at - 1)
+  job[APPROVED] = string.sub(record, approved_at, approved_at + job[APPROVED_SIZE] - 1)
+  job[TYPE_AT], job[ENVELOPE_AT], job[CASE_AT] = type_at, envelope_at, case_at
+  job[OUTCOME_AT], job[RECORD] = approved_at + job[APPROVED_SIZE], record
+  return job
+end
+
+-- The fields of a record, without the texts behind the unique key; an empty table if it is missing.
+local function read_head(id)
+  local head = redis.call('GETRANGE', job_key(id), 0, 1023)
+  return #head >= HEAD_SIZE and parse(head) or {}
+end
+
+local function read(id)
+  local record = redis.call('GET', job_key(id))
+  if not record or #record < HEAD_SIZE then return nil end
+  spent, records_read = spent + #record, records_read + 1
+  return parse(record)
+end
+
+-- How many more records to process, at most `most`, if they are as large as those so far; a few at the beginning.
+local function portion_of(most)
+  if records_read == 0 then return math.min(most, 4) end
+  return math.max(1, math.min(most, math.floor((MOST_BYTES - spent) * records_read / spent)))
+end
+
+local function envelope_in(job)
+  return string.sub(job[RECORD], job[ENVELOPE_AT], job[ENVELOPE_AT] + job[ENVELOPE_SIZE] - 1)
+end
+
+local function data_in(job)
+  local first = job[ENVELOPE_AT] + job[ENVELOPE_SIZE]
+  return string.sub(job[RECORD], first, first + job[DATA_SIZE] - 1)
+end
+
+local function raw_in(job)
+  return string.sub(job[RECORD], job[CASE_AT] - job[RAW_SIZE], job[CASE_AT] - 1)
+end
+
+local function outcome_in(job)
+  return string.sub(job[RECORD], job[OUTCOME_AT], job[OUTCOME_AT] + job[OUTCOME_SIZE] - 1)
+end
+
+local function history_in(job)
+  return string.sub(job[RECORD], job[OUTCOME_AT] + job[OUTCOME_SIZE])
+end
+
+-- A record made of all its fields and texts.
+local function assemble(job, envelope, data, raw, outcome, history)
+  job[WORKER_SIZE], job[TYPE_SIZE], job[UNIQUE_SIZE] = #job[WORKER], #job[TYPE], #job[UNIQUE]
+  job[CASE_SIZE], job[APPROVED_SIZE] = #job[CASE], #job[APPROVED]
+  job[ENVELOPE_SIZE], job[DATA_SIZE], job[RAW_SIZE], job[OUTCOME_SIZE] = #envelope, #data, #raw, #outcome
+  return struct.pack(HEAD_FORMAT, unpack(job, 1, FIELD_COUNT)) .. job[WORKER] .. job[TYPE] .. job[UNIQUE] .. envelope
+    .. data .. raw .. job[CASE] .. job[APPROVED] .. outcome .. history
+end
+
+-- Take over changed fields and texts that write() keeps as they were accepted.
+local function accept_anew(job, envelope)
+  local anew = assemble(job, envelope or envelope_in(job), data_in(job), raw_in(job), outcome_in(job), history_in(job))
+  for field, value in ipairs(parse(anew)) do job[field] = value end
+end
+
+-- The end of a history that has become too long, from the beginning of a line.
+local function shortened(history)
+  if #history <= HISTORY_MOST then return history end
+  return string.match(string.sub(history, -HISTORY_KEPT), '\n(.*)$') or ''
+end
+
+-- Write a job that was read: its changed fields, what stays as it was accepted, a new outcome if there is one, and its
+-- history with a further step. Return the record up to its approvals.
+local function write(id, job, outcome, step)
+  local record, history = job[RECORD], shortened(history_in(job))
+  outcome = outcome or outcome_in(job)
+  job[WORKER_SIZE], job[CASE_SIZE], job[APPROVED_SIZE] = #job[WORKER], #job[CASE], #job[APPROVED]
+  job[OUTCOME_SIZE] = #outcome
+  local front = struct.pack(CHANGING_FORMAT, unpack(job, 1, CHANGING_COUNT))
+    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. job[WORKER]
+    .. string.sub(record, job[TYPE_AT], job[CASE_AT] - 1) .. job[CASE] .. job[APPROVED]
+  redis.call('SET', job_key(id), front .. outcome .. history .. (step or ''))
+  return front
+end
