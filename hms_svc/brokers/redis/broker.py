@@ -143,7 +143,8 @@ class RedisBroker:
         A settlement whose reply was lost keeps its mark for the repetition.
         """
         fences = [done.token.fence for done in settlements]
-        marks = {fence: self._unsure_marks.pop(fence, "") or new_nonce() for fence in fences}
+        fresh = new_nonce()
+        marks = {fence: self._unsure_marks.pop(fence, fresh) for fence in fences}
         try:
             refused = []
             for some in chunks(settlements, _size_of):

@@ -23,8 +23,9 @@ SettledRow: TypeAlias = tuple[str | int, ...]
 """One settlement, see `settle.lua`."""
 
 
-Kind: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
-"""The events and the counters of a settlement."""
+Kind: TypeAlias = tuple[int, bool, bool, str, tuple[str, ...], tuple[str, ...]]
+"""What many settlements share: state, whether the attempt is not counted, whether that release is
+counted, mark, events, counters."""
 
 
 class Fault(NamedTuple):

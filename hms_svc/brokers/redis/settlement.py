@@ -11,7 +11,7 @@ from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.history import failure_text, line
 from hms_svc.brokers.redis.calls import ScriptCall
 from hms_svc.brokers.redis.job_calls import Kind, Settled, SettledRow, settle
-from hms_svc.brokers.redis.record import NO_CAUSE, Outcome, write_json
+from hms_svc.brokers.redis.record import Outcome, write_json
 from hms_svc.brokers.settlement_events import counters_of, event_data, events_of, step_of
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import DELAYED
@@ -28,6 +28,9 @@ def settle_call(settlements: Sequence[Settlement], marks: Mapping[int, str]) -> 
 def _row(settlement: Settlement, mark: str, kinds: dict[Kind, int]) -> SettledRow:
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
+    kind = (
+        CODE_OF[done.state], done.give_back, done.counted_give_back, mark, events, counters_of(done),
+    )  # fmt: skip
     outcome = Outcome(
         reason=done.reason,
         by=done.by,
@@ -36,19 +39,18 @@ def _row(settlement: Settlement, mark: str, kinds: dict[Kind, int]) -> SettledRo
         failure=failure_text(done.failure),
         hold=done.hold,
     )
-    return (
+    row = (
         token.job_id,
-        token.fence,
-        CODE_OF[done.state],
-        done.delay_ms if done.state in DELAYED else settlement.ended_at,
-        done.give_back,
-        done.counted_give_back,
-        done.case_id or ("?" if done.uncertain else ""),
+        str(token.fence),
+        str(settlement.ended_at),
+        kinds.setdefault(kind, len(kinds) + 1),
         write_json(outcome).decode(),
         line(step_of(settlement)),
-        kinds.setdefault((events, counters_of(done)), len(kinds) + 1),
         write_json(event_data(settlement)).decode() if events else "",
-        settlement.ended_at,
-        mark,
-        cause_of_end(settlement.type, done).id if done.state in GROUPED else NO_CAUSE,
+        done.case_id or ("?" if done.uncertain else ""),
     )
+    if done.state in GROUPED or done.state in DELAYED:
+        delay = done.delay_ms if done.state in DELAYED else False
+        cause = cause_of_end(settlement.type, done).id if done.state in GROUPED else False
+        return *row, delay, cause
+    return row

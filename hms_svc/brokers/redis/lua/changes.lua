@@ -74,6 +74,15 @@ local function push(lists, key, value)
   list[#list + 1] = value
 end
 
+local function push_all(lists, key, values)
+  local list = lists[key]
+  if not list then
+    lists[key] = values
+    return
+  end
+  for _, value in ipairs(values) do list[#list + 1] = value end
+end
+
 -- The index of the failure group of a job that is retrying, dead or rejected.
 local function cause_key(job)
   causes[job[CAUSE]] = true
@@ -115,7 +124,7 @@ end
 local function enter(id, job)
   local state, type = job[STATE], job[TYPE]
   local key = index_of(state, type, job[SUSPECT])
-  push(come, key, job[POSITION])
+  push(come, key, int(job[POSITION]))
   push(come, key, id)
   note_due(state, type, job[POSITION])
   if state == RETRYING then

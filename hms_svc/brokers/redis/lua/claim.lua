@@ -8,6 +8,7 @@
 
 local worker, lease_ms, limit, lane = args.worker, args.lease_ms, args.limit, args.lane
 local until_ms = lease + lease_ms
+local until_text = int(until_ms)
 local receipt = P .. 'claims:' .. worker .. ':' .. lane
 local claimed, leased = {}, {}
 
@@ -52,7 +53,7 @@ local function lease_out(id, job, fence, most, processing)
   add_answer(id, write(id, job))
   leased[#leased + 1] = id
   leased[#leased + 1] = fence
-  processing[#processing + 1] = until_ms
+  processing[#processing + 1] = until_text
   processing[#processing + 1] = id
 end
 
@@ -85,7 +86,7 @@ local function claim_from(type, most, capacity)
     end
   end
   if #processing > 0 then
-    come[index_of(PROCESSING, type)] = processing
+    push_all(come, index_of(PROCESSING, type), processing)
     note_due(PROCESSING, type, until_ms)
     tally(type, PROCESSING, #processing / 2)
     count(type, 'claimed', #processing / 2)

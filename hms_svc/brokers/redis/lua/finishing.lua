@@ -17,9 +17,15 @@ local function write_events()
   if #events == 0 then return end
   local position = bus_position()
   redis.call('INCRBY', P .. 'bus:position', #events)
+  local bus, last = P .. 'bus', #events
   for number, event in ipairs(events) do
-    redis.call('XADD', P .. 'bus', 'MAXLEN', '~', MOST_EVENTS, int(position + number) .. '-0',
-      'a', event[1], 't', event[2], 'j', event[3], 'f', event[4], 'd', event[5])
+    local place = string.format('%d-0', position + number)
+    if number < last then
+      redis.call('XADD', bus, place, 'a', event[1], 't', event[2], 'j', event[3], 'f', event[4], 'd', event[5])
+    else
+      redis.call('XADD', bus, 'MAXLEN', '~', MOST_EVENTS, place,
+        'a', event[1], 't', event[2], 'j', event[3], 'f', event[4], 'd', event[5])
+    end
   end
 end
 

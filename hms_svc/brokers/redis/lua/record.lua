@@ -14,13 +14,15 @@ local function parse(record)
   local envelope_at = unique_at + job[UNIQUE_SIZE]
   local case_at = envelope_at + job[ENVELOPE_SIZE] + job[DATA_SIZE] + job[RAW_SIZE]
   local approved_at = case_at + job[CASE_SIZE]
-  job[WORKER] = string.sub(record, HEAD_SIZE + 1, type_at - 1)
+  local outcome_at = approved_at + job[APPROVED_SIZE]
+  -- Most texts are empty, and a call for each would cost more than the rest.
+  job[WORKER] = type_at > HEAD_SIZE + 1 and string.sub(record, HEAD_SIZE + 1, type_at - 1) or ''
   job[TYPE] = string.sub(record, type_at, unique_at - 1)
-  job[UNIQUE] = string.sub(record, unique_at, envelope_at - 1)
-  job[CASE] = string.sub(record, case_at, approved_at - 1)
-  job[APPROVED] = string.sub(record, approved_at, approved_at + job[APPROVED_SIZE] - 1)
-  job[TYPE_AT], job[ENVELOPE_AT], job[CASE_AT] = type_at, envelope_at, case_at
-  job[OUTCOME_AT], job[RECORD] = approved_at + job[APPROVED_SIZE], record
+  job[UNIQUE] = envelope_at > unique_at and string.sub(record, unique_at, envelope_at - 1) or ''
+  job[CASE] = approved_at > case_at and string.sub(record, case_at, approved_at - 1) or ''
+  job[APPROVED] = outcome_at > approved_at and string.sub(record, approved_at, outcome_at - 1) or ''
+  job[TYPE_AT], job[ENVELOPE_AT], job[CASE_AT], job[OUTCOME_AT], job[RECORD] =
+    type_at, envelope_at, case_at, outcome_at, record
   return job
 end
 

@@ -1,9 +1,9 @@
 -- Settle claimed jobs.
 --
--- args     kinds: lists of events and counters; jobs: for each: id, fence, state, position (of a delayed one: milliseconds
---          until it is due), whether the attempt is not counted, whether that release is counted, case id, "" for
---          none, "?" if unknown, outcome, line of the history, its kind (from 1), data of the events, time, mark of this
---          settlement, which is the same when it is repeated, failure group
+-- args     kinds: for each kind of settlement: state, whether the attempt is not counted, whether that release is counted,
+--          its mark, which is the same when it is repeated, events, counters;
+--          jobs: for each: id, fence and time (as texts, which commands take faster), its kind (from 1), outcome, line of the history, data of the events, case id,
+--          "" for none, "?" if unknown, milliseconds until a delayed one is due, failure group
 -- returns  how many were processed, fewer if the records are large; then for each that was not written: its index
 --          (from 1), and "" if the token no longer owns its job, otherwise the cancel request (JSON): the caller then
 --          settles it as cancelled
@@ -43,36 +43,73 @@ local function note_failure(id, job, time)
   end
 end
 
+-- The jobs that end without a failure group: what is the same for all of a type and kind is done once, at the end.
+local ended = {}
+
+local function move(id, job, kind, time)
+  local of_type = ended[job[TYPE]]
+  if not of_type then
+    of_type = {}
+    ended[job[TYPE]] = of_type
+  end
+  of_type[kind] = (of_type[kind] or 0) + 1
+  push(gone, index_of(PROCESSING, job[TYPE]), id)
+  local key = index_of(job[STATE], job[TYPE])
+  push(come, key, time)
+  push(come, key, id)
+end
+
+local function count_ended()
+  for type, of_type in pairs(ended) do
+    for kind, number in pairs(of_type) do
+      tally(type, PROCESSING, -number)
+      tally(type, kind[1], number)
+      for _, name in ipairs(kind[6]) do count(type, name, number) end
+    end
+  end
+end
+
+local function settle(id, job, done, kind)
+  local _, fence, time, _, outcome, step, data, case, delay, cause = unpack(done)
+  local state, back, counted, mark, names, sums = unpack(kind)
+  local goes_on = GROUPED[state] or not TERMINAL[state]
+  if goes_on then leave(id, job) end
+  job[STATE], job[POSITION], job[MARK] = state, delay and wall + delay or tonumber(time), mark
+  if case ~= '' and case ~= '?' then job[CASE] = case end
+  if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = DENIED end
+  if back then job[ATTEMPT] = job[ATTEMPT] - 1 end
+  if counted then job[GIVE_BACKS] = job[GIVE_BACKS] + 1 end
+  if state == QUEUED then keep_turn(job) else job[SUSPECT] = 0 end
+  if TERMINAL[state] then free_unique(id, job) end
+  if cause then file_under(job, cause) end
+  if state == RETRYING then note_failure(id, job, time) end
+  write(id, job, outcome, step)
+  if goes_on then
+    enter(id, job)
+    for _, name in ipairs(sums) do count(job[TYPE], name) end
+  else
+    move(id, job, kind, time)
+  end
+  for _, name in ipairs(names) do announce(time, name, id, fence, data) end
+end
+
 for _, done in ipairs(args.jobs) do
   if spent > MOST_BYTES then break end
   place = place + 1
-  local id, fence, state, position, back, counted, case, outcome, step, kind, data, time, mark, cause = unpack(done)
+  local id, fence, kind = done[1], tonumber(done[2]), args.kinds[done[4]]
   local job = read(id)
   if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then
-    if not job or job[FENCE] ~= fence or job[MARK] ~= mark then answers[#answers + 1] = { place, '' } end
+    if not job or job[FENCE] ~= fence or job[MARK] ~= kind[4] then answers[#answers + 1] = { place, '' } end
   else
-    local request = request_for(id, job, state, case)
+    local request = request_for(id, job, kind[1], done[8])
     if request then
       answers[#answers + 1] = { place, request }
     else
-      leave(id, job)
-      if state == SCHEDULED or state == RETRYING then position = wall + position end
-      job[STATE], job[POSITION], job[MARK] = state, position, mark
-      if case ~= '' and case ~= '?' then job[CASE] = case end
-      if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = DENIED end
-      if back then job[ATTEMPT] = job[ATTEMPT] - 1 end
-      if counted then job[GIVE_BACKS] = job[GIVE_BACKS] + 1 end
-      if state == QUEUED then keep_turn(job) else job[SUSPECT] = 0 end
-      if TERMINAL[state] then free_unique(id, job) end
-      if GROUPED[state] then file_under(job, cause) end
-      if state == RETRYING then note_failure(id, job, time) end
-      write(id, job, outcome, step)
-      enter(id, job)
-      for _, name in ipairs(args.kinds[kind][1]) do announce(time, name, id, fence, data) end
-      for _, name in ipairs(args.kinds[kind][2]) do count(job[TYPE], name) end
+      settle(id, job, done, kind)
       if has_requests then redis.call('HDEL', requests, id) end
     end
   end
 end
+count_ended()
 finish()
 return { place, answers }
