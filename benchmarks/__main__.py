@@ -22,7 +22,7 @@ ALL = (
     "steps",
     "backlog",
     "console",
-    "doors",
+    "http_posts",
     "peers",
 )
 

@@ -76,7 +76,7 @@ def many_dead(waiting: int, dead: int, engines: Engines) -> Dead:
     with Stage(1, engines) as stage:
         stage.produce("bulk", "bench.dead", dead)
         worker = stage.serve("--types", "bench.dead", "--concurrency", "100")
-        look = stage.onlooker
+        look = stage.observer
         worker.wait_until(
             "last dead", lambda: look.counts("bench.dead").dead == dead, READY_SECONDS
         )
@@ -95,21 +95,21 @@ def many_dead(waiting: int, dead: int, engines: Engines) -> Dead:
 
 def _retry_seconds(stage: Stage, where: str, wanted: int) -> float:
     began = time.perf_counter()
-    actions, matching = stage.onlooker.operations.actions, parse_filter(where)
-    plan = stage.onlooker.ask(lambda _: actions.plan_where(Act.RETRY, matching))
-    report = stage.onlooker.ask(lambda _: actions.carry_out(plan))
+    actions, matching = stage.observer.operations.actions, parse_filter(where)
+    plan = stage.observer.ask(lambda _: actions.plan_where(Act.RETRY, matching))
+    report = stage.observer.ask(lambda _: actions.carry_out(plan))
     assert report.done == wanted, f"{report.done} retried of {wanted}"
     return time.perf_counter() - began
 
 
 def _status_ms(stage: Stage) -> float:
-    return _median_ms(lambda: stage.onlooker.ask(lambda operations: operations.reads.status()))
+    return _median_ms(lambda: stage.observer.ask(lambda operations: operations.reads.status()))
 
 
 def _page_ms(stage: Stage, where: str) -> float:
     matching = parse_filter(where)
     return _median_ms(
-        lambda: stage.onlooker.ask(
+        lambda: stage.observer.ask(
             lambda operations: operations.reads.jobs(matching, limit=100, cursor=None)
         )
     )

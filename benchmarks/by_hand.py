@@ -40,7 +40,7 @@ class SQLiteCases:
         self._local = threading.local()
 
     def open_case(self, job: str, data: dict[str, Any]) -> str:
-        """Commit one case; gives its id. ValueError names the rule that rejects it."""
+        """Commit one case; return its id. ValueError names the rule that rejects it."""
         check_user(data)
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")

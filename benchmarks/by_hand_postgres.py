@@ -77,7 +77,7 @@ class AwaitedCases:
         )
 
     async def open_case(self, job: str, data: dict[str, Any]) -> str:
-        """Commit one case; gives its id. ValueError names the rule that rejects it."""
+        """Commit one case; return its id. ValueError names the rule that rejects it."""
         check_user(data)
         now = time.time()
         async with self._pool.acquire() as connection, connection.transaction():
@@ -98,7 +98,7 @@ class BlockingCases:
         self._local = threading.local()
 
     def open_case(self, job: str, data: dict[str, Any]) -> str:
-        """Commit one case; gives its id. ValueError names the rule that rejects it."""
+        """Commit one case; return its id. ValueError names the rule that rejects it."""
         check_user(data)
         now = time.time()
         connection = self._connection()

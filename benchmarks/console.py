@@ -108,7 +108,7 @@ class Terminal:
         return painted
 
     def paint_ms(self, key: bytes, text: str) -> float:
-        """Press a key; gives milliseconds until a text was painted."""
+        """Press a key; return milliseconds until a text was painted."""
         while self.read(0.0):
             pass
         pressed = time.perf_counter()
@@ -117,7 +117,7 @@ class Terminal:
         return (time.perf_counter() - pressed) * 1000
 
     def watch(self, seconds: float) -> float:
-        """Let it be for a while; gives the share of a core that it took."""
+        """Wait for a while; return the share of a core that it took."""
         before, began = self._cpu_seconds(), time.perf_counter()
         while (left := began + seconds - time.perf_counter()) > 0:
             self.read(min(left, 0.5))
@@ -191,7 +191,7 @@ def _move(screen: Terminal, number: int) -> float:
 def _fill(stage: Stage, queued: int, dead: int) -> None:
     stage.produce("bulk", "bench.causes", dead)
     worker = stage.serve("--types", "bench.causes", "--concurrency", "100")
-    look = stage.onlooker
+    look = stage.observer
     worker.wait_until("last dead", lambda: look.counts("bench.causes").dead == dead, 900.0)
     worker.stop()
     stage.produce("bulk", "bench.async", queued)
@@ -202,13 +202,13 @@ class _Flow:
 
     def __init__(self, stage: Stage, seconds: float) -> None:
         self._worker = stage.serve("--types", "bench.quiet", "--concurrency", "20")
-        self._worker.wait_until("worker", stage.onlooker.has_worker)
+        self._worker.wait_until("worker", stage.observer.has_worker)
         count, interval = int(EVENTS_A_SECOND * seconds), 1 / EVENTS_A_SECOND
         self._producer = stage.start(
             sys.executable, "-m", "benchmarks.producer", "paced", "bench.quiet", str(count),
             str(interval),
         )  # fmt: skip
-        done = partial(stage.onlooker.completed, "bench.quiet")
+        done = partial(stage.observer.completed, "bench.quiet")
         self._worker.wait_until("flow", lambda: done() > EVENTS_A_SECOND)
 
     def stop(self) -> None:

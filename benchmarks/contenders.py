@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from benchmarks.homes import python_of
+from benchmarks.environments import python_of
 from benchmarks.running import Running
 from benchmarks.stage import Stage
 
@@ -22,7 +22,7 @@ class Contender(NamedTuple):
     concurrency: int = 0
 
     def produce(self, stage: Stage, kind: str, how: str, count: int, *more: str) -> float:
-        """Submit jobs from another process; gives seconds."""
+        """Submit jobs from another process; return seconds."""
         if not self.python:
             return stage.produce(how, "bench.async" if kind == "noop" else kind, count, *more)
         arguments = ("produce", kind, how, str(count), *more)

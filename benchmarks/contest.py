@@ -93,5 +93,5 @@ def _cpu_seconds(workers: list[Running]) -> float:
 
 def _check_settled(contender: Contender, stage: Stage, jobs: int) -> None:
     if not contender.python:
-        completed = stage.onlooker.completed("bench.async")
+        completed = stage.observer.completed("bench.async")
         assert completed == jobs, f"{completed} of {jobs} jobs are completed"

@@ -68,7 +68,7 @@ def drain(variant: Variant, jobs: int, engines: Engines = EMBEDDED) -> Drained:
 
 
 def rate_of(stage: Stage, running: Running, jobs: int, processes: int = 1) -> float:
-    """Wait until all were called; gives jobs a second from the first handler to the last.
+    """Wait until all were called; return jobs a second from the first handler to the last.
 
     With several processes the clock starts when each has had a job.
     """
@@ -120,5 +120,5 @@ def run(plan: Plan) -> list[Figure]:
 
 
 def _check_settled(stage: Stage, type: str, jobs: int) -> None:
-    completed = stage.onlooker.completed(type)
+    completed = stage.observer.completed(type)
     assert completed == jobs, f"{completed} of {jobs} jobs are completed"

@@ -65,7 +65,7 @@ def connect() -> sqlite3.Connection:
 
 
 def produce(count: int) -> float:
-    """Insert jobs, a thousand to a commit; gives seconds."""
+    """Insert jobs, a thousand to a commit; return seconds."""
     connection = connect()
     began = time.perf_counter()
     for start in range(0, count, INSERT_BATCH):

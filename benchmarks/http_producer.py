@@ -16,7 +16,7 @@ from benchmarks.payloads import report
 
 
 async def post_paced(url: str, count: int, interval_seconds: float) -> list[float]:
-    """Post at the pace, whether the answers have come or not; gives milliseconds to each answer."""
+    """Post at the pace, whether the answers have come or not; return milliseconds to each answer."""
     taken: list[float] = []
 
     async def post(client: httpx.AsyncClient, number: int) -> None:

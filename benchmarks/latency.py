@@ -26,7 +26,7 @@ def idle(jobs: int, engines: Engines = EMBEDDED) -> Waited:
     """Hand jobs to an idle worker, 20 ms apart."""
     with Stage(jobs, engines) as stage:
         worker = stage.serve()
-        worker.wait_until("ready worker", stage.onlooker.has_worker)
+        worker.wait_until("ready worker", stage.observer.has_worker)
         time.sleep(1.0)  # idle means that its start is over
         stage.produce("paced", "bench.async", jobs, "0.02")
         worker.wait_until("last handler", lambda: stage.probe.called() == jobs)
@@ -39,10 +39,10 @@ def until_case(reports: int, engines: Engines = EMBEDDED) -> Waited:
     """Submit 200 reports a second; from construction to the committed case (1 ms resolution)."""
     with Stage(1, engines) as stage:
         worker = stage.serve("--types", REPORT)
-        worker.wait_until("ready worker", stage.onlooker.has_worker)
+        worker.wait_until("ready worker", stage.observer.has_worker)
         time.sleep(1.0)
         stage.produce("paced", REPORT, reports, "0.005")
-        look = stage.onlooker
+        look = stage.observer
         worker.wait_until("last case", lambda: look.completed(REPORT) == reports)
         worker.wait_until("last event", lambda: look.unpublished() == 0)
         span_seconds(stage, (REPORT,), reports)

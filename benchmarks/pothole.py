@@ -42,10 +42,10 @@ def drain_reports(
 
 def span_seconds(stage: Stage, types: tuple[str, ...], jobs: int) -> float:
     """Return the seconds from the first job's start to the last one's end, all of it checked."""
-    onlooker = stage.onlooker
-    done = onlooker.jobs(f"state:completed ({' OR '.join(f'type:{name}' for name in types)})")
+    observer = stage.observer
+    done = observer.jobs(f"state:completed ({' OR '.join(f'type:{name}' for name in types)})")
     assert len(done) == jobs * len(types), f"{len(done)} completed, of {jobs} × {types}"
-    cases, opened = onlooker.cases(), onlooker.events("case.opened")
+    cases, opened = observer.cases(), observer.events("case.opened")
     assert (cases, opened) == (jobs, jobs), f"{cases} cases, {opened} events of {jobs}"
     began = min(job.started_at for job in done if job.started_at is not None)
     ended = max(job.finished_at for job in done if job.finished_at is not None)

@@ -22,7 +22,7 @@ def _payload(type: str) -> Callable[[int], dict[str, Any]]:
 
 
 def bulk(type: str, count: int) -> float:
-    """Submit many at a time; gives seconds."""
+    """Submit many at a time; return seconds."""
     payload = _payload(type)
     Job.enqueue_all([])
     began = time.perf_counter()
@@ -33,7 +33,7 @@ def bulk(type: str, count: int) -> float:
 
 
 def one_by_one(type: str, count: int) -> float:
-    """Submit each when the one before is accepted; gives seconds."""
+    """Submit each when the one before is accepted; return seconds."""
     payload = _payload(type)
     Job.enqueue_all([])
     began = time.perf_counter()
@@ -43,7 +43,7 @@ def one_by_one(type: str, count: int) -> float:
 
 
 def paced(type: str, count: int, interval_seconds: float) -> float:
-    """Submit one at each tick; gives seconds. No-op jobs carry the moment before the call."""
+    """Submit one at each tick; return seconds. No-op jobs carry the moment before the call."""
     reports = type == "pothole.report"
     Job.enqueue_all([])
     began = time.perf_counter()

@@ -20,9 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.handing_in import Job, Order, hand_in_async, ordered
 from benchmarks.probe import Probe
 from benchmarks.small_redis import Connection, connect
+from benchmarks.submission import Job, Order, ordered, submit_async
 
 BATCH = 100
 INSERT_BATCH = 500
@@ -75,7 +75,7 @@ async def produce() -> None:
     async def send(kind: str, job: Job) -> None:
         await scripts.enqueue([f"{job['n']:x}", encode(job)])
 
-    await hand_in_async(send)
+    await submit_async(send)
 
 
 async def _produce_bulk(scripts: Scripts, order: Order) -> None:

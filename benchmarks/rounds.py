@@ -19,7 +19,7 @@ repeated: list[float] = []
 def interleaved(
     contenders: Mapping[str, Callable[[], Measured]], rounds: int
 ) -> dict[str, list[Measured]]:
-    """Run all contenders `rounds` times; gives what each measured, in the order of the rounds.
+    """Run all contenders `rounds` times; return what each measured, in the order of the rounds.
 
     Each begins when the machine is quiet, or after a minute of waiting for that.
     """

@@ -12,8 +12,8 @@ import uuid
 from importlib import import_module
 from typing import Any
 
-from benchmarks.handing_in import Job, hand_in_async
 from benchmarks.probe import Probe
+from benchmarks.submission import Job, submit_async
 
 CONCURRENCY = 20
 ANSWER = {"ok": True}
@@ -79,7 +79,7 @@ async def main() -> None:
         await queue.enqueue(kind, **job)
 
     await queue.connect()
-    await hand_in_async(send)
+    await submit_async(send)
     await queue.disconnect()
 
 

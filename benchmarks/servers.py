@@ -90,7 +90,7 @@ class Redis:
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
-    """Make a database for the length of the block; gives its address."""
+    """Make a database for the length of the block; return its address."""
     server = os.environ[POSTGRES_VARIABLE]
     name = f"hms_bench_{secrets.token_hex(6)}"
     asyncio.run(ask_database(server, f"CREATE DATABASE {name}"))
@@ -101,7 +101,7 @@ def fresh_database() -> Iterator[str]:
 
 
 async def ask_database(address: str, statement: str) -> int:
-    """Run one statement, or several that give nothing; gives its number, 0 where it has none."""
+    """Run one statement, or several that give nothing; return its number, 0 where it has none."""
     asyncpg: Any = import_module("asyncpg")
     connection = await asyncpg.connect(address)
     try:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from benchmarks.drain import Variant, drain, rate_of
 from benchmarks.engines import Plan
+from benchmarks.environments import python_of
 from benchmarks.figures import Figure, ratio
-from benchmarks.homes import python_of
 from benchmarks.pothole import NOTICE, REPORT, drain_reports
 from benchmarks.rounds import interleaved
 from benchmarks.stage import Stage

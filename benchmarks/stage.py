@@ -1,4 +1,4 @@
-"""Where a measurement plays: a data folder on the checkout's disk, its servers, and what is started."""
+"""The surroundings of a measurement: a data folder on the checkout's disk, its servers, and what is started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from benchmarks import probe
 from benchmarks.engines import EMBEDDED, Engines
-from benchmarks.onlooker import Onlooker
+from benchmarks.observer import Observer
 from benchmarks.probe import Probe
 from benchmarks.running import Running
 from benchmarks.servers import Redis, fresh_database
@@ -62,11 +62,11 @@ class Stage:
         return self._redis
 
     @cached_property
-    def onlooker(self) -> Onlooker:
+    def observer(self) -> Observer:
         """The operator's view; what it asks for costs time, so ask outside of what is timed."""
-        onlooker = Onlooker(self.environment)
-        self._open.callback(onlooker.close)
-        return onlooker
+        observer = Observer(self.environment)
+        self._open.callback(observer.close)
+        return observer
 
     def __enter__(self) -> Self:
         if self.engines.redis:
@@ -125,7 +125,7 @@ class Stage:
         return json.loads(self.run(*command).splitlines()[-1])
 
     def produce(self, how: str, type: str, count: int, *more: str) -> float:
-        """Submit jobs from another process; gives seconds."""
+        """Submit jobs from another process; return seconds."""
         module = "benchmarks.producer"
         arguments = (how, type, str(count), *more)
         return float(self.call(sys.executable, "-m", module, *arguments)["seconds"])

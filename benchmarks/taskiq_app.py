@@ -12,8 +12,8 @@ import uuid
 from importlib import import_module
 from typing import Any
 
-from benchmarks.handing_in import Job, hand_in_async
 from benchmarks.probe import Probe
+from benchmarks.submission import Job, submit_async
 
 POOL = 20
 broker: Any = import_module("taskiq_redis").RedisStreamBroker(
@@ -64,7 +64,7 @@ async def main() -> None:
         await (report if kind == "report" else noop).kiq(**job)
 
     await broker.startup()
-    await hand_in_async(send)
+    await submit_async(send)
     await broker.shutdown()
 
 

@@ -142,13 +142,13 @@ class Image:
         return self._run([*pip, *words, *offline], at or self.source)
 
     def hms_svc(self, *words: str) -> str:
-        """Run the program; gives what it printed."""
+        """Run the program; return what it printed."""
         done = self._run([str(self.venv / "bin" / "hms-svc"), *words], self.home)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def job(self, *words: str) -> dict[str, Any]:
-        """Enqueue one job, work it off; gives what became of it."""
+        """Enqueue one job, work it off; return what became of it."""
         job_id = json.loads(self.hms_svc("enqueue", *words, "--json"))["id"]
         self.hms_svc("serve", "--drain", "--no-http")
         shown: dict[str, Any] = json.loads(self.hms_svc("jobs", "show", job_id, "--json"))

@@ -79,7 +79,7 @@ class _Run:
 
 
 def check(journal: Path, broker: BrokerView, database: DatabaseView) -> Report:
-    """Check everything; gives all faults at once."""
+    """Check everything; return all faults at once."""
     run = _Run(journal, broker, database)
     report = Report([])
     for part in (

@@ -276,7 +276,7 @@ class Interruptions:
     def serve(
         self, *words: str, app: str = APP, http: str = "", at_most: int = 12, processes: int = 0
     ) -> Served:
-        """Serve with the place armed; gives the service when it is ready, where it survives."""
+        """Serve with the place armed; return the service when it is ready, where it survives."""
         number = processes or (MANY_PROCESSES if self.kills and self.times >= MANY else PROCESSES)
         served = self.site.serve(
             "--processes", str(number), *words, http=http, within=(), app=app,

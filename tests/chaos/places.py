@@ -27,7 +27,7 @@ DOORS: Final = 4
 OTHERWISE: Final = {"approve": "deny", "deny": "approve"}
 
 Scenario = Callable[[Interruptions], list[str]]
-"""Takes all interruptions and ends with everything done; gives what is wrong, but for the checker's."""
+"""Takes all interruptions and ends with everything done; return what is wrong, but for the checker's."""
 
 
 def at_work(given: Interruptions) -> list[str]:
@@ -124,7 +124,7 @@ class Operator:
                 process.kill()
 
     def ask(self, verb: str, job_ids: list[str]) -> bool:
-        """Have an act done; gives whether the operator was told that it was."""
+        """Have an act done; return whether the operator was told that it was."""
         if self._process is None or self._process.poll() is not None:
             self.__exit__()
             self._process = subprocess.Popen(

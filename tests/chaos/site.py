@@ -107,7 +107,7 @@ class Site:
         return sum(f"-{served.process.pid}-" in worker for worker in self.broker.holders())
 
     def ask_until_in_hands(self, producer: Producer, served: Served, jobs: int) -> int:
-        """Ask for jobs until this service holds some; gives how many were asked for.
+        """Ask for jobs until this service holds some; return how many were asked for.
 
         On a busy machine all may be done before this process looks: then it asks for as many again.
         """

@@ -31,7 +31,7 @@ def path_of(url: str) -> Path:
 
 
 def read_rows(path: Path, statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-    """Run one reading statement; gives nothing where file or table are not there yet."""
+    """Run one reading statement; return nothing where file or table are not there yet."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
             return connection.execute(statement, parameters).fetchall()

@@ -170,7 +170,7 @@ def _is_bounded(seen: Seen) -> bool:
 
 @contextmanager
 def hole() -> Iterator[str]:
-    """Listen, and never answer; gives the address."""
+    """Listen, and never answer; return the address."""
     with socket.create_server((LOOPBACK, 0), backlog=500) as listening:
         yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
 

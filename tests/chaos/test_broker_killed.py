@@ -33,7 +33,7 @@ def killed(
 
 
 def assault(site: Site, server: RedisServer, chance: random.Random, *, kills: int) -> Served:
-    """Kill and restart the server so often, each time once work goes on; gives who worked."""
+    """Kill and restart the server so often, each time once work goes on; return who worked."""
     producers = [site.producer(kind, "insist") for kind in ("chaos.slow_case", "push:chaos.case")]
     served = site.serve("--processes", "2", app=APP)
     served.wait_until("both workers are ready", lambda: len(site.broker.workers()) == 2)

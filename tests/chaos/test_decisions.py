@@ -57,7 +57,7 @@ class OperatorHarness:
         return await process.wait() == 0
 
     async def holds(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Wait until all are held; gives what each waits for."""
+        """Wait until all are held; return what each waits for."""
         found: dict[str, str] = {}
         while len(found) < len(job_ids):
             for job_id in job_ids:
@@ -137,7 +137,7 @@ def ended(site: Site) -> set[str]:
 
 
 def judge(site: Site, answers: dict[str, Answers], again: list[str]) -> Counter[str]:
-    """Hold what stands against what was answered; gives how often each end was met."""
+    """Hold what stands against what was answered; return how often each end was met."""
     cases = Counter(row[0] for row in site.database.rows("SELECT job_id FROM cases"))
     states = {job.id: job.state for job in site.jobs("chaos.decided")}
     met: Counter[str] = Counter()

@@ -18,7 +18,7 @@ BYSTANDER = "crew.notify"
 
 
 def make_zombie(site: Site, type: str, jobs: int, app: str = APP) -> Served:
-    """Freeze a worker with running jobs; gives it once they are all back in the queue."""
+    """Freeze a worker with running jobs; return it once they are all back in the queue."""
     zombie = site.serve("--types", type, app=app, test_folder=site.folder, concurrency=jobs)
     site.enqueue(type, jobs)
     zombie.wait_until("its jobs are under way", lambda: len([*site.folder.glob("waits-*")]) == jobs)

@@ -144,7 +144,7 @@ async def finish_when_told(job: RunningJob) -> str:
 
 @app.job("world.orphan", retry=ONCE)
 def leave_orphan(job: RunningJob) -> int:
-    """Start a program whose own parent is gone at once, as daemons do; gives its pid."""
+    """Start a program whose own parent is gone at once, as daemons do; return its pid."""
     script = "sleep 0.2 >&- 2>&- & echo $!"
     return int(subprocess.check_output(["/bin/sh", "-c", script], text=True))
 

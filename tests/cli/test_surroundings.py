@@ -228,7 +228,7 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
 
 
 def start(command: list[str], environ: dict[str, str], columns: int) -> bytes:
-    """Run the walk to its end, on a terminal where it has columns; gives its standard error."""
+    """Run the walk to its end, on a terminal where it has columns; return its standard error."""
     if not columns:
         done = subprocess.run(
             command,

@@ -37,7 +37,7 @@ def test_the_data_files_are_their_owners_alone(tmp_path: Path) -> None:
 
 
 def on_a_terminal(folder: Path, actor: str, *arguments: str, answer: str = "") -> tuple[str, int]:
-    """Run a command that may ask; gives what it showed, and its exit code."""
+    """Run a command that may ask; return what it showed, and its exit code."""
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if "HMS_SVC" not in name}
     environment |= {

@@ -70,7 +70,7 @@ def arguments(
 
 
 def run(arguments: list[str], out: BinaryIO, err: BinaryIO, *, on_terminal: bool) -> int:
-    """Run one command in a fork; gives its exit code, negative for the signal that ended it."""
+    """Run one command in a fork; return its exit code, negative for the signal that ended it."""
     child = os.fork()
     if child == 0:
         signal.alarm(MOST_SECONDS)

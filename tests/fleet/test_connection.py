@@ -40,7 +40,7 @@ async def cut(settings: Settings, redis_server: RedisServer, proxy: Proxy) -> As
 
 
 async def claim_when_healthy(fleet: Fleet, job_ids: list[str]) -> float:
-    """Claim until the jobs have come; gives the seconds that it took."""
+    """Claim until the jobs have come; return the seconds that it took."""
     began = time.monotonic()
     missing = set(job_ids)
 

@@ -24,7 +24,7 @@ from tests.support.redis_server import RedisMaker, RedisServer
 
 
 async def fill(fleet: Fleet, server: RedisServer) -> int:
-    """Enqueue until the server is full; gives the number that were accepted."""
+    """Enqueue until the server is full; return the number that were accepted."""
     accepted = 0
     padding = "x" * 20_000
     while True:

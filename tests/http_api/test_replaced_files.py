@@ -34,7 +34,7 @@ class Restarted:
         return httpx.get(f"http://{self.http}{path}", timeout=10)
 
     def post(self, job_id: str) -> int:
-        """Submit a job; gives the status, 0 where nobody answers any more."""
+        """Submit a job; return the status, 0 where nobody answers any more."""
         try:
             job = {**JOB, "id": job_id}
             return httpx.post(f"http://{self.http}/jobs", json=job, timeout=10).status_code

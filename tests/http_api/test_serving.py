@@ -57,7 +57,7 @@ class Service:
         return int(found.stdout.split()[0]) if found.stdout else 0
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end; gives exit code and what was said."""
+        """Wait for the end; return exit code and what was said."""
         _, said = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, said
 

@@ -38,7 +38,7 @@ async def follow(service: ApiService, job_id: str) -> ClientConnection:
 
 
 async def ending_of(socket: ClientConnection) -> int | None:
-    """Read to the end; gives the code that the HTTP server closed with."""
+    """Read to the end; return the code that the HTTP server closed with."""
     with contextlib.suppress(ConnectionClosed):
         while True:
             await socket.recv()

@@ -19,7 +19,7 @@ Answering: TypeAlias = Callable[[Mapping[str, str], bytes], Answer]
 
 @contextmanager
 def answering(answer: Answering, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """Serve on a thread; gives the address. `tls` is the files of a certificate and its key."""
+    """Serve on a thread; return the address. `tls` is the files of a certificate and its key."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -217,7 +217,7 @@ def test_promtool_finds_nothing_amiss_with_the_metrics(busy_address: str) -> Non
 
 
 def run_promtool(*words: str, given: str = "") -> str:
-    """Run promtool; gives what it says."""
+    """Run promtool; return what it says."""
     done = subprocess.run(
         [part("promtool"), *words], input=given, capture_output=True, text=True, check=False
     )

@@ -40,7 +40,7 @@ class Builder:
         ]  # fmt: skip
 
     def run(self, *words: str, at: Path = ROOT) -> str:
-        """Run one command of buildah; gives what it printed."""
+        """Run one command of buildah; return what it printed."""
         environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
         return _run([part("buildah"), *self._options, *words], at, environment)
 

@@ -36,7 +36,7 @@ SENTENCE: Final = "uses another session for each transaction (PgBouncer: pool_mo
 
 @contextmanager
 def bouncer(folder: Path, address: PostgresAddress, mode: str, size: int = 30) -> Iterator[str]:
-    """Run a PgBouncer with this pool_mode and nothing allowed beyond; gives the database's address there."""
+    """Run a PgBouncer with this pool_mode and nothing allowed beyond; return the database's address there."""
     port = free_port()
     secret = f" password={address.password}" if address.password else ""
     config = folder / f"{mode}.ini"

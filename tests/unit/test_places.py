@@ -31,7 +31,7 @@ radii = st.one_of(st.floats(0, 300), st.just(25.0))
 
 
 def travel(lat: float, lon: float, metres: float, bearing: float) -> tuple[float, float]:
-    """Go so far along a great circle; gives latitude and longitude, both within their limits."""
+    """Go so far along a great circle; return latitude and longitude, both within their limits."""
     angle, north = metres / EARTH_RADIUS_M, radians(lat)
     up = sin(north) * cos(angle) + cos(north) * sin(angle) * cos(bearing)
     out = cos(north) * cos(angle) - sin(north) * sin(angle) * cos(bearing)

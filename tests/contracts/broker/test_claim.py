@@ -83,7 +83,7 @@ async def test_paused_type_is_passed_over_until_resumed(harness: BrokerHarness) 
     assert len(await harness.claim()) == 1
 
 
-async def test_paused_intake_is_shown_to_the_doors_until_resumed_or_paused_without(
+async def test_paused_intake_is_shown_to_front_ends_until_resumed_or_paused_without(
     harness: BrokerHarness,
 ) -> None:
     async def seen() -> tuple[bool, bool]:

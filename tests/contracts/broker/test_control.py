@@ -11,7 +11,7 @@ from tests.support.broker_engines import TYPE, BrokerHarness
 
 
 async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") -> list[str]:
-    """Do an act to jobs; gives why not for each, empty where it was done."""
+    """Do an act to jobs; return why not for each, empty where it was done."""
     seen = await harness.seen(*ids)
     request = ActRequest(act=act, job_ids=ids, by="ravi", note="because", batch=batch, seen=seen)
     outcomes = await harness.control.act(request)

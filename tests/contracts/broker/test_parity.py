@@ -114,7 +114,7 @@ def settlement(job: ClaimedJob, done: Disposition, clock: ManualClock) -> Settle
 
 
 async def live(backend: Backend, clock: ManualClock) -> Reads:
-    """Let a broker see the same sixty lives as every other; gives what operators read of it."""
+    """Let a broker see the same sixty lives as every other; return what operators read of it."""
     jobs = jobs_at(clock)
     await backend.broker.enqueue(jobs[:45])
     for type in TYPES:

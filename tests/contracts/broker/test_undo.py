@@ -22,7 +22,7 @@ async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") ->
 
 
 async def undo(harness: BrokerHarness, batch: str = "b1") -> dict[str, str]:
-    """Undo a batch, which does what was told; gives why not for each job, empty where it came back."""
+    """Undo a batch, which does what was told; return why not for each job, empty where it came back."""
     told = await harness.control.undo(batch, dry=True)
     assert await harness.control.undo(batch, dry=True) == told
     outcomes = await harness.control.undo(batch)

@@ -25,7 +25,7 @@ Head = tuple[int, str] | None
 
 
 async def faults_of(database: SqlDatabase, *heads: Head) -> list[tuple[int, str]]:
-    """Verify the chain against published heads, the newest last; gives link and kind of each fault."""
+    """Verify the chain against published heads, the newest last; return link and kind of each fault."""
     kept = [AuditHead(link=head[0], digest=head[1], at=NOON) for head in heads if head]
     chain = await database.audit.verify([head.link for head in kept])
     found = list(chain.faults)

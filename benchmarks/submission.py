@@ -44,7 +44,7 @@ def ordered() -> Order:
     return Order(kind, how, int(count), float(rest[0]) if rest else 0.0)
 
 
-def hand_in(send: Callable[[str, Job], object]) -> None:
+def submit(send: Callable[[str, Job], object]) -> None:
     """Submit with a blocking client, one call a job, and print the seconds."""
     order = ordered()
     began = time.perf_counter()
@@ -55,7 +55,7 @@ def hand_in(send: Callable[[str, Job], object]) -> None:
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 
-async def hand_in_async(send: Callable[[str, Job], Awaitable[object]]) -> None:
+async def submit_async(send: Callable[[str, Job], Awaitable[object]]) -> None:
     """Submit with an awaitable client, in bulk a hundred calls at once, and print the seconds."""
     order = ordered()
     began = time.perf_counter()

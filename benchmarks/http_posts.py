@@ -88,7 +88,7 @@ def until_completed(engines: Engines, reports: int) -> Waited:
         told = stage.call(
             sys.executable, "-m", "benchmarks.http_producer", url, str(reports), "0.005"
         )
-        look = stage.onlooker
+        look = stage.observer
         running.wait_until("last case", lambda: look.completed(REPORT) == reports)
         waited = sorted(
             float(job.finished_at - job.enqueued_at)
@@ -99,11 +99,11 @@ def until_completed(engines: Engines, reports: int) -> Waited:
 
 
 def listening(stage: Stage, *options: str) -> tuple[str, Running]:
-    """Start a service with an HTTP server, and wait until it is ready; gives its address."""
+    """Start a service with an HTTP server, and wait until it is ready; return its address."""
     http = f"127.0.0.1:{free_port()}"
     running = stage.start(*HMS_SVC, "serve", "--http", http, *options)
     running.wait_until("the door", lambda: answers(f"http://{http}/readyz"))
-    running.wait_until("ready worker", stage.onlooker.has_worker)
+    running.wait_until("ready worker", stage.observer.has_worker)
     return f"http://{http}", running
 
 
@@ -118,7 +118,7 @@ def answers(url: str) -> bool:
 def run(plan: Plan) -> list[Figure]:
     """Measure posts at three numbers of connections, and the way to the end at a steady pace."""
     if shutil.which("wrk") is None:
-        raise SystemExit("benchmarks doors needs wrk on the PATH")
+        raise SystemExit("benchmarks http_posts needs wrk on the PATH")
     figures: list[Figure] = []
     for number in CONNECTIONS:
         found = interleaved(

@@ -17,7 +17,7 @@ from hms_svc.settings import load_settings
 Result = TypeVar("Result")
 
 
-class Onlooker:
+class Observer:
     """Engines opened in the driver's process, asked one question at a time."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
