@@ -18,6 +18,7 @@ ALL = (
     "syncs",
     "latency",
     "commands",
+    "constants",
     "exchanges",
     "steps",
     "backlog",
