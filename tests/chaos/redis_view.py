@@ -16,7 +16,7 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
 
 PREFIX: Final = "hms:default:"
-HEAD: Final = struct.Struct("<qBBBqiiiiiq12s12sHHIIiqqqBBIII")
+HEAD: Final = struct.Struct("<qBB12sIqIHBBHBiiiiiq12sIqqiqIII")
 """The head of a record, see `brokers/redis/record.py`; the texts whose sizes it has follow."""
 
 
@@ -101,7 +101,7 @@ class RedisView:
         for key in self._ask("KEYS", PREFIX + "job:*"):
             head = HEAD.unpack_from(cast("bytes", self._bytes.get(key)))
             if STATES[head[1]] in GROUPED:
-                there[head[11].decode()] += 1
+                there[head[18].decode()] += 1
         known = self._ask("SMEMBERS", PREFIX + "causes")
         return differences(told, there) + [f"{each} is not known" for each in {*told} - known]
 
@@ -146,9 +146,9 @@ def _indexes(state: State, type: str) -> list[str]:
 def _job(id: str, record: bytes) -> JobRow:
     """Read a record."""
     head = HEAD.unpack_from(record)
-    _, state, suspect, lane, fence, attempt, claims, give_backs, crashes, most = head[:10]
-    worker, case, approved, outcome = head[13:17]
-    sizes = (worker, *head[21:26], case, approved, outcome)
+    _, state, suspect, _, outcome, fence, _, worker, type, unique, case = head[:11]
+    lane, attempt, claims, give_backs, crashes, most = head[11:17]
+    sizes = (worker, type, unique, *head[24:27], case, head[19], outcome)
     texts, at = [], HEAD.size
     for size in sizes:
         texts.append(record[at : at + size].decode(errors="replace"))

@@ -52,8 +52,7 @@ def _fates() -> dict[str, Value]:
 
 
 _PARSED: Final = (
-    "WORKER", "TYPE", "UNIQUE", "CASE", "APPROVED", "TYPE_AT", "ENVELOPE_AT", "CASE_AT", "OUTCOME_AT",
-    "RECORD",
+    "WORKER", "TYPE", "UNIQUE", "CASE", "APPROVED", "TYPE_AT", "ENVELOPE_AT", "CASE_AT", "RECORD",
 )  # fmt: skip
 """What `parse` adds to the fields of the head: texts, where texts begin, and the record."""
 CONSTANTS: Final[dict[str, Value]] = {
@@ -67,14 +66,19 @@ CONSTANTS: Final[dict[str, Value]] = {
     "GROUPED": _each(GROUPED),
     "GAUGES": {state.value: 1 for state in State if state not in lifecycle.TERMINAL},
     "PRIORITY_STEP": codes.PRIORITY_STEP,
-    **{name: number for number, name in enumerate((*record.HEAD, *_PARSED), 1)},
+    **{name: number for number, name in enumerate(record.HEAD, 1)},
+    **{name: name.lower() for name in _PARSED},
     "FIELD_COUNT": len(record.HEAD),
     "CHANGING_COUNT": len(record.CHANGING),
     "HEAD_FORMAT": _format(record.CHANGING | record.ACCEPTED),
     "HEAD_SIZE": record.HEAD_SIZE,
     "CHANGING_FORMAT": _format(record.CHANGING),
     "CHANGING_SIZE": record.CHANGING_SIZE,
-    "POSITION_FORMAT": "<" + record.CHANGING["POSITION"],
+    "FRONT_FORMAT": _format(record.FRONT),
+    "SETTLED_COUNT": len(record.SETTLED),
+    "SETTLED_FORMAT": _format(record.SETTLED),
+    "SETTLED_SIZE": record.SETTLED_SIZE,
+    "POSITION_FORMAT": "<" + record.SETTLED["POSITION"],
     "NO_TIME": record.NO_TIME,
     "NO_CAUSE": record.NO_CAUSE,
     "REFUSED_BYTES": record.REFUSED_BYTES,

@@ -1,7 +1,7 @@
 """The record of a job as one string: a binary head, then the texts of the job.
 
-The head has the fields of `HEAD` in this order, numbers little-endian: first those that a
-change of state may set, then those that stay as they were accepted. Its sizes are the bytes of
+The head has the fields of `HEAD` in this order, numbers little-endian: those that change
+most often first, those that stay as they were accepted last. Its sizes are the bytes of
 the texts, which follow in this order: worker, type, digest of the unique key, envelope, data, raw
 bytes, case, approvals, outcome, history. Envelope (except a unique key that is taken later),
 data and raw bytes stay as they were accepted. The scripts get fields and formats from here.
@@ -25,15 +25,22 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
-CHANGING: Final = {
-    "POSITION": "i8", "STATE": "B", "SUSPECT": "B", "LANE": "B", "FENCE": "i8", "ATTEMPT": "i4",
-    "CLAIMS": "i4", "GIVE_BACKS": "i4", "CRASHES": "i4", "MOST": "i4", "STARTED": "i8", "CAUSE": "c12",
-    "MARK": "c12", "WORKER_SIZE": "I2", "CASE_SIZE": "I2", "APPROVED_SIZE": "I4", "OUTCOME_SIZE": "I4",
+SETTLED: Final = {
+    "POSITION": "i8", "STATE": "B", "SUSPECT": "B", "MARK": "c12", "OUTCOME_SIZE": "I4",
 }  # fmt: skip
-"""The fields of the head that a change of state may set, with their formats in Lua."""
+"""The fields that a settlement sets which ends a job, with their formats in Lua."""
+FRONT: Final = SETTLED | {
+    "FENCE": "i8", "OUTCOME_AT": "I4", "WORKER_SIZE": "I2", "TYPE_SIZE": "B", "UNIQUE_SIZE": "B",
+    "CASE_SIZE": "I2",
+}  # fmt: skip
+"""With these the scripts know who owns a job. OUTCOME_AT is where its outcome begins, counted from 1."""
+CHANGING: Final = FRONT | {
+    "LANE": "B", "ATTEMPT": "i4", "CLAIMS": "i4", "GIVE_BACKS": "i4", "CRASHES": "i4", "MOST": "i4",
+    "STARTED": "i8", "CAUSE": "c12", "APPROVED_SIZE": "I4", "EXPIRES": "i8", "NOT_BEFORE": "i8",
+}  # fmt: skip
+"""All fields that a change of state may set."""
 ACCEPTED: Final = {
-    "PRIORITY": "i4", "ENQUEUED": "i8", "EXPIRES": "i8", "NOT_BEFORE": "i8", "TYPE_SIZE": "B",
-    "UNIQUE_SIZE": "B", "ENVELOPE_SIZE": "I4", "DATA_SIZE": "I4", "RAW_SIZE": "I4",
+    "PRIORITY": "i4", "ENQUEUED": "i8", "ENVELOPE_SIZE": "I4", "DATA_SIZE": "I4", "RAW_SIZE": "I4",
 }  # fmt: skip
 """The fields that stay as they were accepted, except in rare acts."""
 HEAD: Final = (*CHANGING, *ACCEPTED)
@@ -47,7 +54,8 @@ def _struct(*formats: str) -> struct.Struct:
 _HEAD: Final = _struct(*CHANGING.values(), *ACCEPTED.values())
 HEAD_SIZE: Final = _HEAD.size
 CHANGING_SIZE: Final = _struct(*CHANGING.values()).size
-POSITION_SIZE: Final = _struct(CHANGING["POSITION"]).size
+SETTLED_SIZE: Final = _struct(*SETTLED.values()).size
+POSITION_SIZE: Final = _struct(SETTLED["POSITION"]).size
 NO_TIME: Final = -1
 """In place of `expires_at` or `not_before`."""
 NO_CAUSE: Final = "-" * 12
@@ -55,9 +63,9 @@ NO_MARK: Final = "-" * 12
 REFUSED_BYTES: Final = "refused-item"
 """The mark of a dead letter whose bytes were not a job."""
 (
-    _POSITION, _STATE, _SUSPECT, _LANE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST,
-    _STARTED, _CAUSE, _MARK, _WORKER, _CASE, _APPROVED, _OUTCOME, _PRIORITY, _ENQUEUED, _EXPIRES,
-    _NOT_BEFORE, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW,
+    _POSITION, _STATE, _SUSPECT, _MARK, _OUTCOME, _FENCE, _OUTCOME_AT, _WORKER, _TYPE, _UNIQUE, _CASE,
+    _LANE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST, _STARTED, _CAUSE, _APPROVED, _EXPIRES,
+    _NOT_BEFORE, _PRIORITY, _ENQUEUED, _ENVELOPE, _DATA, _RAW,
 ) = range(len(HEAD))  # fmt: skip
 _TEXTS: Final = (
     _WORKER, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW, _CASE, _APPROVED, _OUTCOME,
@@ -154,12 +162,13 @@ def _draft(
     envelope = write_json(kept) if kept is not None else b""
     unique, type = digest_of(job.unique_key), job.type.encode()
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else NO_MARK
+    texts = b"".join((type, unique.encode(), envelope, job.data, raw))
     head = _HEAD.pack(
-        0, state, 0, 0, 0, 0, 0, 0, 0, job.max_attempts or 0, 0, cause.encode(), mark.encode(),
-        0, 0, 0, len(outcome), job.priority or 0, job.enqueued_at, _time(job.expires_at),
-        _time(job.not_before), len(type), len(unique), len(envelope), len(job.data), len(raw),
+        0, state, 0, mark.encode(), len(outcome), 0, HEAD_SIZE + len(texts) + 1, 0, len(type), len(unique),
+        0, 0, 0, 0, 0, 0, job.max_attempts or 0, 0, cause.encode(), 0, _time(job.expires_at),
+        _time(job.not_before), job.priority or 0, job.enqueued_at, len(envelope), len(job.data), len(raw),
     )  # fmt: skip
-    rest = b"".join((head[POSITION_SIZE:], type, unique.encode(), envelope, job.data, raw, outcome))
+    rest = b"".join((head[POSITION_SIZE:], texts, outcome))
     return RecordDraft(state, rest, position, unique, job.priority is not None)
 
 

@@ -8,6 +8,6 @@ from tests.chaos.mutants.altered_script import alter
 __all__ = ["app"]
 alter(
     "settle",
-    "leave(id, job)\n      if state",
-    "push(gone, index_of(PROCESSING, job[TYPE]), id)\n      if state",
+    "leave(id, job)\n  job[STATE]",
+    "push(gone, index_of(PROCESSING, job[TYPE]), id)\n  job[STATE]",
 )

@@ -28,7 +28,6 @@ local function to_queue(id, job, fresh)
     hold_unique(id, job[TYPE], job[UNIQUE])
     job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = 0, 0, 0, 0
     job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
-    accept_anew(job)
   end
   job[STATE], job[CAUSE] = QUEUED, NO_CAUSE
   take_turn(job)

@@ -12,9 +12,9 @@ local until_text = int(until_ms)
 local receipt = P .. 'claims:' .. worker .. ':' .. lane
 local claimed, leased = {}, {}
 
-local function add_answer(id, record)
+local function add_answer(id, record, outcome_at)
   claimed[#claimed + 1] = id
-  claimed[#claimed + 1] = record
+  claimed[#claimed + 1] = #record < outcome_at and record or string.sub(record, 1, outcome_at - 1)
 end
 
 local before = redis.call('GET', receipt)
@@ -25,7 +25,7 @@ if before and string.sub(before, 1, #NONCE) == NONCE then
     local job = read(id)
     if job and job[FENCE] == already[at + 1] and job[STATE] == PROCESSING then
       redis.call('ZADD', P .. 'processing:' .. job[TYPE], until_ms, id)
-      add_answer(id, string.sub(job[RECORD], 1, job[OUTCOME_AT] - 1))
+      add_answer(id, job[RECORD], job[OUTCOME_AT])
     end
   end
   return claimed
@@ -36,6 +36,7 @@ local function is_expired(job)
 end
 
 local function expire(id, job)
+  job = parse(job[RECORD])
   free_unique(id, job)
   job[STATE], job[POSITION] = DEAD, wall
   file_under(job, cause_of(DEAD, job[TYPE], REASON_EXPIRED, 'runtime'))
@@ -46,11 +47,16 @@ local function expire(id, job)
 end
 
 local function lease_out(id, job, fence, most, processing)
-  job[STATE], job[FENCE], job[LANE], job[WORKER] = PROCESSING, fence, lane, worker
+  local record, type_at = job[RECORD], HEAD_SIZE + 1 + job[WORKER_SIZE]
+  job[OUTCOME_AT], job[WORKER_SIZE] = job[OUTCOME_AT] - job[WORKER_SIZE] + #worker, #worker
+  job[STATE], job[FENCE], job[LANE] = PROCESSING, fence, lane
   job[ATTEMPT], job[CLAIMS] = job[ATTEMPT] + 1, job[CLAIMS] + 1
   job[STARTED], job[POSITION] = args.now, until_ms
   if job[MOST] == 0 then job[MOST] = most end
-  add_answer(id, write(id, job))
+  record = struct.pack(CHANGING_FORMAT, unpack(job, 1, CHANGING_COUNT))
+    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. worker .. string.sub(record, type_at)
+  redis.call('SET', job_key(id), record)
+  add_answer(id, record, job[OUTCOME_AT])
   leased[#leased + 1] = id
   leased[#leased + 1] = fence
   processing[#processing + 1] = until_text
@@ -71,7 +77,8 @@ local function claim_from(type, most, capacity)
     tally(type, QUEUED, -#popped / 2)
     for at = 1, #popped, 2 do
       local id = popped[at]
-      local job = read(id)
+      local record = read_record(id)
+      local job = record and parse_front(record, CHANGING_FORMAT)
       if not job then
         lose(id, type)
       elseif job[STATE] ~= QUEUED or job[TYPE] ~= type then

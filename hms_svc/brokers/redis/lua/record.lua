@@ -8,21 +8,30 @@ local function job_key(id)
 end
 
 local function parse(record)
-  local job = { struct.unpack(HEAD_FORMAT, record) }
+  -- Named here, the fields that are set below have room in the table from the beginning.
+  local job = {
+    worker = '', type = '', unique = '', case = '', approved = '', type_at = 0, envelope_at = 0, case_at = 0,
+    record = record, struct.unpack(HEAD_FORMAT, record)
+  }
   local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
   local unique_at = type_at + job[TYPE_SIZE]
   local envelope_at = unique_at + job[UNIQUE_SIZE]
-  local case_at = envelope_at + job[ENVELOPE_SIZE] + job[DATA_SIZE] + job[RAW_SIZE]
-  local approved_at = case_at + job[CASE_SIZE]
-  local outcome_at = approved_at + job[APPROVED_SIZE]
-  -- Most texts are empty, and a call for each would cost more than the rest.
-  job[WORKER] = type_at > HEAD_SIZE + 1 and string.sub(record, HEAD_SIZE + 1, type_at - 1) or ''
+  local approved_at = job[OUTCOME_AT] - job[APPROVED_SIZE]
+  local case_at = approved_at - job[CASE_SIZE]
+  job[WORKER] = string.sub(record, HEAD_SIZE + 1, type_at - 1)
   job[TYPE] = string.sub(record, type_at, unique_at - 1)
-  job[UNIQUE] = envelope_at > unique_at and string.sub(record, unique_at, envelope_at - 1) or ''
-  job[CASE] = approved_at > case_at and string.sub(record, case_at, approved_at - 1) or ''
-  job[APPROVED] = outcome_at > approved_at and string.sub(record, approved_at, outcome_at - 1) or ''
-  job[TYPE_AT], job[ENVELOPE_AT], job[CASE_AT], job[OUTCOME_AT], job[RECORD] =
-    type_at, envelope_at, case_at, outcome_at, record
+  job[UNIQUE] = string.sub(record, unique_at, envelope_at - 1)
+  job[CASE] = string.sub(record, case_at, approved_at - 1)
+  job[APPROVED] = string.sub(record, approved_at, job[OUTCOME_AT] - 1)
+  job[TYPE_AT], job[ENVELOPE_AT], job[CASE_AT] = type_at, envelope_at, case_at
+  return job
+end
+
+-- Only the first fields of a record, of one of the formats, and its type: for what is done to each job.
+local function parse_front(record, format)
+  local job = { type = '', record = record, struct.unpack(format, record) }
+  local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
+  job[TYPE] = string.sub(record, type_at, type_at + job[TYPE_SIZE] - 1)
   return job
 end
 
@@ -32,11 +41,16 @@ local function read_head(id)
   return #head >= HEAD_SIZE and parse(head) or {}
 end
 
-local function read(id)
+local function read_record(id)
   local record = redis.call('GET', job_key(id))
   if not record or #record < HEAD_SIZE then return nil end
   spent, records_read = spent + #record, records_read + 1
-  return parse(record)
+  return record
+end
+
+local function read(id)
+  local record = read_record(id)
+  return record and parse(record)
 end
 
 -- How many more records to process, at most `most`, if they are as large as those so far; a few at the beginning.
@@ -71,14 +85,10 @@ local function assemble(job, envelope, data, raw, outcome, history)
   job[WORKER_SIZE], job[TYPE_SIZE], job[UNIQUE_SIZE] = #job[WORKER], #job[TYPE], #job[UNIQUE]
   job[CASE_SIZE], job[APPROVED_SIZE] = #job[CASE], #job[APPROVED]
   job[ENVELOPE_SIZE], job[DATA_SIZE], job[RAW_SIZE], job[OUTCOME_SIZE] = #envelope, #data, #raw, #outcome
+  job[OUTCOME_AT] = HEAD_SIZE + 1 + #job[WORKER] + #job[TYPE] + #job[UNIQUE] + #envelope + #data + #raw + #job[CASE]
+    + #job[APPROVED]
   return struct.pack(HEAD_FORMAT, unpack(job, 1, FIELD_COUNT)) .. job[WORKER] .. job[TYPE] .. job[UNIQUE] .. envelope
     .. data .. raw .. job[CASE] .. job[APPROVED] .. outcome .. history
-end
-
--- Take over changed fields and texts that write() keeps as they were accepted.
-local function accept_anew(job, envelope)
-  local anew = assemble(job, envelope or envelope_in(job), data_in(job), raw_in(job), outcome_in(job), history_in(job))
-  for field, value in ipairs(parse(anew)) do job[field] = value end
 end
 
 -- The end of a history that has become too long, from the beginning of a line.
@@ -88,15 +98,15 @@ local function shortened(history)
 end
 
 -- Write a job that was read: its changed fields, what stays as it was accepted, a new outcome if there is one, and its
--- history with a further step. Return the record up to its approvals.
+-- history with a further step.
 local function write(id, job, outcome, step)
   local record, history = job[RECORD], shortened(history_in(job))
   outcome = outcome or outcome_in(job)
+  local accepted = string.sub(record, job[TYPE_AT], job[CASE_AT] - 1)
   job[WORKER_SIZE], job[CASE_SIZE], job[APPROVED_SIZE] = #job[WORKER], #job[CASE], #job[APPROVED]
   job[OUTCOME_SIZE] = #outcome
-  local front = struct.pack(CHANGING_FORMAT, unpack(job, 1, CHANGING_COUNT))
-    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. job[WORKER]
-    .. string.sub(record, job[TYPE_AT], job[CASE_AT] - 1) .. job[CASE] .. job[APPROVED]
-  redis.call('SET', job_key(id), front .. outcome .. history .. (step or ''))
-  return front
+  job[OUTCOME_AT] = HEAD_SIZE + 1 + #job[WORKER] + #accepted + #job[CASE] + #job[APPROVED]
+  redis.call('SET', job_key(id), struct.pack(CHANGING_FORMAT, unpack(job, 1, CHANGING_COUNT))
+    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. job[WORKER] .. accepted .. job[CASE] .. job[APPROVED]
+    .. outcome .. history .. (step or ''))
 end

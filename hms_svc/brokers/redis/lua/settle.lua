@@ -43,10 +43,11 @@ local function note_failure(id, job, time)
   end
 end
 
--- The jobs that end without a failure group: what is the same for all of a type and kind is done once, at the end.
+-- What is the same for all jobs of a type and kind is done once, at the end.
 local ended = {}
 
-local function move(id, job, kind, time)
+-- End a job of which only the first fields are known: nothing else of it changes.
+local function end_plainly(id, job, time, outcome, step, kind)
   local of_type = ended[job[TYPE]]
   if not of_type then
     of_type = {}
@@ -54,9 +55,13 @@ local function move(id, job, kind, time)
   end
   of_type[kind] = (of_type[kind] or 0) + 1
   push(gone, index_of(PROCESSING, job[TYPE]), id)
-  local key = index_of(job[STATE], job[TYPE])
+  local key, record = index_of(kind[1], job[TYPE]), job[RECORD]
   push(come, key, time)
   push(come, key, id)
+  local history = shortened(history_in(job))
+  job[STATE], job[POSITION], job[SUSPECT], job[MARK], job[OUTCOME_SIZE] = kind[1], tonumber(time), 0, kind[4], #outcome
+  redis.call('SET', job_key(id), struct.pack(SETTLED_FORMAT, unpack(job, 1, SETTLED_COUNT))
+    .. string.sub(record, SETTLED_SIZE + 1, job[OUTCOME_AT] - 1) .. outcome .. history .. step)
 end
 
 local function count_ended()
@@ -72,8 +77,7 @@ end
 local function settle(id, job, done, kind)
   local _, fence, time, _, outcome, step, data, case, delay, cause = unpack(done)
   local state, back, counted, mark, names, sums = unpack(kind)
-  local goes_on = GROUPED[state] or not TERMINAL[state]
-  if goes_on then leave(id, job) end
+  leave(id, job)
   job[STATE], job[POSITION], job[MARK] = state, delay and wall + delay or tonumber(time), mark
   if case ~= '' and case ~= '?' then job[CASE] = case end
   if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = DENIED end
@@ -84,28 +88,35 @@ local function settle(id, job, done, kind)
   if cause then file_under(job, cause) end
   if state == RETRYING then note_failure(id, job, time) end
   write(id, job, outcome, step)
-  if goes_on then
-    enter(id, job)
-    for _, name in ipairs(sums) do count(job[TYPE], name) end
-  else
-    move(id, job, kind, time)
-  end
-  for _, name in ipairs(names) do announce(time, name, id, fence, data) end
+  enter(id, job)
+  for _, name in ipairs(sums) do count(job[TYPE], name) end
+end
+
+local function is_plain(job, kind, case)
+  return kind[1] == COMPLETED and case == '' and job[UNIQUE_SIZE] == 0 and not has_requests
 end
 
 for _, done in ipairs(args.jobs) do
   if spent > MOST_BYTES then break end
   place = place + 1
-  local id, fence, kind = done[1], tonumber(done[2]), args.kinds[done[4]]
-  local job = read(id)
+  local id, fence, kind, case = done[1], tonumber(done[2]), args.kinds[done[4]], done[8]
+  local record = read_record(id)
+  local job = record and parse_front(record, FRONT_FORMAT)
   if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then
     if not job or job[FENCE] ~= fence or job[MARK] ~= kind[4] then answers[#answers + 1] = { place, '' } end
   else
-    local request = request_for(id, job, kind[1], done[8])
+    local request = nil
+    if is_plain(job, kind, case) then
+      end_plainly(id, job, done[3], done[5], done[6], kind)
+    else
+      job = parse(record)
+      request = request_for(id, job, kind[1], case)
+      if not request then settle(id, job, done, kind) end
+    end
     if request then
       answers[#answers + 1] = { place, request }
     else
-      settle(id, job, done, kind)
+      for _, name in ipairs(kind[5]) do announce(done[3], name, id, done[2], done[7]) end
       if has_requests then redis.call('HDEL', requests, id) end
     end
   end

@@ -12,8 +12,7 @@ local function take(id, fence, digest, envelope)
   local holder = unique_holder(job[TYPE], digest, id)
   if holder then return holder end
   job[UNIQUE] = digest
-  accept_anew(job, envelope)
-  write(id, job)
+  redis.call('SET', job_key(id), assemble(job, envelope, data_in(job), raw_in(job), outcome_in(job), history_in(job)))
   hold_unique(id, job[TYPE], digest)
   return id
 end
