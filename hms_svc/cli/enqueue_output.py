@@ -100,6 +100,8 @@ class Output:
             hint(sentence)
 
     async def _report_refused(self, backend: Backend) -> None:
+        if not self._refused:
+            return
         for detail in await backend.inspection.details(self._refused[:SHOWN]):
             if detail is not None:
                 view = detail.view

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-_TEXTS: Final = (str, str | None)
-
-
-def _leave_plain(command: Any, context: Any) -> None:
-    """Pass omitted options and plain texts through unchecked: to validate them typer would load Pydantic."""
-    for parameter in command.get_params(context):
-        parameter.process_value = partial(_process, parameter)
-
-
-def _process(parameter: Any, context: Any, value: Any) -> Any:
-    is_text = isinstance(value, str) and parameter.type_descriptor.annotation in _TEXTS
-    is_given = value is not None and (parameter.multiple or isinstance(value, str | list | tuple))
-    if parameter.required or (is_given and not is_text):
-        return type(parameter).process_value(parameter, context, value)
-    plain = () if value is None and parameter.multiple else value
-    return plain if parameter.callback is None else parameter.callback(context, parameter, plain)
+from hms_svc.cli.plain_values import leave_plain
 
 
 class LazyCommand(TyperCommand):
@@ -32,7 +16,7 @@ class LazyCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; BadParameter (exit 2) for an option that occurs twice."""
         _check_once(self, ctx, args)
-        _leave_plain(self, ctx)
+        leave_plain(self, ctx)
         return super().parse_args(ctx, args)
 
 
@@ -42,7 +26,7 @@ class LazyGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; BadParameter (exit 2) for an option that occurs twice."""
         _check_once(self, ctx, args)
-        _leave_plain(self, ctx)
+        leave_plain(self, ctx)
         return super().parse_args(ctx, args)
 
 

@@ -156,6 +156,7 @@ def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Run the asynchronous part of a command."""
     import asyncio
 
+    gc.freeze()  # modules and classes stay: the first collection would look through all of them
     gc.enable()
     return asyncio.run(work())
 

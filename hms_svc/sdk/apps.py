@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from contextlib import suppress
@@ -17,9 +18,38 @@ GROUP = "hms_svc.apps"
 
 def installed_apps() -> list[str]:
     """Return the applications that installed packages name, as `module:registry`."""
+    if not any(map(_may_name_apps, sys.path)):
+        return []
     from importlib.metadata import entry_points
 
     return [point.value for point in entry_points(group=GROUP)]
+
+
+def _may_name_apps(folder: str) -> bool:
+    """Return whether a package in a folder of the import path may name applications.
+
+    Reading the files is a tenth of the work of loading `importlib.metadata`, which most
+    installations then need for nothing. Archives are left to it.
+    """
+    try:
+        packages = [each.path for each in os.scandir(folder or ".") if _is_metadata(each.name)]
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
+    return any(map(_names_apps, packages))
+
+
+def _is_metadata(name: str) -> bool:
+    return name.lower().endswith(("dist-info", "egg-info"))
+
+
+def _names_apps(package: str) -> bool:
+    try:
+        with open(f"{package}/entry_points.txt", "rb") as file:
+            return GROUP.encode() in file.read()
+    except OSError:
+        return False
 
 
 def load_app(name: str) -> Registry:
