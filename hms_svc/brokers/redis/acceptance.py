@@ -187,7 +187,10 @@ def _size_of(drafted: tuple[Job, RecordDraft]) -> int:
 
 def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
     """Return a draft as the scripts take it."""
-    return job.id, binary(draft.rest), draft.position, draft.unique, draft.names_priority
+    row = job.id, binary(draft.rest)
+    if draft.position == 0 and not draft.unique and not draft.names_priority:
+        return row
+    return *row, draft.position, draft.unique or False, draft.names_priority
 
 
 def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, int, list[DraftRow]]]:

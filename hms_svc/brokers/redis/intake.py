@@ -240,5 +240,5 @@ def _row(item: Item, found: Job | RefusedItem | str, now: int) -> job_calls.Abso
         _, code, job_id, record, named, at, event_data = found.row()
         return digest, "refuse", job_id, code, record, named, at, event_data
     draft = draft_of(found, now)
-    job_id, rest, position, unique, named = draft_row(found, draft)
-    return digest, "accept", job_id, draft.state, rest, position, unique, named
+    job_id, *further = draft_row(found, draft)
+    return digest, "accept", job_id, draft.state, *further

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -12,9 +12,11 @@ from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.unreported_ends import Effects
 from hms_svc.ports.broker import ReapReport
 
-DraftRow: TypeAlias = tuple[str, msgspec.Raw, int, str, bool]
-"""Id, the record without its position, position (of a queued job: what to add to its time), digest of
-the unique key, whether the job has a priority."""
+DraftRow: TypeAlias = (
+    tuple[str, msgspec.Raw] | tuple[str, msgspec.Raw, int, str | Literal[False], bool]
+)
+"""Id, the record without its position; then, if the job has any of them: position (of a queued job:
+what to add to its time), digest of the unique key or False, whether the job has a priority."""
 RefusedRow: TypeAlias = tuple[str, int, str, msgspec.Raw, bool, int, msgspec.Raw]
 """Type, state, id, record, whether the job has a priority, time (Unix ms), data of its event."""
 AbsorbedRow: TypeAlias = tuple[str | msgspec.Raw | int, ...]

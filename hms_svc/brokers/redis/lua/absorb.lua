@@ -2,8 +2,8 @@
 --
 -- args     list, type; items: for each, rightmost first: SHA-1 of the item, or of a very large one its length
 --          and the SHA-1 of its first 64 KiB, and one of
---            "accept", id, state, record without its position, position, digest of the unique key,
---              whether the job has a priority
+--            "accept", id, state, record without its position, position, digest of the unique key or
+--              false, whether the job has a priority
 --            "refuse", id, state, record, whether the job has a priority, time, data of its event
 --            "known", id
 -- returns  how many were taken, and why no more: "", "moved" (the item is another one), "known", or "unique" and
@@ -32,9 +32,10 @@ for _, found in ipairs(args.items) do
   end
   if act == 'accept' then
     local turn = state == QUEUED and turns(type, 1) or 0
-    why, holder = accept(id, type, state, one, two, three, four, turn)
+    local places = {}
+    why, holder = accept(places, id, type, state, one, two, three, four, turn)
     if why then break end
-    accepted(type, state, 1)
+    accepted(type, state, places)
   elseif act == 'refuse' then
     if refuse(type, state, id, one, two, three, four) then
       why = 'moved'

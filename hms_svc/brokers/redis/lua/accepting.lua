@@ -9,13 +9,15 @@ local function priority_of(type)
   return declared[type]
 end
 
--- Write one job; its record lacks its position, in a queued one that is what to add to its time. Return nil if it was
--- accepted, otherwise "known" and its record ("" beyond what a script reads), or "unique" and the id that holds its key.
-local function accept(id, type, state, rest, position, unique, named, turn)
+-- Write one job; its record lacks its position, in a queued one that is what to add to its time. If it was accepted,
+-- add its position and id to `places`; otherwise return "known" and its record ("" beyond what a script reads), or
+-- "unique" and the id that holds its key.
+local function accept(places, id, type, state, rest, position, unique, named, turn)
   local key = job_key(id)
-  local holder = unique ~= '' and redis.call('EXISTS', key) == 0 and unique_holder(type, unique, id)
+  local holder = unique and redis.call('EXISTS', key) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
   local priority = named and 0 or priority_of(type)
+  position = position or 0
   if state == QUEUED then position = position + turn - priority * PRIORITY_STEP end
   local record = struct.pack(POSITION_FORMAT, position) .. rest
   if priority ~= 0 then
@@ -23,23 +25,26 @@ local function accept(id, type, state, rest, position, unique, named, turn)
     job[PRIORITY] = priority
     record = assemble(job, envelope_in(job), data_in(job), '', '', '')
   end
-  if not redis.call('SET', key, record, 'NX') then
+  if redis.call('SETNX', key, record) == 0 then
     if spent > MOST_BYTES then return 'known', '' end
     local known = redis.call('GET', key)
     spent = spent + #known
     return 'known', known
   end
-  hold_unique(id, type, unique)
-  push(come, index_of(state, type), position)
-  push(come, index_of(state, type), id)
-  note_due(state, type, position)
+  if unique then hold_unique(id, type, unique) end
+  places[#places + 1] = int(position)
+  places[#places + 1] = id
   return nil
 end
 
-local function accepted(type, state, number)
+local function accepted(type, state, places)
+  local number = #places / 2
+  if number == 0 then return end
+  push_all(come, index_of(state, type), places)
+  for at = 1, REGISTERS[state] and #places or 0, 2 do note_due(state, type, tonumber(places[at])) end
   tally(type, state, number)
   count(type, 'accepted', number)
-  if state == QUEUED and number > 0 then add(woken, type, 'jobs', number) end
+  if state == QUEUED then add(woken, type, 'jobs', number) end
 end
 
 -- Write a job that can never run, with its event. Return its record if the id was already known.

@@ -167,10 +167,9 @@ local function unique_holder(type, digest, id)
 end
 
 local function hold_unique(id, type, digest)
-  if digest ~= '' then
-    redis.call('HSET', P .. 'unique:' .. type, digest, id, '!', '')
-    redis.call('HSET', P .. 'queue:' .. type, 'unique', '1')
-  end
+  if digest == '' then return end
+  redis.call('HSET', P .. 'unique:' .. type, digest, id, '!', '')
+  redis.call('HSET', P .. 'queue:' .. type, 'unique', '1')
 end
 
 -- The first of `number` consecutive times for queued jobs, not before now.

@@ -1,7 +1,8 @@
 -- Accept jobs whose records the caller has written; a known id is not changed.
 --
--- args     runs: for each run of jobs: type, state, jobs: for each: id, its record without its position, position (of a
---          queued job: what to add to its time), digest of the unique key, whether the job has a priority
+-- args     runs: for each run of jobs: type, state, jobs: for each: id, its record without its position; then, if it has
+--          any of them: position (of a queued job: what to add to its time), digest of the unique key or false, whether
+--          it has a priority
 -- returns  for each job that was not accepted: its index (from 1), "known" and its record ("" if much was read
 --          already: the caller reads it), or "unique" and the id that holds its key
 -- Invariant: a record, its index, its count and its unique key are written together or not at all.
@@ -9,17 +10,14 @@
 local answers, place = {}, 0
 for _, run in ipairs(args.runs) do
   local type, state, jobs = unpack(run)
-  local turn, taken = state == QUEUED and turns(type, #jobs) or 0, #jobs
+  local turn, places = state == QUEUED and turns(type, #jobs) or 0, {}
   for number, job in ipairs(jobs) do
     local id, rest, position, unique, named = unpack(job)
-    local fault, detail = accept(id, type, state, rest, position, unique, named, turn + number - 1)
+    local fault, detail = accept(places, id, type, state, rest, position, unique, named, turn + number - 1)
     place = place + 1
-    if fault then
-      answers[#answers + 1] = { place, fault, detail }
-      taken = taken - 1
-    end
+    if fault then answers[#answers + 1] = { place, fault, detail } end
   end
-  accepted(type, state, taken)
+  accepted(type, state, places)
 end
 finish()
 return answers
