@@ -16,7 +16,7 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
 
 PREFIX: Final = "hms:default:"
-HEAD: Final = struct.Struct("<qBB12sIqIHBBHBiiiiiq12sIqqiqIII")
+HEAD: Final = struct.Struct("<qBBIIqIHBBBBiiBBiqHHqqhqIII")
 """The head of a record, see `brokers/redis/record.py`; the texts whose sizes it has follow."""
 
 
@@ -99,9 +99,10 @@ class RedisView:
         told = Counter({name.rpartition(":")[2]: self._ask("ZCARD", name) for name in names})
         there: Counter[str] = Counter()
         for key in self._ask("KEYS", PREFIX + "job:*"):
-            head = HEAD.unpack_from(cast("bytes", self._bytes.get(key)))
+            record = cast("bytes", self._bytes.get(key))
+            head = HEAD.unpack_from(record)
             if STATES[head[1]] in GROUPED:
-                there[head[18].decode()] += 1
+                there[_texts(head, record)[1]] += 1
         known = self._ask("SMEMBERS", PREFIX + "causes")
         return differences(told, there) + [f"{each} is not known" for each in {*told} - known]
 
@@ -143,20 +144,26 @@ def _indexes(state: State, type: str) -> list[str]:
     return [*keys, f"{PREFIX}suspects:{type}"] if state is State.QUEUED else keys
 
 
+def _texts(head: tuple[Any, ...], record: bytes) -> list[str]:
+    """Return worker, group, type, unique key, envelope, data, raw bytes, case, approvals, outcome, history."""
+    sizes = (*head[7:11], *head[24:27], *head[18:20], head[4])
+    texts, at = [], HEAD.size
+    for size in (*sizes, len(record)):
+        texts.append(record[at : at + size].decode(errors="replace"))
+        at += size
+    return texts
+
+
 def _job(id: str, record: bytes) -> JobRow:
     """Read a record."""
     head = HEAD.unpack_from(record)
-    _, state, suspect, _, outcome, fence, _, worker, type, unique, case = head[:11]
+    texts = _texts(head, record)
+    _, state, suspect, _, _, fence = head[:6]
     lane, attempt, claims, give_backs, crashes, most = head[11:17]
-    sizes = (worker, type, unique, *head[24:27], case, head[19], outcome)
-    texts, at = [], HEAD.size
-    for size in sizes:
-        texts.append(record[at : at + size].decode(errors="replace"))
-        at += size
-    said = json.loads(texts[8] or "{}")
+    said = json.loads(texts[9] or "{}")
     return JobRow(
         id=id,
-        type=texts[1],
+        type=texts[2],
         state=STATES[state],
         fence=fence,
         attempt=attempt,
@@ -169,6 +176,6 @@ def _job(id: str, record: bytes) -> JobRow:
         worker=texts[0] if STATES[state] is State.PROCESSING else "",
         reason=said.get("reason", ""),
         by=said.get("by", ""),
-        case_id=texts[6],
-        steps=read_steps(record[at:].decode()),
+        case_id=texts[7],
+        steps=read_steps(texts[10]),
     )

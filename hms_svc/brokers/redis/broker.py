@@ -15,7 +15,7 @@ from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.idle_waiter import IdleWaiter
 from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.lease_keeper import RedisLeaseKeeper
-from hms_svc.brokers.redis.link import Link, new_nonce
+from hms_svc.brokers.redis.link import Link, new_mark, new_nonce
 from hms_svc.brokers.redis.record import digest_of, keyed_envelope, worker_field
 from hms_svc.brokers.redis.settlement import settle_call
 from hms_svc.brokers.settlement_events import as_cancelled
@@ -60,7 +60,7 @@ class RedisBroker:
         self._next_type = 0
         self._last_request: ClaimRequest | None = None
         self._unsure_claims: dict[Lane, _Claim] = {}
-        self._unsure_marks: dict[int, str] = {}
+        self._unsure_marks: dict[int, int] = {}
         self._next_check = 0.0
         self._promote_after = 0.0
 
@@ -143,7 +143,7 @@ class RedisBroker:
         A settlement whose reply was lost keeps its mark for the repetition.
         """
         fences = [done.token.fence for done in settlements]
-        fresh = new_nonce()
+        fresh = new_mark()
         marks = {fence: self._unsure_marks.pop(fence, fresh) for fence in fences}
         try:
             refused = []
@@ -158,7 +158,7 @@ class RedisBroker:
         return refused
 
     async def _settle(
-        self, settlements: Sequence[Settlement], marks: dict[int, str]
+        self, settlements: Sequence[Settlement], marks: dict[int, int]
     ) -> tuple[list[LeaseToken], list[Settlement]]:
         refused: list[LeaseToken] = []
         requested: list[Settlement] = []

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from hms_svc.brokers import chunks, codes, limits, refused_acts, unreported_ends
 from hms_svc.brokers.failures import SLOT_MS, SLOTS
 from hms_svc.brokers.redis import record
-from hms_svc.brokers.unreported_ends import Effects, fate_of
+from hms_svc.brokers.unreported_ends import Effects, Fate, fate_of
 from hms_svc.domain import lifecycle
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.causes import FAILED, GROUPED, MOST_CAUSES, MOST_HISTORIES, OTHER_CAUSES
@@ -52,7 +52,7 @@ def _fates() -> dict[str, Value]:
 
 
 _PARSED: Final = (
-    "WORKER", "TYPE", "UNIQUE", "CASE", "APPROVED", "TYPE_AT", "ENVELOPE_AT", "CASE_AT", "RECORD",
+    "WORKER", "CAUSE", "TYPE", "UNIQUE", "CASE", "APPROVED", "TYPE_AT", "ENVELOPE_AT", "CASE_AT", "RECORD",
 )  # fmt: skip
 """What `parse` adds to the fields of the head: texts, where texts begin, and the record."""
 CONSTANTS: Final[dict[str, Value]] = {
@@ -86,6 +86,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     **{name: text for name, text in _texts(lifecycle).items() if name.startswith("REASON_")},
     "BESIDE_CASE": lifecycle.BESIDE_CASE,
     **{f"END_{name}": text for name, text in _texts(unreported_ends).items()},
+    **{f"FATE_{fate.name}": fate.value for fate in Fate},
     "FATES": _fates(),
     **_texts(refused_acts),
     "NOT_KNOWN": NOT_KNOWN,

@@ -25,7 +25,7 @@ SettledRow: TypeAlias = tuple[str | int, ...]
 """One settlement, see `settle.lua`."""
 
 
-Kind: TypeAlias = tuple[int, bool, bool, str, tuple[str, ...], tuple[str, ...]]
+Kind: TypeAlias = tuple[int, bool, bool, int, tuple[str, ...], tuple[str, ...]]
 """What many settlements share: state, whether the attempt is not counted, whether that release is
 counted, mark, events, counters."""
 

@@ -249,3 +249,8 @@ def error_text(error: BaseException) -> str:
 def new_nonce() -> str:
     """Return a unique id for one call, which is the same when the call is repeated."""
     return secrets.token_hex(6)
+
+
+def new_mark() -> int:
+    """Return a number that tells the settlements of a claim apart; it is the same when one is repeated."""
+    return secrets.randbits(31) + 2

@@ -2,7 +2,7 @@
 
 The head has the fields of `HEAD` in this order, numbers little-endian: those that change
 most often first, those that stay as they were accepted last. Its sizes are the bytes of
-the texts, which follow in this order: worker, type, digest of the unique key, envelope, data, raw
+the texts, which follow in this order: worker, failure group, type, digest of the unique key, envelope, data, raw
 bytes, case, approvals, outcome, history. Envelope (except a unique key that is taken later),
 data and raw bytes stay as they were accepted. The scripts get fields and formats from here.
 """
@@ -26,25 +26,25 @@ from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 SETTLED: Final = {
-    "POSITION": "i8", "STATE": "B", "SUSPECT": "B", "MARK": "c12", "OUTCOME_SIZE": "I4",
+    "POSITION": "i8", "STATE": "B", "SUSPECT": "B", "MARK": "I4", "OUTCOME_SIZE": "I4",
 }  # fmt: skip
 """The fields that a settlement sets which ends a job, with their formats in Lua."""
 FRONT: Final = SETTLED | {
-    "FENCE": "i8", "OUTCOME_AT": "I4", "WORKER_SIZE": "I2", "TYPE_SIZE": "B", "UNIQUE_SIZE": "B",
-    "CASE_SIZE": "I2",
+    "FENCE": "i8", "OUTCOME_AT": "I4", "WORKER_SIZE": "I2", "CAUSE_SIZE": "B", "TYPE_SIZE": "B",
+    "UNIQUE_SIZE": "B",
 }  # fmt: skip
 """With these the scripts know who owns a job. OUTCOME_AT is where its outcome begins, counted from 1."""
 CHANGING: Final = FRONT | {
-    "LANE": "B", "ATTEMPT": "i4", "CLAIMS": "i4", "GIVE_BACKS": "i4", "CRASHES": "i4", "MOST": "i4",
-    "STARTED": "i8", "CAUSE": "c12", "APPROVED_SIZE": "I4", "EXPIRES": "i8", "NOT_BEFORE": "i8",
+    "LANE": "B", "ATTEMPT": "i4", "CLAIMS": "i4", "GIVE_BACKS": "B", "CRASHES": "B", "MOST": "i4",
+    "STARTED": "i8", "CASE_SIZE": "I2", "APPROVED_SIZE": "I2", "EXPIRES": "i8", "NOT_BEFORE": "i8",
 }  # fmt: skip
 """All fields that a change of state may set."""
 ACCEPTED: Final = {
-    "PRIORITY": "i4", "ENQUEUED": "i8", "ENVELOPE_SIZE": "I4", "DATA_SIZE": "I4", "RAW_SIZE": "I4",
+    "PRIORITY": "i2", "ENQUEUED": "i8", "ENVELOPE_SIZE": "I4", "DATA_SIZE": "I4", "RAW_SIZE": "I4",
 }  # fmt: skip
 """The fields that stay as they were accepted, except in rare acts."""
 HEAD: Final = (*CHANGING, *ACCEPTED)
-_PYTHON: Final = {"i8": "q", "i4": "i", "I4": "I", "I2": "H", "B": "B", "c12": "12s"}
+_PYTHON: Final = {"i8": "q", "i4": "i", "I4": "I", "I2": "H", "i2": "h", "B": "B"}
 
 
 def _struct(*formats: str) -> struct.Struct:
@@ -58,17 +58,17 @@ SETTLED_SIZE: Final = _struct(*SETTLED.values()).size
 POSITION_SIZE: Final = _struct(SETTLED["POSITION"]).size
 NO_TIME: Final = -1
 """In place of `expires_at` or `not_before`."""
-NO_CAUSE: Final = "-" * 12
-NO_MARK: Final = "-" * 12
-REFUSED_BYTES: Final = "refused-item"
-"""The mark of a dead letter whose bytes were not a job."""
+NO_CAUSE: Final = ""
+NO_MARK: Final = 0
+REFUSED_BYTES: Final = 1
+"""The mark of a dead letter whose bytes were not a job; those of settlements are higher."""
 (
-    _POSITION, _STATE, _SUSPECT, _MARK, _OUTCOME, _FENCE, _OUTCOME_AT, _WORKER, _TYPE, _UNIQUE, _CASE,
-    _LANE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST, _STARTED, _CAUSE, _APPROVED, _EXPIRES,
+    _POSITION, _STATE, _SUSPECT, _MARK, _OUTCOME, _FENCE, _OUTCOME_AT, _WORKER, _CAUSE, _TYPE, _UNIQUE,
+    _LANE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST, _STARTED, _CASE, _APPROVED, _EXPIRES,
     _NOT_BEFORE, _PRIORITY, _ENQUEUED, _ENVELOPE, _DATA, _RAW,
 ) = range(len(HEAD))  # fmt: skip
 _TEXTS: Final = (
-    _WORKER, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW, _CASE, _APPROVED, _OUTCOME,
+    _WORKER, _CAUSE, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW, _CASE, _APPROVED, _OUTCOME,
 )  # fmt: skip
 """The sizes of the texts, in the order of the texts; the history follows."""
 _HISTORY: Final = -1
@@ -162,10 +162,10 @@ def _draft(
     envelope = write_json(kept) if kept is not None else b""
     unique, type = digest_of(job.unique_key), job.type.encode()
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else NO_MARK
-    texts = b"".join((type, unique.encode(), envelope, job.data, raw))
+    texts = b"".join((cause.encode(), type, unique.encode(), envelope, job.data, raw))
     head = _HEAD.pack(
-        0, state, 0, mark.encode(), len(outcome), 0, HEAD_SIZE + len(texts) + 1, 0, len(type), len(unique),
-        0, 0, 0, 0, 0, 0, job.max_attempts or 0, 0, cause.encode(), 0, _time(job.expires_at),
+        0, state, 0, mark, len(outcome), 0, HEAD_SIZE + len(texts) + 1, 0, len(cause), len(type),
+        len(unique), 0, 0, 0, 0, 0, job.max_attempts or 0, 0, 0, 0, _time(job.expires_at),
         _time(job.not_before), job.priority or 0, job.enqueued_at, len(envelope), len(job.data), len(raw),
     )  # fmt: skip
     rest = b"".join((head[POSITION_SIZE:], texts, outcome))
@@ -304,7 +304,7 @@ class Record:
         fields, state, position = self._fields, self.state, self._fields[_POSITION]
         assert state is not None, "a discarded job is not shown"
         waits = state in (State.SCHEDULED, State.RETRYING)
-        cause = fields[_CAUSE].decode()
+        cause = self._part(_CAUSE).decode()
         return JobView(
             id=self.id,
             type=self.type,
@@ -326,7 +326,7 @@ class Record:
             case_id=self._part(_CASE).decode() or None,
             failure=outcome.failure,
             unique_key=kept.unique_key,
-            cause=cause if state in GROUPED and cause != NO_CAUSE else "",
+            cause=cause if state in GROUPED else "",
             approvals=len(set(self._approvals()) - {DENIED}),
         )
 

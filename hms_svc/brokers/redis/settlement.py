@@ -18,14 +18,14 @@ from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import Settlement
 
 
-def settle_call(settlements: Sequence[Settlement], marks: Mapping[int, str]) -> ScriptCall[Settled]:
+def settle_call(settlements: Sequence[Settlement], marks: Mapping[int, int]) -> ScriptCall[Settled]:
     """Return the call that settles claims; `marks` by fence are the same when it is repeated."""
     kinds: dict[Kind, int] = {}
     rows = [_row(done, marks[done.token.fence], kinds) for done in settlements]
     return settle(rows, list(kinds))
 
 
-def _row(settlement: Settlement, mark: str, kinds: dict[Kind, int]) -> SettledRow:
+def _row(settlement: Settlement, mark: int, kinds: dict[Kind, int]) -> SettledRow:
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
     kind = (

@@ -230,7 +230,7 @@ local function lose(id, type)
   for field = 1, FIELD_COUNT do job[field] = 0 end
   job[STATE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, REFUSED_BYTES, wall, wall
   job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
-  job[WORKER], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', type, '', '', ''
+  job[WORKER], job[CAUSE], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', '', type, '', '', ''
   file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
   redis.call('SET', job_key(id), assemble(job, '', 'null', '', outcome_of(REASON_LOST, 'runtime', END_LOST), ''))
   enter(id, job)

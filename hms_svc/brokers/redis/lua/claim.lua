@@ -47,14 +47,14 @@ local function expire(id, job)
 end
 
 local function lease_out(id, job, fence, most, processing)
-  local record, type_at = job[RECORD], HEAD_SIZE + 1 + job[WORKER_SIZE]
+  local record, cause_at = job[RECORD], HEAD_SIZE + 1 + job[WORKER_SIZE]
   job[OUTCOME_AT], job[WORKER_SIZE] = job[OUTCOME_AT] - job[WORKER_SIZE] + #worker, #worker
   job[STATE], job[FENCE], job[LANE] = PROCESSING, fence, lane
   job[ATTEMPT], job[CLAIMS] = job[ATTEMPT] + 1, job[CLAIMS] + 1
   job[STARTED], job[POSITION] = args.now, until_ms
   if job[MOST] == 0 then job[MOST] = most end
   record = struct.pack(CHANGING_FORMAT, unpack(job, 1, CHANGING_COUNT))
-    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. worker .. string.sub(record, type_at)
+    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. worker .. string.sub(record, cause_at)
   redis.call('SET', job_key(id), record)
   add_answer(id, record, job[OUTCOME_AT])
   leased[#leased + 1] = id

@@ -1,7 +1,7 @@
 -- Replace records by versions without personal data.
 --
 -- args     jobs: for each: id, SHA-1 of the record as it was read, then of the new one: envelope, data, outcome,
---          history, failure group (NO_CAUSE for none)
+--          history, failure group ("" for none)
 -- returns  for each: 1 if it was done, 0 if the record has changed
 -- Invariant: fields, indexes and counts stay, except unique key and failure group. What undo kept is removed in the
 --            same step. A repetition after a lost reply returns 0: the caller reads again.

@@ -51,15 +51,15 @@ local function recover(id, job)
   local exhausted = alone and (job[CRASHES] >= MAX_CRASHES or job[ATTEMPT] >= most)
   local effects = known[id .. ' ' .. int(job[FENCE])] or ''
   local fate = FATES[(exhausted and '1 ' or '0 ') .. (request and '1 ' or '0 ') .. effects]
-  if fate == 'dead' then
+  if fate == FATE_DEAD then
     local detail = fill(END_CRASHES, { crash = crash, crashes = job[CRASHES], attempt = job[ATTEMPT], most = most })
     finish_off(id, job, DEAD, CAUSE_RESCUED, REASON_CRASHED, 'reaper', detail, crash, crash)
     dead = dead + 1
-  elseif fate == 'undecided' then
+  elseif fate == FATE_UNDECIDED then
     undecided[#undecided + 1] = id
     undecided[#undecided + 1] = job[FENCE]
     return
-  elseif fate == 'cancelled' then
+  elseif fate == FATE_CANCELLED then
     finish_off(id, job, CANCELLED, CAUSE_OPERATOR, REASON_CANCELLED, request[1], request[2], request[2], crash)
     cancelled = cancelled + 1
   else

@@ -10,15 +10,17 @@ end
 local function parse(record)
   -- Named here, the fields that are set below have room in the table from the beginning.
   local job = {
-    worker = '', type = '', unique = '', case = '', approved = '', type_at = 0, envelope_at = 0, case_at = 0,
+    worker = '', cause = '', type = '', unique = '', case = '', approved = '', type_at = 0, envelope_at = 0, case_at = 0,
     record = record, struct.unpack(HEAD_FORMAT, record)
   }
-  local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
+  local cause_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
+  local type_at = cause_at + job[CAUSE_SIZE]
   local unique_at = type_at + job[TYPE_SIZE]
   local envelope_at = unique_at + job[UNIQUE_SIZE]
   local approved_at = job[OUTCOME_AT] - job[APPROVED_SIZE]
   local case_at = approved_at - job[CASE_SIZE]
-  job[WORKER] = string.sub(record, HEAD_SIZE + 1, type_at - 1)
+  job[WORKER] = string.sub(record, HEAD_SIZE + 1, cause_at - 1)
+  job[CAUSE] = string.sub(record, cause_at, type_at - 1)
   job[TYPE] = string.sub(record, type_at, unique_at - 1)
   job[UNIQUE] = string.sub(record, unique_at, envelope_at - 1)
   job[CASE] = string.sub(record, case_at, approved_at - 1)
@@ -30,7 +32,7 @@ end
 -- Only the first fields of a record, of one of the formats, and its type: for what is done to each job.
 local function parse_front(record, format)
   local job = { type = '', record = record, struct.unpack(format, record) }
-  local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
+  local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE] + job[CAUSE_SIZE]
   job[TYPE] = string.sub(record, type_at, type_at + job[TYPE_SIZE] - 1)
   return job
 end
@@ -82,13 +84,14 @@ end
 
 -- A record made of all its fields and texts.
 local function assemble(job, envelope, data, raw, outcome, history)
-  job[WORKER_SIZE], job[TYPE_SIZE], job[UNIQUE_SIZE] = #job[WORKER], #job[TYPE], #job[UNIQUE]
+  job[WORKER_SIZE], job[CAUSE_SIZE], job[TYPE_SIZE] = #job[WORKER], #job[CAUSE], #job[TYPE]
+  job[UNIQUE_SIZE] = #job[UNIQUE]
   job[CASE_SIZE], job[APPROVED_SIZE] = #job[CASE], #job[APPROVED]
   job[ENVELOPE_SIZE], job[DATA_SIZE], job[RAW_SIZE], job[OUTCOME_SIZE] = #envelope, #data, #raw, #outcome
-  job[OUTCOME_AT] = HEAD_SIZE + 1 + #job[WORKER] + #job[TYPE] + #job[UNIQUE] + #envelope + #data + #raw + #job[CASE]
-    + #job[APPROVED]
-  return struct.pack(HEAD_FORMAT, unpack(job, 1, FIELD_COUNT)) .. job[WORKER] .. job[TYPE] .. job[UNIQUE] .. envelope
-    .. data .. raw .. job[CASE] .. job[APPROVED] .. outcome .. history
+  local texts = job[WORKER] .. job[CAUSE] .. job[TYPE] .. job[UNIQUE] .. envelope .. data .. raw .. job[CASE]
+    .. job[APPROVED]
+  job[OUTCOME_AT] = HEAD_SIZE + 1 + #texts
+  return struct.pack(HEAD_FORMAT, unpack(job, 1, FIELD_COUNT)) .. texts .. outcome .. history
 end
 
 -- The end of a history that has become too long, from the beginning of a line.
@@ -103,10 +106,10 @@ local function write(id, job, outcome, step)
   local record, history = job[RECORD], shortened(history_in(job))
   outcome = outcome or outcome_in(job)
   local accepted = string.sub(record, job[TYPE_AT], job[CASE_AT] - 1)
-  job[WORKER_SIZE], job[CASE_SIZE], job[APPROVED_SIZE] = #job[WORKER], #job[CASE], #job[APPROVED]
-  job[OUTCOME_SIZE] = #outcome
-  job[OUTCOME_AT] = HEAD_SIZE + 1 + #job[WORKER] + #accepted + #job[CASE] + #job[APPROVED]
+  job[WORKER_SIZE], job[CAUSE_SIZE], job[CASE_SIZE] = #job[WORKER], #job[CAUSE], #job[CASE]
+  job[APPROVED_SIZE], job[OUTCOME_SIZE] = #job[APPROVED], #outcome
+  job[OUTCOME_AT] = HEAD_SIZE + 1 + #job[WORKER] + #job[CAUSE] + #accepted + #job[CASE] + #job[APPROVED]
   redis.call('SET', job_key(id), struct.pack(CHANGING_FORMAT, unpack(job, 1, CHANGING_COUNT))
-    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. job[WORKER] .. accepted .. job[CASE] .. job[APPROVED]
-    .. outcome .. history .. (step or ''))
+    .. string.sub(record, CHANGING_SIZE + 1, HEAD_SIZE) .. job[WORKER] .. job[CAUSE] .. accepted .. job[CASE]
+    .. job[APPROVED] .. outcome .. history .. (step or ''))
 end
