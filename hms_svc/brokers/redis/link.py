@@ -227,7 +227,8 @@ class Link:
             raise BadSetting(
                 f"broker_url {self.address}: an earlier version of hms-svc has jobs in the keys {keys}, "
                 "which this version cannot read; finish them with that version (hms-svc serve --drain), "
-                f"stop its processes and producers, and delete the keys {keys}"
+                f"stop its processes and producers, and delete the keys {keys} but "
+                f"{self.keys.ours('audit', 'heads')} (docs/fleet.md)"
             )
 
 
