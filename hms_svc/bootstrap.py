@@ -7,8 +7,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -329,6 +330,16 @@ def application(
         except BadInput as error:
             raise BadSetting(f"app {name!r}: {error}") from error
     return registry
+
+
+def load_worker_modules() -> None:
+    """Load modules that a worker needs with any settings; what is missing is reported when it is needed."""
+    with suppress(ImportError):
+        from hms_svc.services import builtin_registry
+
+        builtin_registry()
+        for module in ("persistence.database", "governance.local", "sdk.agencies_file"):
+            import_module(f"hms_svc.{module}")
 
 
 def check_application(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 
 def main() -> None:
@@ -12,6 +13,24 @@ def main() -> None:
     from hms_svc.sdk.standard_streams import provide_standard_streams
 
     provide_standard_streams()
+    if not _serves(sys.argv[1:]):
+        _run()
+        return
+    from hms_svc.processes.first_worker import discard_first_worker, start_first_worker
+
+    start_first_worker()
+    try:
+        _run()
+    finally:
+        discard_first_worker()
+
+
+def _serves(arguments: list[str]) -> bool:
+    """Return whether these arguments most probably start workers: their loading begins before they are parsed."""
+    return arguments[:1] == ["serve"] and not {"--help", "-h"} & set(arguments)
+
+
+def _run() -> None:
     from hms_svc.cli.app import make_app
 
     make_app()(prog_name="hms-svc")

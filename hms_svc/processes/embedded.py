@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Final
 from hms_svc import bootstrap
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage
 from hms_svc.domain.plain_text import plain
-from hms_svc.processes.supervisor import (
-    OUTAGE_CODE,
-    READY,
-    STOP,
-    STOP_NOW,
-    ChildSpec,
-    receive,
-    send,
-    start_child,
-)
+from hms_svc.processes.child_spec import ChildSpec, start_child
+from hms_svc.processes.supervisor import OUTAGE_CODE, READY, STOP, STOP_NOW, receive, send
 from hms_svc.processes.suspect_lane import SuspectLane
 from hms_svc.runtime.worker import Worker
 from hms_svc.runtime.worker_ids import make_worker_id

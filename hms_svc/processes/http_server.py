@@ -29,9 +29,10 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.database import Database
 from hms_svc.ports.tracing import Tracer
 from hms_svc.processes.child_exit import exit_code_of
+from hms_svc.processes.child_spec import ChildSpec
 from hms_svc.processes.shutdown import leave_now
 from hms_svc.processes.stop_signals import stop_signals
-from hms_svc.processes.supervisor import DONE, READY, REPLACED_CODE, ChildSpec, send, stop_reason
+from hms_svc.processes.supervisor import DONE, READY, REPLACED_CODE, send, stop_reason
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
 

@@ -10,7 +10,9 @@ import msgspec
 from hms_svc import bootstrap
 from hms_svc.domain import extras
 from hms_svc.domain.backend_url import BackendKind
-from hms_svc.processes.supervisor import ChildSpec, Role, Supervisor, python_module
+from hms_svc.processes.child_spec import ChildSpec, Role, python_module
+from hms_svc.processes.first_worker import take_first_worker
+from hms_svc.processes.supervisor import Supervisor
 from hms_svc.settings import Settings, child_environment
 
 
@@ -46,12 +48,14 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         listening = listen(options.http)
         refuse_exposure(settings, listening, lambda: bootstrap.database(settings))
         specs.append(ChildSpec(role=Role.HTTP, listening=listening.detach(), web=options.web))
+    first = take_first_worker()
     if settings.broker.kind is BackendKind.MEMORY:
-        return Supervisor(bootstrap.resolve(settings), specs).run()
+        return Supervisor(bootstrap.resolve(settings), specs, first=first).run()
     sys.stdout.flush()
     sys.stderr.flush()
     command = [
         *python_module("hms_svc.processes.supervisor_main"),
+        *(first.descriptors() if first is not None else ()),
         msgspec.json.encode(specs).decode(),
     ]
     return os.execve(  # noqa: S606 - nothing in it is input of a user

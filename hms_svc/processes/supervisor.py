@@ -1,8 +1,7 @@
 """The supervisor of `serve`: it runs the workers, the HTTP server, and the suspect lane if needed.
 
-Children are started by exec, never by fork or by importing the caller's script again. Each has
-one end of a socket pair: it writes a byte to report an event, reads one when it is to stop, and
-reads end of file when the supervisor is gone.
+Each child has one end of a socket pair: it writes a byte to report an event, reads one when it is
+to stop, and reads end of file when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -13,16 +12,15 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from types import FrameType
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
+from hms_svc.processes.child_spec import ChildSpec, Role, start_child
+from hms_svc.processes.first_worker import FirstWorker
 from hms_svc.processes.orphans import reap_orphans
 from hms_svc.processes.stop_signals import EXIT_INTERRUPTED, StopRequest, stop_signals
 from hms_svc.runtime.worker_ids import make_worker_id
@@ -48,65 +46,6 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
 
 
-class Role(StrEnum):
-    """The role of a child: jobs, suspects (jobs that may have crashed their worker), or HTTP."""
-
-    WORKER = "worker"
-    SUSPECTS = "suspects"
-    HTTP = "http"
-
-
-class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The arguments of a child, beside the settings in its environment.
-
-    `listening` is the descriptor of the socket that the HTTP server accepts from, opened
-    before it starts; `reports` that of the socket for datagrams with which workers send
-    their metrics to the HTTP server. -1 means none.
-    """
-
-    role: Role = Role.WORKER
-    types: tuple[str, ...] = ()
-    drain: bool = False
-    worker_id: str = ""
-    predecessor: str = ""
-    listening: int = -1
-    reports: int = -1
-    web: bool = False
-
-    @property
-    def descriptors(self) -> list[int]:
-        """The descriptors that the child inherits, beside its control socket."""
-        return [number for number in (self.listening, self.reports) if number >= 0]
-
-
-def python_module(module: str) -> list[str]:
-    """Return the command that runs a module without importing anything from the current folder."""
-    return [sys.executable, "-P", "-m", module]
-
-
-def start_child(
-    module: str,
-    spec: ChildSpec | list[ChildSpec],
-    environment: Mapping[str, str],
-    *,
-    inherited: Sequence[int] = (),
-) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a module as a process in a new process group; return it with a non-blocking control socket."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        ours.setblocking(False)
-        process = subprocess.Popen(
-            [
-                *python_module(module), str(theirs.fileno()), msgspec.json.encode(spec).decode(),
-            ],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno(), *inherited],
-            process_group=0,
-        )  # fmt: skip
-    return process, ours
-
-
 MODULES: Final = {
     Role.WORKER: "hms_svc.processes.worker_main",
     Role.SUSPECTS: "hms_svc.processes.worker_main",
@@ -117,7 +56,12 @@ MODULES: Final = {
 class _Child:
     """One running process, and what it has reported."""
 
-    def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], line: socket.socket):
+    def __init__(
+        self,
+        spec: ChildSpec,
+        process: subprocess.Popen[bytes] | FirstWorker,
+        line: socket.socket,
+    ) -> None:
         self.spec = spec
         self.process = process
         self.line = line
@@ -138,13 +82,19 @@ class _Child:
 class Supervisor:
     """Keeps the processes of one `serve` alive, and ends them together.
 
-    With a `line` it sends READY there once, and ends when the other end is closed.
+    With a `line` it sends READY there once, and ends when the other end is closed. `first` is a
+    worker that is loaded already.
     """
 
     def __init__(
-        self, settings: Settings, specs: list[ChildSpec], line: socket.socket | None = None
+        self,
+        settings: Settings,
+        specs: list[ChildSpec],
+        line: socket.socket | None = None,
+        first: FirstWorker | None = None,
     ) -> None:
         self._line = line
+        self._first = first
         self._environment = child_environment(settings)
         self._grace_seconds = settings.grace_seconds
         self._specs = specs
@@ -248,12 +198,24 @@ class Supervisor:
 
     def _start(self, spec: ChildSpec) -> None:
         spec = replace(spec, worker_id=make_worker_id(), reports=self._end_of_reports(spec.role))
-        process, line = start_child(
-            MODULES[spec.role], spec, self._environment, inherited=spec.descriptors
+        child = self._child_of_first(spec) or _Child(
+            spec,
+            *start_child(MODULES[spec.role], spec, self._environment, inherited=spec.descriptors),
         )
-        child = _Child(spec, process, line)
         self._children.append(child)
-        self._selector.register(line, selectors.EVENT_READ, child)
+        self._selector.register(child.line, selectors.EVENT_READ, child)
+
+    def _child_of_first(self, spec: ChildSpec) -> _Child | None:
+        """Return the first worker as the child of a spec, None if it is not there for it."""
+        first = self._first
+        if first is None or spec.role is not Role.WORKER:
+            return None
+        self._first = None
+        begins = first.begin(self._environment, msgspec.json.encode(spec), spec.reports)
+        if not begins:
+            first.line.close()
+            return None
+        return _Child(spec, first, first.line)
 
     def _end_of_reports(self, role: Role) -> int:
         if self._metrics is None:

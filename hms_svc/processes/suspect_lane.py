@@ -8,15 +8,13 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
+from hms_svc.processes.child_spec import ChildSpec, Role, start_child
 from hms_svc.processes.supervisor import (
     DONE,
     LONGEST_PAUSE_SECONDS,
     READY,
     SHORTEST_PAUSE_SECONDS,
-    ChildSpec,
-    Role,
     end_line,
-    start_child,
 )
 from hms_svc.runtime.worker_ids import make_worker_id
 

@@ -16,6 +16,8 @@ from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.processes.child_exit import exit_code_of
+from hms_svc.processes.child_spec import ChildSpec, Role
+from hms_svc.processes.first_worker import wait_to_begin
 from hms_svc.processes.report_socket import sender_of
 from hms_svc.processes.shutdown import leave_if_stuck, leave_now, stop_on_signals
 from hms_svc.processes.supervisor import (
@@ -25,8 +27,6 @@ from hms_svc.processes.supervisor import (
     REPLACED_CODE,
     STOPPING,
     SUSPECTS,
-    ChildSpec,
-    Role,
     send,
     stop_reason,
 )
@@ -39,11 +39,23 @@ log: Final = logging.getLogger("hms_svc.runtime")
 LANE_IDLE_SECONDS: Final = 30.0
 
 
-def run_worker(arguments: list[str]) -> int:
-    """Run one worker; the arguments are the descriptor of the control socket and the spec as JSON."""
-    line = socket.socket(fileno=int(arguments[0]))
-    spec = msgspec.json.decode(arguments[1], type=ChildSpec)
+def run_worker(line: str, spec: str) -> int:
+    """Run one worker, with the descriptor of the control socket and the spec as JSON."""
+    return _run_spec(socket.socket(fileno=int(line)), msgspec.json.decode(spec, type=ChildSpec))
 
+
+def run_first_worker(line: str) -> int:
+    """Load what every worker needs, wait for the spec on the control socket, and run the worker."""
+    control = socket.socket(fileno=int(line))
+    bootstrap.load_worker_modules()
+    begun = wait_to_begin(control)
+    if begun is None:
+        return 0
+    spec, reports = begun
+    return _run_spec(control, replace(msgspec.json.decode(spec, type=ChildSpec), reports=reports))
+
+
+def _run_spec(line: socket.socket, spec: ChildSpec) -> int:
     def work() -> None:
         settings = load_settings().settings
         set_up_logging(settings.log_level, settings.log_format)

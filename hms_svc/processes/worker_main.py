@@ -6,13 +6,17 @@ import gc
 import sys
 
 
-def main() -> int:
-    """Load the worker with the garbage collector off, which is a tenth faster, and run it."""
-    gc.disable()
-    from hms_svc.processes.worker import run_worker
+def main(arguments: list[str]) -> int:
+    """Load the worker with the garbage collector off, which is a tenth faster, and run it.
 
-    return run_worker(sys.argv[1:])
+    The arguments are the descriptor of the control socket and the spec as JSON. Without a spec,
+    modules that every worker needs are loaded while the spec is on its way.
+    """
+    gc.disable()
+    from hms_svc.processes.worker import run_first_worker, run_worker
+
+    return run_first_worker(*arguments) if len(arguments) == 1 else run_worker(*arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

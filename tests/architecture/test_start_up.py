@@ -56,6 +56,26 @@ import hms_svc.tui.app, hms_svc.tui.screens.overview
 """Without a terminal it ends before it shows anything: what follows loads what the first frame needs."""
 
 
+COMMAND = """
+from contextlib import suppress
+from hms_svc.cli.app import make_app
+
+with suppress(SystemExit):
+    make_app()({arguments!r}, prog_name="hms-svc")
+print()
+"""
+POTHOLE = ROOT / "sample_jobs" / "pothole.json"
+MOST_MODULES = {
+    "--help": (["--help"], 230),
+    "enqueue FILE": (["enqueue", str(POTHOLE)], 390),
+}
+"""Commands, and how many modules they may load: a few more than they do, since newer Pythons have more of their own."""
+LOAD_AHEAD = """
+from hms_svc import bootstrap
+bootstrap.load_worker_modules()
+"""
+
+
 def loaded_by(script: str, tmp_path: Path) -> set[str]:
     """Return the names of all modules that are loaded once a script has run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
@@ -68,7 +88,7 @@ def loaded_by(script: str, tmp_path: Path) -> set[str]:
         timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize("module", HEADLESS)
@@ -108,3 +128,30 @@ def test_a_worker_without_a_collector_loads_nothing_of_traces_or_metrics(tmp_pat
 def test_the_first_frame_of_the_console_needs_no_engine_and_no_model(tmp_path: Path) -> None:
     heavy = {"pydantic", "sqlalchemy", "alembic", "redis", "aiosqlite", "cel", "httpx", "email"}
     assert loaded_by(CONSOLE, tmp_path).isdisjoint(heavy)
+
+
+@pytest.mark.parametrize("name", MOST_MODULES)
+def test_a_command_loads_few_modules(name: str, tmp_path: Path) -> None:
+    arguments, most = MOST_MODULES[name]
+    found = loaded_by(COMMAND.format(arguments=arguments), tmp_path)
+    heavy = {"pydantic", "sqlalchemy", "importlib.metadata", "rich", "httpx", "cel", "email"}
+    assert found.isdisjoint(heavy)
+    assert len(found) <= most, sorted(found)
+
+
+def test_a_worker_with_nothing_to_do_loads_few_modules(tmp_path: Path) -> None:
+    found = loaded_by(WORK, tmp_path)
+    assert found.isdisjoint({"typer", "textual", "fastapi", "httpx", "alembic", "redis", "rich"})
+    assert len(found) <= 650, sorted(found)
+
+
+def test_what_a_worker_loads_ahead_is_what_it_needs(tmp_path: Path) -> None:
+    ahead = loaded_by(LOAD_AHEAD, tmp_path)
+    assert {"sqlalchemy", "pydantic"} <= ahead
+    assert ahead <= loaded_by(WORK, tmp_path)
+
+
+def test_the_supervisor_loads_few_modules(tmp_path: Path) -> None:
+    found = loaded_by("import hms_svc.processes.supervisor_main", tmp_path)
+    assert found.isdisjoint({"asyncio", "sqlalchemy", "pydantic", "typer", "hms_svc.bootstrap"})
+    assert len(found) <= 190, sorted(found)
