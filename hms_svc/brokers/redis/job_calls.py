@@ -25,9 +25,15 @@ SettledRow: TypeAlias = tuple[str | int, ...]
 """One settlement, see `settle.lua`."""
 
 
-Kind: TypeAlias = tuple[int, bool, bool, int, tuple[str, ...], tuple[str, ...]]
-"""What many settlements share: state, whether the attempt is not counted, whether that release is
-counted, mark, events, counters."""
+class Kind(NamedTuple):
+    """What many settlements share; `give_back`: the attempt is not counted, `counted`: that give-back is."""
+
+    state: int
+    give_back: bool
+    counted: bool
+    mark: int
+    events: tuple[str, ...]
+    counters: tuple[str, ...]
 
 
 class Fault(NamedTuple):
@@ -140,7 +146,7 @@ def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[
 
 def settle(jobs: Sequence[SettledRow], kinds: Sequence[Kind]) -> ScriptCall[Settled]:
     """Settle claimed jobs, each of one of these kinds."""
-    return ScriptCall("settle", _settled, jobs=jobs, kinds=kinds)
+    return ScriptCall("settle", _settled, jobs=jobs, kinds=[kind._asdict() for kind in kinds])
 
 
 def _settled(reply: list[Any]) -> Settled:

@@ -28,7 +28,7 @@ def settle_call(settlements: Sequence[Settlement], marks: Mapping[int, int]) -> 
 def _row(settlement: Settlement, mark: int, kinds: dict[Kind, int]) -> SettledRow:
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
-    kind = (
+    kind = Kind(
         CODE_OF[done.state], done.give_back, done.counted_give_back, mark, events, counters_of(done),
     )  # fmt: skip
     outcome = Outcome(

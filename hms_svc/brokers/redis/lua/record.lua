@@ -85,8 +85,7 @@ end
 -- A record made of all its fields and texts.
 local function assemble(job, envelope, data, raw, outcome, history)
   job[WORKER_SIZE], job[CAUSE_SIZE], job[TYPE_SIZE] = #job[WORKER], #job[CAUSE], #job[TYPE]
-  job[UNIQUE_SIZE] = #job[UNIQUE]
-  job[CASE_SIZE], job[APPROVED_SIZE] = #job[CASE], #job[APPROVED]
+  job[UNIQUE_SIZE], job[CASE_SIZE], job[APPROVED_SIZE] = #job[UNIQUE], #job[CASE], #job[APPROVED]
   job[ENVELOPE_SIZE], job[DATA_SIZE], job[RAW_SIZE], job[OUTCOME_SIZE] = #envelope, #data, #raw, #outcome
   local texts = job[WORKER] .. job[CAUSE] .. job[TYPE] .. job[UNIQUE] .. envelope .. data .. raw .. job[CASE]
     .. job[APPROVED]
