@@ -56,22 +56,20 @@ class EventData(msgspec.Struct, omit_defaults=True, gc=False):
 def events_of(done: Disposition) -> tuple[str, ...]:
     """Return the types of the events that announce a disposition."""
     events = _EVENTS.get(done.state, ())
-    return (JOB_FAILED, *events) if _failed(done) else events
+    is_failed = done.failure is not None and done.state in _FAILED_ENDS
+    return (JOB_FAILED, *events) if is_failed else events
 
 
 def counters_of(done: Disposition) -> tuple[str, ...]:
     """Return the running counters that a disposition increments."""
     counters = _COUNTERS.get(done.state, ())
-    return ("failed", *counters) if _failed(done) else counters
-
-
-def _failed(done: Disposition) -> bool:
-    return done.failure is not None and done.state in _FAILED_ENDS
+    is_failed = done.failure is not None and done.state in _FAILED_ENDS
+    return ("failed", *counters) if is_failed else counters
 
 
 def event_data(settlement: Settlement) -> EventData:
     """Return the data of the events of a settlement."""
-    done = settlement.disposition
+    done, failure = settlement.disposition, settlement.disposition.failure
     return EventData(
         type=settlement.type,
         attempt=settlement.attempt,
@@ -80,7 +78,7 @@ def event_data(settlement: Settlement) -> EventData:
         reason=done.reason,
         by=done.by,
         detail=done.detail,
-        error=failure_text(done.failure),
+        error=failure_text(failure) if failure else "",
         traceparent=settlement.traceparent,
     )
 
@@ -97,7 +95,7 @@ def step_of(settlement: Settlement) -> Step:
         fence=settlement.token.fence,
         worker=settlement.worker,
         detail=done.detail,
-        error=failure_text(failure),
+        error=failure_text(failure) if failure else "",
         traceback=shorten(failure.traceback) if failure else "",
         log=done.log,
     )

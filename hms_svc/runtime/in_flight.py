@@ -22,20 +22,17 @@ class Running:
     `began` is a time of the loop.
     """
 
-    __slots__ = ("began", "declared", "job", "settled", "started_at", "task")
+    __slots__ = ("began", "declared", "fence", "job", "settled", "started_at", "task", "type")
 
     def __init__(self, job: RunningJob, declared: JobType, started_at: int, began: float) -> None:
         self.job = job
+        self.type = job.type
+        self.fence = job.claimed.token.fence
         self.declared = declared
         self.started_at = started_at
         self.began = began
         self.task: asyncio.Task[None] | None = None
         self.settled = False
-
-    @property
-    def fence(self) -> int:
-        """The fence of this claim."""
-        return self.job.claimed.token.fence
 
     def interrupt(self) -> None:
         """Cancel the run as far as possible: a plain function keeps running."""
@@ -128,23 +125,22 @@ class InFlight:
     def add(self, running: Running) -> None:
         """Take a slot."""
         if self._expected.pop(running.fence, None) is None:
-            self._by_type[running.job.type] += 1
-        self._running_by_type[running.job.type] += 1
+            self._by_type[running.type] += 1
+            self.empty.clear()
+        self._running_by_type[running.type] += 1
         self._running[running.fence] = running
-        self.empty.clear()
 
     def remove(self, token: LeaseToken) -> None:
         """Remove the job with this fence, and free its slot if it has one."""
-        running = self._running.pop(token.fence, None)
-        claimed = self._expected.pop(token.fence, None)
-        if running is not None:
-            claimed = running.job.claimed
-            self._running_by_type[claimed.job.type] -= 1
-        if claimed is not None:
+        fence = token.fence
+        if (running := self._running.pop(fence, None)) is not None:
+            self._running_by_type[running.type] -= 1
+            self._by_type[running.type] -= 1
+        elif (claimed := self._expected.pop(fence, None)) is not None:
             self._by_type[claimed.job.type] -= 1
         if len(self._expected) <= self.low_water:
             self.freed.set()
-        if not len(self):
+        if not self._running and not self._expected:
             self.empty.set()
 
     def all(self) -> list[Running]:

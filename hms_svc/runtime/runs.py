@@ -6,8 +6,9 @@ import asyncio
 import logging
 import math
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
+    Finished,
     NotBegun,
     Outcome,
     StillRunning,
@@ -32,10 +34,11 @@ from hms_svc.runtime.decide import (
     in_doubt,
     with_effects,
 )
-from hms_svc.runtime.executor import Executor, inconclusive, unless_denied
+from hms_svc.runtime.executor import Executor
 from hms_svc.runtime.in_flight import InFlight, Running
 from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
+from hms_svc.runtime.run_outcome import inconclusive, unless_denied
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
 from hms_svc.runtime.unique_keys import UniqueKeys
@@ -50,12 +53,20 @@ NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 NONE_BEFORE: Final[Effects] = MappingProxyType({})
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, frozen=True):
     """A claimed job that waits for a slot, since a time of the loop."""
 
     claimed: ClaimedJob
     effects: tuple[StoredEffect, ...]
     since: float
+
+
+class _Now(NamedTuple):
+    """One moment on three clocks: Unix ms, the lease clock in ms, and the loop's in seconds."""
+
+    wall_ms: int
+    lease_ms: int
+    loop_seconds: float
 
 
 class Runs:
@@ -84,7 +95,6 @@ class Runs:
         meter: Meter = UNMETERED,
     ) -> None:
         database = engines.database
-        self._registry = engines.registry
         self._options = options
         self._executor = executor
         self._settler = settler
@@ -92,7 +102,7 @@ class Runs:
         self._availability = availability
         self._slots_of = slots_of
         self._prefetch = prefetch
-        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._waiting: defaultdict[str, deque[_Waiting]] = defaultdict(deque)
         self._producer = producer
         self._report_progress = report_progress
         self._on_effects = on_effects
@@ -111,8 +121,12 @@ class Runs:
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._tracer = engines.tracer
         self._redeliveries = Redeliveries(database.effects, self._begin_all, self._give_back)
-        self._retries = {declared.type: declared.retry for declared in engines.registry}
+        self._declared = {
+            declared.type: (declared, _ms(declared.timeout_seconds or options.timeout_seconds))
+            for declared in engines.registry
+        }
         self._loop = asyncio.get_running_loop()
+        executor.call_when_reported(self._fill_slots)
 
     async def begin(self, claimed: Sequence[ClaimedJob]) -> None:
         """Begin jobs; those that were claimed before begin once their effects have been read."""
@@ -156,70 +170,71 @@ class Runs:
                 del self._waiting[type]
 
     async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
-        without_effects = [job for job in claimed if not effects.get(job.token.fence)]
-        ended = await self._unique_keys.take(without_effects)
+        ended: Mapping[int, Outcome] = {}
+        if self._unique_keys.are_declared:
+            without_effects = [job for job in claimed if not effects.get(job.token.fence)]
+            ended = await self._unique_keys.take(without_effects)
         hung = {running.job.id for running in self._in_flight.hung()}
+        since = self._loop.time()
         for job in claimed:
             own_effects = effects.get(job.token.fence, NO_EFFECTS)
             outcome = ended.get(job.token.fence)
             if outcome is None and job.token.job_id in hung:
                 outcome = StillRunning()
             if outcome is not None:
-                retry = self._retries[job.job.type]
-                self._settle(job, job.claimed_at, outcome, own_effects, "", retry)
+                declared, _ = self._declared[job.job.type]
+                self._settle(job, job.claimed_at, outcome, own_effects, "", declared.retry)
                 self._in_flight.remove(job.token)
             else:
-                waiting = self._waiting.setdefault(job.job.type, deque())
-                waiting.append(_Waiting(job, own_effects, self._loop.time()))
+                self._waiting[job.job.type].append(_Waiting(job, own_effects, since))
         self._fill_slots()
 
     def _fill_slots(self) -> None:
         """Begin jobs that wait, as far as there are slots for all and for their types."""
-        in_flight, slots = self._in_flight, self._options.slots
-        if not self._waiting or in_flight.running >= slots:
+        free = self._options.slots - self._in_flight.running
+        if not self._waiting or free <= 0:
             return
+        now = _Now(self._clock.now_ms(), self._clock.lease_ms(), self._loop.time())
         for type, waiting in list(self._waiting.items()):
-            most = self._slots_of[type]
-            while waiting and in_flight.running < slots and in_flight.running_of(type) < most:
-                job = waiting.popleft()
-                self._try_to_begin(job.claimed, job.effects)
+            free_of_type = self._slots_of[type] - self._in_flight.running_of(type)
+            while waiting and free > 0 and free_of_type > 0:
+                if self._try_to_begin(waiting.popleft(), now):
+                    free, free_of_type = free - 1, free_of_type - 1
             if not waiting:
                 del self._waiting[type]
 
-    def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
+    def _try_to_begin(self, waiting: _Waiting, now: _Now) -> bool:
+        claimed = waiting.claimed
         try:
-            self._begin(claimed, effects)
+            self._begin(claimed, waiting.effects, now)
         except Exception as error:
             fields = log_fields(claimed.job.id, claimed.job.type, claimed.attempt)
             log.exception("job %s: its run could not begin", claimed.job.id, extra=fields)
-            self._settle(claimed, claimed.claimed_at, inconclusive(error), effects, "")
+            self._settle(claimed, claimed.claimed_at, inconclusive(error), waiting.effects, "")
             self._in_flight.remove(claimed.token)
+            return False
+        return True
 
-    def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
-        declared = self._registry.get(claimed.job.type)
-        assert declared is not None, "a worker claims only types it has a handler for"
-        now = self._clock.now_ms()
-        seconds = declared.timeout_seconds or self._options.timeout_seconds
+    def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...], now: _Now) -> None:
+        declared, timeout_ms = self._declared[claimed.job.type]
         job = RunningJob(
             claimed,
             dao=self._dao,
             gov=self._gate,
             broker=self._producer,
-            deadline_ms=now + int(seconds * 1000),
-            expires_ms=self._clock.lease_ms() + int(seconds * 1000),
+            deadline_ms=now.wall_ms + timeout_ms,
+            expires_ms=now.lease_ms + timeout_ms,
             sink=self._report_progress,
             loop=self._loop,
             effects=effects,
             trace=None if self._tracer is None else self._tracer.start_attempt(claimed),
         )
-        running = Running(job, declared, claimed.claimed_at, self._loop.time())
+        running = Running(job, declared, claimed.claimed_at, now.loop_seconds)
         self._in_flight.add(running)
-        running.task = self._executor.start(
-            job, declared, lambda outcome: self._finish(running, outcome)
-        )
+        running.task = self._executor.start(job, declared, partial(self._finish, running))
 
     def _finish(self, running: Running, outcome: Outcome) -> None:
-        job = running.job
+        job, running.task = running.job, None
         try:
             if isinstance(outcome, Unreachable):
                 self._availability.report(outcome.error, job.type)
@@ -230,8 +245,7 @@ class Runs:
         finally:
             self._in_flight.remove(job.claimed.token)
             running.revoke()
-            self._prefetch.note(job.type, self._loop.time() - running.began)
-            self._fill_slots()
+            self._prefetch.note(running.type, self._loop.time() - running.began)
 
     def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
         """Settle jobs that cannot begin because the effects of their earlier claims are unknown."""
@@ -264,7 +278,8 @@ class Runs:
                 job.claimed, running.started_at, inconclusive(error), job.effects, "",
                 None, job.lost_commit,
             )  # fmt: skip
-        running.end_trace(disposition)
+        if job.trace is not None:
+            running.end_trace(disposition)
 
     def _settle(
         self,
@@ -285,7 +300,8 @@ class Runs:
             disposition = in_doubt(disposition, lost_commit)
         if log_text:
             disposition = msgspec.structs.replace(disposition, log=log_text)
-        disposition = writable_disposition(disposition)
+        if log_text or type(outcome) is not Finished:  # else it has no text
+            disposition = writable_disposition(disposition)
         if effects:
             self._on_effects()
         self._settler.add(
@@ -301,3 +317,7 @@ class Runs:
             )
         )
         return disposition
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

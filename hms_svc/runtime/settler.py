@@ -22,6 +22,7 @@ from hms_svc.sdk.storable_text import writable
 log: Final = logging.getLogger("hms_svc.runtime")
 MOST_AT_ONCE: Final = 500
 MOST_DETAIL_CHARACTERS: Final = 300
+FAILURES: Final = frozenset({State.DEAD, State.RETRYING})
 
 
 class Settler(Service):
@@ -45,7 +46,8 @@ class Settler(Service):
     def add(self, settlement: Settlement) -> None:
         """Add one settlement."""
         self._waiting.append(settlement)
-        self._wake.set()
+        if len(self._waiting) == 1:  # the round that writes it writes all that follow it
+            self._wake.set()
 
     async def run_once(self) -> None:
         """Write the collected settlements, progress first; on an outage they are kept."""
@@ -62,11 +64,12 @@ class Settler(Service):
             del self._waiting[: len(batch)]
             self.refused += len(refused)
             fences = {token.fence for token in refused}
-            for lost in (each for each in batch if fences and each.token.fence in fences):
-                message = "job %s: not settled, because its lease was lost"
-                log.warning(message, lost.token.job_id, extra=lost.log_fields)
-            for settled in (each for each in batch if each.token.fence not in fences):
-                _log_failure(settled)
+            for settled in batch:
+                if settled.token.fence in fences:
+                    message = "job %s: not settled, because its lease was lost"
+                    log.warning(message, settled.token.job_id, extra=settled.log_fields)
+                elif settled.disposition.state in FAILURES:
+                    _log_failure(settled)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
         """Settle a batch; if one of its settlements raises, settle them one by one.
@@ -128,7 +131,7 @@ def _log_failure(settled: Settlement) -> None:
     if done.state is State.DEAD:
         message = "job %s (%s) is dead after attempt %d, %s: %s"
         log.warning(message, *arguments, extra=settled.log_fields)
-    elif done.state is State.RETRYING:
+    else:
         log.debug("job %s (%s): attempt %d failed, %s: %s", *arguments, extra=settled.log_fields)
 
 

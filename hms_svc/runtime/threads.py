@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from hms_svc.sdk import running_job
 from hms_svc.sdk.fork_guard import leave_if_forked
 
 STALL_SECONDS: Final = 0.002
@@ -41,6 +42,8 @@ class PlainThreads:
         self._reporting = False
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
+        self.on_reported: Callable[[], None] | None = None
+        """Called on the loop once for all results that were reported together."""
 
     @property
     def busy(self) -> int:
@@ -127,7 +130,8 @@ class PlainThreads:
                     result, error = context.run(function), None
                 except BaseException as raised:  # noqa: BLE001 - becomes the outcome
                     result, error = None, raised
-                leave_if_forked(error)
+                if running_job.forked:
+                    leave_if_forked(error)
                 self._report(done, result, error)
 
     def _become_idle(self) -> bool:
@@ -155,3 +159,5 @@ class PlainThreads:
         finally:
             if self._done:
                 self._loop.call_soon(self._deliver)
+            if self.on_reported is not None:
+                self.on_reported()

@@ -29,14 +29,17 @@ class UniqueKeys:
             declared.type: declared for declared in registry if declared.unique is not None
         }
 
+    @property
+    def are_declared(self) -> bool:
+        """Whether any type declares a unique key."""
+        return bool(self._declared)
+
     async def take(self, claimed: Sequence[ClaimedJob]) -> dict[int, Outcome]:
         """Take the missing keys; return, by fence, the outcome of jobs that must not run.
 
         A job whose key another job holds is rejected, `unique`; a key that cannot be made is an
         error of the job. A payload that does not fit its model is left to validation.
         """
-        if not self._declared:
-            return {}
         ended: dict[int, Outcome] = {}
         wanted: list[KeyClaim] = []
         for job in claimed:

@@ -33,7 +33,7 @@ def leave_if_forked(error: BaseException | None = None) -> None:
 
     The exit code is that of `sys.exit`, else 1 if an error propagated out of the handler, which is printed.
     """
-    if not running_job.is_forked():
+    if not running_job.forked:
         return
     code = 0
     if isinstance(error, SystemExit):

@@ -109,8 +109,11 @@ class RunningJob:
         self.lease_until = claimed.lease_until
         self.effects = effects
         self.recalled = bool(effects)
-        self.recorded = () if DENIED in claimed.approvals else _permissions(effects)
-        self.vetted = {(yes.action, yes.digest): yes for yes in self.recorded}
+        self.recorded: tuple[Permission, ...] = ()
+        self.vetted: dict[tuple[str, str], Permission] = {}
+        if effects and DENIED not in claimed.approvals:
+            self.recorded = _permissions(effects)
+            self.vetted = {(yes.action, yes.digest): yes for yes in self.recorded}
         self.unanswered: dict[tuple[str, str], Exception] = {}
         self._payload: Any = None
         self.verdict: ActionDenied | ActionHeld | None = None
@@ -263,7 +266,8 @@ find_job = _current.get
 
 
 _workers = 0
-_forked = False
+forked = False
+"""Whether this process was forked from one with a worker: a variable, since each job checks it."""
 
 
 def is_worker_here() -> bool:
@@ -271,15 +275,10 @@ def is_worker_here() -> bool:
     return _workers > 0
 
 
-def is_forked() -> bool:
-    """Return whether this process was forked from one with a worker."""
-    return _forked
-
-
 def leave_worker() -> RunningJob | None:
     """Forget, in a forked child, the job that runs in the parent, and return it."""
-    global _forked
-    _forked = True
+    global forked
+    forked = True
     job = _current.get()
     _current.set(None)
     return job
@@ -298,7 +297,7 @@ def worker_running() -> Iterator[None]:
 
 def require_job(name: str) -> None:
     """Raise NoActiveJob for a call without a job in a process that runs a worker."""
-    if _forked:
+    if forked:
         raise NoActiveJob(
             f"{name}: this process was forked by a handler, and the job belongs to its parent: return the "
             "result to the parent, and call it there. To call it without a job on purpose: "

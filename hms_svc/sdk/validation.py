@@ -142,6 +142,7 @@ class Steps:
         validators = [ValidatorStep(validator) for validator in declared.validators]
         self._validation = (*self._payload, *validators)
         self.governance = () if action is None else (VetStep(action),)
+        self.number = len(self._validation) + len(self.governance)
         self.is_plain = action is None and not any(step.is_async for step in validators)
 
     def validation(self, job: RunningJob) -> tuple[PayloadStep | ValidatorStep, ...]:

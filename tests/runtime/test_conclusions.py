@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import executor
-from hms_svc.runtime.executor import TypePlan
+from hms_svc.runtime.executor import RunTask, TypePlan
 from hms_svc.sdk.job_type import JobType
 from tests.support.worker import HarnessMaker, registry_of, result_of
 
@@ -168,6 +170,38 @@ async def test_a_run_that_cannot_begin_ends_its_job_and_no_other(
         view = (await harness.reaches(other)).view
         assert (view.state, view.reason) == (State.DEAD, "error")
         assert len(worker.in_flight) == 0
+
+
+async def test_a_task_that_is_cancelled_before_its_first_step_reports_its_end_once() -> None:
+    reports: list[object] = []
+
+    async def run() -> None:
+        reports.append("run")
+
+    task = RunTask(run(), loop=asyncio.get_running_loop())
+    task.report = lambda result, error: reports.append(type(error))
+    task.cancel()
+    task.cancel()
+    await asyncio.wait({task})
+    assert reports == [asyncio.CancelledError]
+
+
+async def test_context_variables_of_a_job_are_not_seen_by_the_next_one(
+    open_harness: HarnessMaker,
+) -> None:
+    seen: ContextVar[str] = ContextVar("seen", default="nothing")
+    found = []
+
+    async def handler() -> None:
+        found.append(seen.get())
+        seen.set("something")
+
+    async with open_harness(registry_of(handler)) as harness:
+        ids = [await harness.enqueue() for _ in range(20)]
+        harness.start(slots=1)
+        for job_id in ids:
+            await harness.reaches(job_id)
+    assert found == ["nothing"] * 20
 
 
 async def test_a_job_that_prints_by_click_completes_and_its_words_are_kept(

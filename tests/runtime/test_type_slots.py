@@ -174,7 +174,10 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
 async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
     open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Claiming goes on when they are written, not when the one long job that is in progress ends."""
+    """Claiming goes on when they are written, not when the one long job that is in progress ends.
+
+    While they are not written, at most 116 jobs wait for it when the last claim takes at most 204.
+    """
     crowd, registry, may_settle = Crowd(), Registry(), asyncio.Event()
     registry.job("long.job")(crowd.stay)
     registry.job("short.job")(nothing)
@@ -188,7 +191,7 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
 
         monkeypatch.setattr(broker, "settle", slow)
         await harness.enqueue(type="long.job")
-        ids = [await harness.enqueue(type="short.job") for _ in range(300)]
+        ids = [await harness.enqueue(type="short.job") for _ in range(400)]
         worker = harness.start(slots=4)
 
         async def processing() -> int:
@@ -198,7 +201,7 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
         while (taken := await processing()) != handed_in or taken < 100:
             handed_in = taken
             await asyncio.sleep(0.1)
-        assert handed_in < 300
+        assert handed_in < 400
         assert len(worker.in_flight) == 1
         may_settle.set()
         for job_id in ids:

@@ -96,10 +96,13 @@ def _claim_from(
     while len(claimed) < wanted and buried < EXPIRED_AT_ONCE:
         missing = wanted - len(claimed)
         rows = _next_rows(transaction, queue, request.lane, missing)
-        live = [row for row in rows if not _is_expired(row, now)]
+        live = []
         for row in rows:
-            if _is_expired(row, now):
+            expires_at, claims = row[6], row[11]
+            if expires_at is not None and is_expired(expires_at, claims, now):
                 _expire(transaction, queue, served.type, row, now)
+            else:
+                live.append(row)
         if live:
             claimed += _lease(transaction, queue, served, request, live, now, lease_now)
         if len(rows) < missing:
@@ -112,11 +115,6 @@ def _next_rows(transaction: Transaction, queue: int, lane: Lane, count: int) -> 
     suspects = lane is Lane.SUSPECT
     low, high = (LOWEST_SUSPECT, -LOWEST_RANK) if suspects else (LOWEST_RANK, LOWEST_SUSPECT)
     return transaction.connection.execute(SQL["ready"], (queue, low, high, count)).fetchall()
-
-
-def _is_expired(row: Row, now: int) -> bool:
-    expires_at, claims = row[6], row[11]
-    return is_expired(expires_at, claims, now)
 
 
 def _lease(
@@ -149,7 +147,8 @@ def _lease(
 def _claimed(
     row: Row, served: ServedType, fence: int, now: int, until: int, lane: Lane
 ) -> ClaimedJob:
-    envelope = read_envelope(row[3]) if row[3] else NO_ENVELOPE
+    has_envelope = bool(row[3])
+    envelope = read_envelope(row[3]) if has_envelope else NO_ENVELOPE
     job = Job(
         id=row[1],
         type=served.type,
@@ -162,8 +161,8 @@ def _claimed(
         unique_key=row[9],
         traceparent=envelope.traceparent,
         tracestate=envelope.tracestate,
-        meta=envelope.given("meta"),
-        extra=envelope.given("extra"),
+        meta=envelope.given("meta") if has_envelope else None,
+        extra=envelope.given("extra") if has_envelope else None,
         retried_from=envelope.retried_from,
     )
     return ClaimedJob(

@@ -85,7 +85,7 @@ def _row(settlement: Settlement, now: int) -> tuple[Any, ...]:
         done.detail or None,
         done.result,
         done.case_id,
-        failure_text(done.failure) or None,
+        failure_text(done.failure) if done.failure else None,
         encode(done.hold).decode() if done.hold else None,
         1 if done.give_back else 0,
         1 if done.counted_give_back else 0,
@@ -97,25 +97,31 @@ def _row(settlement: Settlement, now: int) -> tuple[Any, ...]:
 
 
 def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
-    ends = Counter((done.type, done.disposition.state) for done in settlements)
-    for (type, state), count in ends.items():
-        transaction.move(transaction.queue(type), PROCESSING, CODE_OF[state], count)
+    ends: Counter[tuple[str, State, tuple[str, ...]]] = Counter()
     for settlement in settlements:
         done, token = settlement.disposition, settlement.token
-        queue = transaction.queue(settlement.type)
+        ends[settlement.type, done.state, counters_of(done)] += 1
         if done.state in GROUPED:
-            cause = transaction.causes.file_under(cause_of_end(settlement.type, done))
-            if done.state is State.RETRYING:
-                transaction.causes.note_failure(cause, token.job_id, settlement.ended_at)
-            transaction.connection.execute(SQL["file_under"], (cause, token.job_id))
-        for counter in counters_of(done):
-            transaction.count(queue, counter)
+            _file_under_cause(transaction, settlement)
         if events := events_of(done):
             data = event_data(settlement)
             for event in events:
                 transaction.announce(settlement.ended_at, event, token.job_id, token.fence, data)
-    if any(state is State.RETRYING for _, state in ends):
+    for (type, state, counters), count in ends.items():
+        queue = transaction.queue(type)
+        transaction.move(queue, PROCESSING, CODE_OF[state], count)
+        for counter in counters:
+            transaction.count(queue, counter, count)
+    if any(state is State.RETRYING for _, state, _ in ends):
         transaction.causes.limit_histories()
+
+
+def _file_under_cause(transaction: Transaction, settlement: Settlement) -> None:
+    done, job_id = settlement.disposition, settlement.token.job_id
+    cause = transaction.causes.file_under(cause_of_end(settlement.type, done))
+    if done.state is State.RETRYING:
+        transaction.causes.note_failure(cause, job_id, settlement.ended_at)
+    transaction.connection.execute(SQL["file_under"], (cause, job_id))
 
 
 def record_progress(transaction: Transaction, reports: Sequence[ProgressReport]) -> None:

@@ -72,7 +72,7 @@ class Transaction:
         self, at: int, event: str, job_id: str, fence: int, data: Mapping[str, Any] | msgspec.Struct
     ) -> None:
         """Add a life-cycle event; the trace context of its job is added if `data` is a mapping."""
-        if isinstance(data, Mapping):
+        if not isinstance(data, msgspec.Struct):
             data = {**data, **self._trace_of(job_id)}
         self._events.append((at, event, job_id, fence, encode(data)))
 
