@@ -1,0 +1,198 @@
+"""What a job costs a worker, in calls and statements: numbers that a slow machine does not change.
+
+A limit is the number on the day that it was set, plus five percent. A change that has to cost more
+raises the limit and says why; one that costs less lowers it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from hms_svc import bootstrap
+from hms_svc.domain.job import Job, LeaseToken, make_job
+from hms_svc.ports.broker import Settlement
+from hms_svc.runtime import worker as worker_module
+from hms_svc.runtime.worker import Worker
+from hms_svc.runtime.worker_ids import make_worker_id
+from hms_svc.runtime.worker_options import Engines, WorkerOptions
+from hms_svc.sdk.registry import Registry
+from hms_svc.settings import Settings, load_settings
+from hms_svc.sqlite import file as sqlite_file
+from hms_svc.sqlite.connection import Synchronous, connect
+from tests.support.redis_server import RedisServer
+from tests.support.worker import TYPE
+
+SOURCE: Final = str(Path(worker_module.__file__).parents[1])
+CALLS_OF_A_NO_OP: Final = 35
+CALLS_OF_A_REPORT: Final = 325
+STATEMENTS_OF_100_REPORTS: Final = 960
+COMMITS_OF_100_REPORTS: Final = 15
+COMMANDS_OF_1000_NO_OPS: Final = 8_980
+SCRIPTS_OF_1000_NO_OPS: Final = 80
+MakeJobs: TypeAlias = "Callable[[Engines, int], list[Job]]"
+
+
+class Calls:
+    """Counts the calls of functions of this project, on all threads that start while it is entered."""
+
+    def __init__(self) -> None:
+        self._by_code: Counter[CodeType] = Counter()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count while the block runs."""
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "call":
+            self._by_code[frame.f_code] += 1
+
+    def forget(self) -> None:
+        """Begin again at zero."""
+        self._by_code.clear()
+
+    def for_each_of(self, jobs: int) -> dict[str, int]:
+        """Return, by function, how often it is called for each job.
+
+        What is called once for a batch, or from time to time, is called less than once for every
+        second job, and so counts as never: the result does not depend on the sizes of the batches.
+        """
+        found: dict[str, int] = {}
+        for code, count in self._by_code.items():
+            if code.co_filename.startswith(SOURCE) and (each := (count + jobs // 2) // jobs):
+                place = f"{code.co_filename.removeprefix(SOURCE)}:{code.co_firstlineno}"
+                found[f"{place} {code.co_name}"] = each
+        return found
+
+
+async def work_off(engines: Engines, jobs: int, *, slots: int) -> None:
+    """Run a worker until so many jobs are settled: nothing looks at the clock or asks in between."""
+    worker = Worker(engines, WorkerOptions(worker_id=make_worker_id(), slots=slots))
+    settle, left = engines.broker.settle, jobs
+
+    async def count(settlements: Sequence[Settlement]) -> list[LeaseToken]:
+        nonlocal left
+        refused = await settle(settlements)
+        left -= len(settlements)
+        if left <= 0:
+            worker.stop()
+        return refused
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines.broker, "settle", count)
+        await worker.run()
+
+
+def no_ops(engines: Engines, count: int) -> list[Job]:
+    now = engines.clock.now_ms()
+    return [make_job(TYPE, {"n": number}, now_ms=now) for number in range(count)]
+
+
+def reports(engines: Engines, count: int) -> list[Job]:
+    """Reports of different users, so far from each other that none is a duplicate."""
+    now = engines.clock.now_ms()
+    places = [{"lat": 38.0 + number / 100, "lon": -77.0} for number in range(count)]
+    return [
+        make_job("pothole.report", {"user_id": f"usr-{number}", **place}, now_ms=now)
+        for number, place in enumerate(places)
+    ]
+
+
+def registry_of_a_no_op() -> Registry:
+    registry = Registry()
+
+    @registry.job(TYPE)
+    async def no_op() -> None:
+        pass
+
+    return registry
+
+
+def folder(path: Path, **given: str) -> Settings:
+    return load_settings({"data_dir": str(path), **given}, environ={}).settings
+
+
+async def calls_of(
+    settings: Settings, registry: Registry, make: MakeJobs, *, jobs: int, slots: int
+) -> dict[str, int]:
+    """Return the calls for each of so many jobs, which wait when the worker starts."""
+    calls = Calls()
+    with calls.counted():
+        async with bootstrap.engines(settings, registry) as engines:
+            await engines.broker.enqueue(make(engines, jobs))
+            calls.forget()
+            await work_off(engines, jobs, slots=slots)
+            return calls.for_each_of(jobs)
+
+
+def listed(calls: dict[str, int]) -> str:
+    return "\n".join(f"{count} {place}" for place, count in sorted(calls.items()))
+
+
+async def test_calls_for_a_no_op_job(tmp_path: Path) -> None:
+    calls = await calls_of(folder(tmp_path), registry_of_a_no_op(), no_ops, jobs=400, slots=20)
+    assert sum(calls.values()) <= CALLS_OF_A_NO_OP, listed(calls)
+
+
+async def test_calls_for_a_report(tmp_path: Path) -> None:
+    settings = folder(tmp_path)
+    registry = bootstrap.application(settings, only={"pothole.report"})
+    calls = await calls_of(settings, registry, reports, jobs=300, slots=100)
+    assert sum(calls.values()) <= CALLS_OF_A_REPORT, listed(calls)
+
+
+async def test_statements_and_commits_for_reports_that_arrive_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+
+    def note(statement: str) -> None:
+        if statements[-1:] != [statement]:  # each of its triggers reports a statement again
+            statements.append(statement)
+
+    def connect_traced(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+        connection = connect(path, synchronous)
+        connection.set_trace_callback(note)
+        return connection
+
+    monkeypatch.setattr(sqlite_file, "connect", connect_traced)
+    settings = folder(tmp_path)
+    registry = bootstrap.application(settings, only={"pothole.report"})
+    async with bootstrap.engines(settings, registry) as engines:
+        await engines.broker.enqueue(reports(engines, 100))
+        statements.clear()
+        await work_off(engines, 100, slots=100)
+    assert len(statements) <= STATEMENTS_OF_100_REPORTS, Counter(
+        " ".join(statement.split()[:3]) for statement in statements
+    )
+    assert statements.count("COMMIT") <= COMMITS_OF_100_REPORTS, statements
+
+
+async def test_scripts_and_commands_for_no_op_jobs_on_redis(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    settings = folder(tmp_path, broker_url=redis_server.url())
+    async with bootstrap.engines(settings, registry_of_a_no_op()) as engines:
+        for _ in range(2):
+            await engines.broker.enqueue(no_ops(engines, 500))
+        redis_server.cli("CONFIG", "RESETSTAT")
+        await work_off(engines, 1000, slots=20)
+        commands = redis_server.commands()
+    assert sum(commands.values()) <= COMMANDS_OF_1000_NO_OPS, commands
+    assert commands["evalsha"] + commands["eval"] <= SCRIPTS_OF_1000_NO_OPS, commands
