@@ -18,7 +18,6 @@ import msgspec
 from hms_svc.domain import extras
 from hms_svc.domain.backend_url import BackendKind, sqlite_url
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.domain.job import INTERNAL_TYPES
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.settings import Settings
@@ -301,15 +300,8 @@ def application(
     leaves out built-in types that a producer does not need. Raises BadSetting
     for an app that cannot be loaded, or has an invalid declaration.
     """
-    from hms_svc.sdk.apps import installed_apps
-
-    apps = (*settings.app, *installed_apps())
-    if only is not None and not apps and INTERNAL_TYPES.isdisjoint(only):
-        from hms_svc.services.submitted import SubmittedTypes
-
-        return SubmittedTypes(only)
     from hms_svc.sdk.agencies_file import load_agencies
-    from hms_svc.sdk.apps import load_app
+    from hms_svc.sdk.apps import installed_apps, load_app
     from hms_svc.services import builtin_registry
 
     registry = builtin_registry(
@@ -324,7 +316,7 @@ def application(
         ready=ready,
         only=only,
     )
-    for name in apps:
+    for name in (*settings.app, *installed_apps()):
         try:
             registry.include(load_app(name))
         except BadInput as error:

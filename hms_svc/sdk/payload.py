@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hms_svc.domain.errors import FieldFault, HmsError
 from hms_svc.sdk.job_type import PayloadModel
 from hms_svc.sdk.storable_text import writable
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 MOST_SHOWN: Final = 50
 MOST_DESCRIBED: Final = 10
@@ -32,14 +29,17 @@ class PayloadFault(HmsError):
 
 def parse_payload(model: PayloadModel, data: Any) -> Any:
     """Return the model's instance of the data, or raise PayloadFault naming the first ten fields at fault."""
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(data)
-    except Exception as error:
-        from pydantic import ValidationError
-
-        if not isinstance(error, ValidationError):
-            raise
-        raise _fault_of(error) from error
+    except ValidationError as error:
+        if error.error_count() > MOST_FAULTS:
+            raise PayloadFault(f"data: {error.error_count():,} faults", "data") from error
+        faults: Sequence[Any] = error.errors(include_url=False)
+        found = [FieldFault(_path(fault), _describe(fault)) for fault in faults[:MOST_SHOWN]]
+        message = "; ".join(fault.detail for fault in found[:MOST_DESCRIBED])
+        raise PayloadFault(message, found[0].field, found) from error
 
 
 def parse_submitted(model: PayloadModel, data: Any) -> Any:
@@ -55,15 +55,6 @@ def parse_submitted(model: PayloadModel, data: Any) -> Any:
     except Exception as error:
         raised = f"{model.__name__} raised {type(error).__name__}"
         raise PayloadFault(f"data: {raised}: {writable(error)[:200]}", "data") from error
-
-
-def _fault_of(error: ValidationError) -> PayloadFault:
-    if error.error_count() > MOST_FAULTS:
-        return PayloadFault(f"data: {error.error_count():,} faults", "data")
-    faults: Sequence[Any] = error.errors(include_url=False)
-    found = [FieldFault(_path(fault), _describe(fault)) for fault in faults[:MOST_SHOWN]]
-    message = "; ".join(fault.detail for fault in found[:MOST_DESCRIBED])
-    return PayloadFault(message, found[0].field, found)
 
 
 def _path(fault: Mapping[str, Any]) -> str:
