@@ -20,7 +20,8 @@ class KeptBytes(msgspec.Struct, frozen=True, gc=False):
     """What is stored of refused bytes: all of them, or the beginning if they are too many.
 
     `digest` is the hexadecimal SHA-256 of all bytes, or `sha256_of_beginning:` with that of `raw`
-    if there were too many bytes to fetch, or to hash at the server.
+    if there were too many bytes to fetch, or to hash at the server. Of a record that is none of this
+    version the server keeps the bytes with `sha1:`.
     """
 
     raw: bytes

@@ -13,6 +13,7 @@ from hms_svc.ports.broker import KnownEffects
 
 EXPIRED: Final = "expires_at passed before the first claim"
 LOST: Final = "its record was missing in the broker"
+UNREADABLE: Final = "its record in the broker is not one of this version"
 UNSERVED: Final = "no worker served {type} for as long as unserved jobs are kept"
 WORKER_DIED: Final = "WorkerDied"
 """The class of the error of a job whose worker died."""

@@ -52,9 +52,13 @@ local function refuse(type, state, id, record, named, time, data)
   local known = redis.call('GET', job_key(id))
   if known then return known end
   local job = parse(record)
+  local priority, cause = job[PRIORITY], job[CAUSE]
   if not named then job[PRIORITY] = priority_of(type) end
-  file_under(job, job[CAUSE])
-  redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), raw_in(job), outcome_in(job), ''))
+  file_under(job, cause)
+  if job[PRIORITY] ~= priority or job[CAUSE] ~= cause then
+    record = assemble(job, envelope_in(job), data_in(job), raw_in(job), outcome_in(job), '')
+  end
+  redis.call('SET', job_key(id), record)
   enter(id, job)
   count(type, 'accepted')
   count(type, NAMES[state])

@@ -224,18 +224,22 @@ local function step_of(source, target, cause, detail)
     .. '","source":"' .. NAMES[source] .. '","detail":' .. cjson.encode(detail) .. '}\n'
 end
 
--- Record a job as lost: its id was in an index, which it has left, but its record is missing.
+-- Record a job as lost: its id was in an index, which it has left, but its record is missing, or is none of this
+-- version; its bytes are kept then.
 local function lose(id, type)
+  local raw = redis.call('GET', job_key(id))
+  local detail, envelope = raw and END_UNREADABLE or END_LOST, ''
+  if raw then envelope = '{"raw_length":' .. #raw .. ',"raw_digest":"sha1:' .. redis.sha1hex(raw) .. '"}' end
   local job = {}
   for field = 1, FIELD_COUNT do job[field] = 0 end
   job[STATE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, REFUSED_BYTES, wall, wall
   job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
   job[WORKER], job[CAUSE], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', '', type, '', '', ''
   file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
-  redis.call('SET', job_key(id), assemble(job, '', 'null', '', outcome_of(REASON_LOST, 'runtime', END_LOST), ''))
+  redis.call('SET', job_key(id), assemble(job, envelope, 'null', raw or '', outcome_of(REASON_LOST, 'runtime', detail), ''))
   enter(id, job)
   count(type, 'dead')
-  announce(wall, 'job.dead', id, 0, event_data(type, REASON_LOST, 'runtime', END_LOST))
+  announce(wall, 'job.dead', id, 0, event_data(type, REASON_LOST, 'runtime', detail))
 end
 
 -- State and type of up to `most` due members of a register.

@@ -79,7 +79,7 @@ local function claim_from(type, most, capacity)
       local id = popped[at]
       local record = read_record(id)
       local job = record and parse_front(record, CHANGING_FORMAT)
-      if not job then
+      if not job or not NAMES[job[STATE]] then
         lose(id, type)
       elseif job[STATE] ~= QUEUED or job[TYPE] ~= type then
         tally(type, QUEUED, 1)

@@ -8,7 +8,7 @@ local moved = 0
 
 local function make_ready(id, type, state)
   local job = read(id)
-  if not job then
+  if not job or not NAMES[job[STATE]] then
     push(gone, index_of(state, type), id)
     if state == RETRYING then
       push(hidden, mirror_of(type), id)
