@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
 from hms_svc.api import portal
-from hms_svc.api.new_job import NewJob, enqueue
-from hms_svc.api.portal import on_right_loop
+from hms_svc.api.new_job import NewJob, enqueue_here
 
 
 class Job(NewJob):
@@ -17,14 +16,13 @@ class Job(NewJob):
 
     async def enqueue(self) -> str:
         """Enqueue the job, and return its state once it is durable. See `hms_svc.Job.enqueue`."""
-        [state] = await on_right_loop(lambda: enqueue([self.envelope]))
+        [state] = await enqueue_here([self.envelope])
         return state
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
         """Enqueue many jobs, 5,000 per commit, and return their states."""
-        envelopes = [job.envelope for job in jobs]
-        return await on_right_loop(lambda: enqueue(envelopes))
+        return await enqueue_here([job.envelope for job in jobs])
 
 
 async def close() -> None:

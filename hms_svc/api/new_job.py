@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from hms_svc.api.portal import portal
+from hms_svc.api.portal import on_right_loop, portal
 from hms_svc.domain.errors import IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_submitted, make_job
@@ -69,11 +69,21 @@ class NewJob:
 async def enqueue(jobs: Sequence[Envelope]) -> list[str]:
     """Submit jobs to the broker, and return the state of each; raises IdConflict for an id that is taken."""
     job = find_job()
-    broker: Producer
     if job is None:
-        broker = (await portal().backend()).broker
-    else:
-        broker, jobs = job.broker, job.carry_trace(jobs)
+        return await enqueue_to((await portal().backend()).broker, jobs)
+    return await enqueue_to(job.broker, job.carry_trace(jobs))
+
+
+async def enqueue_here(jobs: Sequence[Envelope]) -> list[str]:
+    """Submit jobs as `enqueue` does, from any running loop: without another thread if there is a way."""
+    broker = await portal().broker_here() if find_job() is None else None
+    if broker is None:
+        return await on_right_loop(lambda: enqueue(jobs))
+    return await enqueue_to(broker, jobs)
+
+
+async def enqueue_to(broker: Producer, jobs: Sequence[Envelope]) -> list[str]:
+    """Submit jobs to a broker on the running loop; see `enqueue`."""
     states: list[str] = []
     for start in range(0, len(jobs), BATCH):
         for answer in await broker.enqueue(jobs[start : start + BATCH]):

@@ -9,11 +9,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hms_svc import bootstrap
+from hms_svc.api.loop_broker import LoopBrokers
+from hms_svc.domain.backend_url import BackendKind
 from hms_svc.domain.errors import WrongThread
 from hms_svc.ports.backend import Backend
+from hms_svc.ports.broker import Broker
 from hms_svc.ports.clock import SystemClock
 from hms_svc.sdk.running_job import find_job
 from hms_svc.sdk.standard_streams import provide_standard_streams
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from hms_svc.sdk.governance_gate import Gate
 
 Result = TypeVar("Result")
+SERVERS: Final = (BackendKind.REDIS, BackendKind.SENTINEL)
+"""Brokers to which a process may have any number of connections."""
 
 
 class Portal:
@@ -39,6 +44,7 @@ class Portal:
         self._dao: Dao | None = None
         self._gate: Gate | None = None
         self._policy: Policy | None = None
+        self._loop_brokers = LoopBrokers(settings) if settings.broker.kind in SERVERS else None
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
@@ -48,6 +54,18 @@ class Portal:
     def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
         """Run a coroutine on the portal's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def broker_here(self) -> Broker | None:
+        """Return the broker of the running loop; None if calls have to go to the portal's loop.
+
+        An embedded broker is open once only, on the portal's loop.
+        """
+        return None if self._loop_brokers is None else await self._loop_brokers.find()
+
+    def leave_loops(self) -> None:
+        """Close the brokers of other loops."""
+        if self._loop_brokers is not None:
+            self._loop_brokers.close()
 
     async def backend(self) -> Backend:
         """Return the open broker; reopened if its file was replaced."""
@@ -136,6 +154,8 @@ _lock = threading.Lock()
 def portal() -> Portal:
     """Return the portal of this process, started with the settings of its environment."""
     global _portal
+    if (present := _portal) is not None:
+        return present
     with _lock:
         if _portal is None:
             _portal = Portal(load_settings().settings)
@@ -150,6 +170,8 @@ def close() -> None:
     It does nothing if nothing is open.
     """
     global _portal
+    if (present := _portal) is not None:
+        present.leave_loops()  # before the lock is held: a task of such a loop may wait for it
     with _lock:
         if _portal is not None:
             closing, _portal = _portal, None
