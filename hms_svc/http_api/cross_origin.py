@@ -30,6 +30,8 @@ class Origins:
 
     def listed(self, headers: Headers) -> str:
         """Return the origin of a request if it is listed, else ""."""
+        if not self._listed:
+            return ""
         named = headers.getlist("origin")
         return named[0] if len(named) == 1 and plain_origin(named[0]) in self._listed else ""
 

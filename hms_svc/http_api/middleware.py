@@ -115,10 +115,9 @@ class RequestGuard:
 
     async def _check(self, scope: Scope) -> Scope:
         """Return the scope as its caller meant it; Problem if it is not admitted."""
-        headers = Headers(scope=scope)
-        for name in ONCE:
-            if len(headers.getlist(name)) > 1:
-                raise Problem(400, "ambiguous-header", f"{name} occurs more than once")
+        names = [name for name, _ in scope["headers"]]
+        if len(set(names)) < len(names):
+            _check_once(Headers(scope=scope))
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             raise Problem(400, "bad-input", "the request target contains NUL")
         if scope["path"] in OPEN_PATHS:
@@ -149,12 +148,13 @@ class RequestGuard:
 
     def _check_origin(self, headers: Headers, scope: Scope, host: str) -> None:
         origin = headers.get("origin")
-        secure = scope["scheme"] in {"https", "wss"}
-        ours = plain_origin(f"{'https' if secure else 'http'}://{host}")
         if origin is None:
             if headers.get("sec-fetch-site") == "cross-site" and not _is_link(scope, headers):
                 raise Problem(403, "foreign-origin", "pages of other sites may not call this API")
-        elif plain_origin(origin) != ours and not self._origins.listed(headers):
+            return
+        secure = scope["scheme"] in {"https", "wss"}
+        ours = plain_origin(f"{'https' if secure else 'http'}://{host}")
+        if plain_origin(origin) != ours and not self._origins.listed(headers):
             raise Problem(
                 403,
                 "foreign-origin",
@@ -186,6 +186,12 @@ def _is_link(scope: Scope, headers: Headers) -> bool:
     fetch = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
     page = scope["path"] == CONSOLE and scope.get("method") == "GET"
     return page and fetch == ("navigate", "document")
+
+
+def _check_once(headers: Headers) -> None:
+    for name in ONCE:
+        if len(headers.getlist(name)) > 1:
+            raise Problem(400, "ambiguous-header", f"{name} occurs more than once")
 
 
 def _check_encoding(headers: Headers) -> None:

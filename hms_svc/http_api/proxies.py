@@ -32,10 +32,11 @@ def sign_of_proxy(scope: Scope) -> str:
     for name in headers:
         if name in _SIGNS or name.startswith(_SIGN):
             return str(name)
+    if scope.get("http_version") != "1.0":
+        return ""
     # nginx sends this to its upstream, and nothing else unless it is configured.
     options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
-    is_nginx = scope.get("http_version") == "1.0" and "close" in options
-    return "HTTP/1.0 with Connection: close" if is_nginx else ""
+    return "HTTP/1.0 with Connection: close" if "close" in options else ""
 
 
 def prefix_of(connection: HTTPConnection) -> str:
@@ -56,7 +57,7 @@ class Proxies:
         for an invalid scheme or prefix.
         """
         peer = scope.get("client")
-        if not peer or not self._trusts(_address(peer[0])):
+        if not self._networks or not peer or not self._trusts(_address(peer[0])):
             return scope
         headers = Headers(scope=scope)
         reported = _described(headers)

@@ -23,6 +23,8 @@ def check_query(connection: HTTPConnection, *known: str) -> None:
     The route's own are known, and their invalid values are reported too; `known` are those of paths that are
     not in the OpenAPI document.
     """
+    if not connection.scope["query_string"]:
+        return
     route = connection.scope.get("route")
     fields = route.dependant.query_params if isinstance(route, APIRoute) else []
     names = [*known, *(field.alias for field in fields)]
