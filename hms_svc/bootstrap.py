@@ -324,14 +324,19 @@ def application(
     return registry
 
 
-def load_worker_modules() -> None:
-    """Load modules that a worker needs with any settings; what is missing is reported when it is needed."""
-    with suppress(ImportError):
+def load_worker_modules(settings: Settings) -> None:
+    """Load what a worker with these settings needs, and open nothing; what is missing is reported when it is needed."""
+    with suppress(ImportError, BadSetting):
         from hms_svc.services import builtin_registry
 
         builtin_registry()
-        for module in ("persistence.database", "governance.local", "sdk.agencies_file"):
+        for module in ("governance.local", "sdk.agencies_file"):
             import_module(f"hms_svc.{module}")
+        database(settings)
+        if settings.broker.kind is not BackendKind.MEMORY:
+            queue = backend(settings)
+            for interface in ("inspection", "control", "bus"):
+                getattr(queue, interface)
 
 
 def check_application(settings: Settings) -> None:

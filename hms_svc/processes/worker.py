@@ -6,12 +6,14 @@ import asyncio
 import gc
 import logging
 import socket
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from hms_svc import bootstrap
+from hms_svc.domain.errors import HmsError
 from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.observability.logs import set_up_logging
@@ -47,7 +49,8 @@ def run_worker(line: str, spec: str) -> int:
 def run_first_worker(line: str) -> int:
     """Load what every worker needs, wait for the spec on the control socket, and run the worker."""
     control = socket.socket(fileno=int(line))
-    bootstrap.load_worker_modules()
+    with suppress(HmsError):  # the command line reports what is wrong, and may have other settings
+        bootstrap.load_worker_modules(load_settings().settings)
     begun = wait_to_begin(control)
     if begun is None:
         return 0

@@ -72,7 +72,8 @@ MOST_MODULES = {
 """Commands, and how many modules they may load: a few more than they do, since newer Pythons have more of their own."""
 LOAD_AHEAD = """
 from hms_svc import bootstrap
-bootstrap.load_worker_modules()
+from hms_svc.settings import load_settings
+bootstrap.load_worker_modules(load_settings().settings)
 """
 
 
