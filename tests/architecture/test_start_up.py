@@ -135,7 +135,7 @@ def test_the_first_frame_of_the_console_needs_no_engine_and_no_model(tmp_path: P
 def test_a_command_loads_few_modules(name: str, tmp_path: Path) -> None:
     arguments, most = MOST_MODULES[name]
     found = loaded_by(COMMAND.format(arguments=arguments), tmp_path)
-    heavy = {"sqlalchemy", "rich", "httpx", "cel", "email"}
+    heavy = {"sqlalchemy", "rich", "httpx", "cel"}
     assert found.isdisjoint(heavy)
     assert len(found) <= most, sorted(found)
 
