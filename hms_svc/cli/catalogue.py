@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, wraps
 from importlib import import_module
 from typing import Any, Final
 
@@ -50,9 +50,34 @@ DEFAULTS: Final = {"workers": "list"}
 """Groups to the command that runs if none is named."""
 
 
+class _Commands(Mapping[str, Any]):
+    """The commands of a group by their names, built on first use: the help of the program needs none."""
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self._modules = modules
+
+    @cached_property
+    def _built(self) -> Mapping[str, Any]:
+        made = _typer("")
+        made.callback()(_nothing)
+        for name, command in _functions(self._modules).items():
+            made.command(name, cls=LazyCommand)(command)
+        built: Mapping[str, Any] = typer.main.get_group(made).commands
+        return built
+
+    def __getitem__(self, name: str) -> Any:
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+
 def build(name: str) -> Any:
     """Return the command or group of a top-level name."""
-    made = typer.Typer(name=name, cls=LazyGroup, add_completion=False, rich_markup_mode=None)
+    made = _typer(name)
     if name not in GROUPS:
         module, _, function = COMMANDS[name].partition(":")
         made.command(name, cls=LazyCommand)(
@@ -60,19 +85,26 @@ def build(name: str) -> Any:
         )
         return typer.main.get_command(made)
     text, modules = GROUPS[name]
-    commands = {
-        command_name: command
-        for module in modules
-        for command_name, command in import_module(f"hms_svc.cli.{module}").COMMANDS.items()
-    }
-    default = commands.get(DEFAULTS.get(name, ""))
-    if default is None:
-        made.callback(help=text, no_args_is_help=True)(_nothing)
-    else:
+    if name in DEFAULTS:
+        default = _functions(modules)[DEFAULTS[name]]
         made.callback(help=text, invoke_without_command=True)(_unless_named(default))
-    for command_name, command in commands.items():
-        made.command(command_name, cls=LazyCommand)(command)
-    return typer.main.get_command(made)
+    else:
+        made.callback(help=text, no_args_is_help=True)(_nothing)
+    group: Any = typer.main.get_group(made)
+    group.commands = _Commands(modules)
+    return group
+
+
+def _typer(name: str) -> typer.Typer:
+    return typer.Typer(name=name, cls=LazyGroup, add_completion=False, rich_markup_mode=None)
+
+
+def _functions(modules: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    return {
+        name: function
+        for module in modules
+        for name, function in import_module(f"hms_svc.cli.{module}").COMMANDS.items()
+    }
 
 
 def _nothing() -> None:
