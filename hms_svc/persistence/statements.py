@@ -31,6 +31,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from hms_svc.domain.strict_json import encode
+from hms_svc.sqlite.statements import for_many, takes_many
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -114,7 +115,11 @@ class Bulk:
             return []
         text = self._text(connection.dialect)
         if connection.dialect.name != POSTGRESQL:
-            connection.exec_driver_sql(text, list(rows))
+            if not takes_many(text):
+                connection.exec_driver_sql(text, list(rows))
+                return []
+            for repeated, values in for_many(text, rows):
+                connection.exec_driver_sql(repeated, values)
             return []
         result = connection.exec_driver_sql(text, tuple(_columns(rows)))
         return list(result) if result.returns_rows else []

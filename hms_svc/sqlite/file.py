@@ -144,8 +144,12 @@ class SQLiteFile:
             self._condition.notify()
         deadline = self._loop.call_later(WAIT_SECONDS, self._give_up, pending, WAIT_SECONDS)
         try:
-            with self._watched(lambda: self._give_up(pending, MOST_SECONDS)):
-                result: Result = await pending.future
+            result: Result
+            if self._bounded:
+                with self._watched(lambda: self._give_up(pending, MOST_SECONDS)):
+                    result = await pending.future
+            else:
+                result = await pending.future
         finally:
             deadline.cancel()
             with self._condition:

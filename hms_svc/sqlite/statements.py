@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -29,11 +29,23 @@ def run_many(
     step for up to a hundred rows reduces that contention.
     """
     written = 0
+    for repeated, values in for_many(statement, rows):
+        written += connection.execute(repeated, values).rowcount
+    return written
+
+
+def for_many(
+    statement: str, rows: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Return the statements, each with its parameters, that do what this one does for each row."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
         chunk = rows[start : start + ROWS_AT_ONCE]
-        repeated = _repeated(statement, len(chunk))
-        written += connection.execute(repeated, tuple(chain.from_iterable(chunk))).rowcount
-    return written
+        yield _repeated(statement, len(chunk)), tuple(chain.from_iterable(chunk))
+
+
+def takes_many(statement: str) -> bool:
+    """Return whether a statement has one `VALUES (?, …)`, and so can be one for many rows."""
+    return _VALUES.search(statement) is not None
 
 
 @lru_cache(maxsize=256)

@@ -35,7 +35,7 @@ from tests.support.worker import TYPE
 SOURCE: Final = str(Path(worker_module.__file__).parents[1])
 CALLS_OF_A_NO_OP: Final = 35
 CALLS_OF_A_REPORT: Final = 325
-STATEMENTS_OF_100_REPORTS: Final = 960
+STATEMENTS_OF_100_REPORTS: Final = 130
 COMMITS_OF_100_REPORTS: Final = 15
 COMMANDS_OF_1000_NO_OPS: Final = 8_980
 SCRIPTS_OF_1000_NO_OPS: Final = 80

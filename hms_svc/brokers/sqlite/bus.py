@@ -12,6 +12,7 @@ from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
+from hms_svc.sqlite.statements import run_many
 
 SQL: Final = statements_of("bus.sql")
 AGAIN_AFTER_MS: Final = 60_000
@@ -29,7 +30,8 @@ class SQLiteBus:
         """Append events; one whose id exists already is skipped."""
         rows = [(event.at, event.type, event.subject, event.id, event.data) for event in events]
         await self._file.write(
-            lambda transaction: transaction.each(SQL["publish"], rows), notify="news"
+            lambda transaction: run_many(transaction.connection, SQL["publish"], rows),
+            notify="news",
         )
 
     async def read(self, *, after: int, limit: int) -> list[Event]:

@@ -24,6 +24,7 @@ from hms_svc.domain.lifecycle import (
 )
 from hms_svc.domain.strict_json import is_same_json
 from hms_svc.ports.broker import Acceptance, Enqueued
+from hms_svc.sqlite.statements import run_many
 
 
 def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[Any, ...]:
@@ -44,7 +45,7 @@ def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enq
     rows = [_row(transaction, job, now, first + number) for number, job in enumerate(jobs)]
     if all(job.unique_key is None for job in jobs):
         connection.execute("SAVEPOINT bulk")
-        if connection.executemany(SQL["insert"], rows).rowcount == len(rows):
+        if run_many(connection, SQL["insert"], rows) == len(rows):
             connection.execute("RELEASE bulk")
             for (queue, state), count in Counter((row[1], row[2]) for row in rows).items():
                 transaction.move(queue, None, state, count)
