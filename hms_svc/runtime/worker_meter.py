@@ -16,6 +16,7 @@ from hms_svc.ports.meters import (
     HISTOGRAMS,
     LOST,
     OPERATIONS,
+    OTHER,
     OUTCOME_OF_STATE,
     SNOOZED,
     Tally,
@@ -61,8 +62,8 @@ class WorkerMeter:
         self._calls["claim"].add(seconds)
         for claimed in jobs:
             job = claimed.job
-            type = self._labels.type(job.type)
-            _count(self._claimed, type)
+            type = job.type if job.type in self._waits else OTHER
+            self._claimed[(type,)] = self._claimed.get((type,), 0) + 1
             if claimed.claims == 1:
                 ready = max(job.enqueued_at, job.not_before or 0)
                 self._waits[type].add((claimed.claimed_at - ready) / 1000)
@@ -75,11 +76,13 @@ class WorkerMeter:
         self._refused += len(refused)
         lost = {token.fence for token in refused}
         for settlement in settlements:
-            type = self._labels.type(settlement.type)
-            outcome = _outcome_of(settlement.disposition)
+            type = settlement.type if settlement.type in self._durations else OTHER
+            outcome = OUTCOME_OF_STATE.get(settlement.disposition.state)
+            if outcome is None:
+                outcome = _outcome_of_a_return(settlement.disposition)
             if lost and settlement.token.fence in lost:
                 outcome = LOST
-            _count(self._attempts, type, outcome)
+            self._attempts[type, outcome] = self._attempts.get((type, outcome), 0) + 1
             self._durations[type].add((settlement.ended_at - settlement.started_at) / 1000)
             if outcome == "rejected":
                 reason = settlement.disposition.reason
@@ -127,8 +130,6 @@ def _count(counts: Counts, *labels: str) -> None:
     counts[labels] = counts.get(labels, 0) + 1
 
 
-def _outcome_of(disposition: Disposition) -> str:
-    outcome = OUTCOME_OF_STATE.get(disposition.state)
-    if outcome is None:
-        return SNOOZED if disposition.cause is Cause.SNOOZED else GIVEN_BACK
-    return outcome
+def _outcome_of_a_return(disposition: Disposition) -> str:
+    """Return the outcome of a disposition that gives the job back to its queue."""
+    return SNOOZED if disposition.cause is Cause.SNOOZED else GIVEN_BACK

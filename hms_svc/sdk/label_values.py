@@ -28,10 +28,6 @@ class LabelValues:
         )
         self.types = (*self._validators, OTHER)
 
-    def type(self, type: str) -> str:
-        """Return the label of a type."""
-        return type if type in self._validators else OTHER
-
     def action(self, action: str) -> str:
         """Return the label of an action."""
         return action if action in self._actions else OTHER
