@@ -223,7 +223,7 @@ async def test_workers_of_a_console_open_the_files_anew(
     workers.start()
     await until("they work", lambda: "slots" in workers.state)
     replaced(tmp_path / f"{which}.db")
-    await until("it is said", lambda: "was replaced by another file" in caplog.text)
+    await until("it is said", lambda: "while it was open" in caplog.text)
 
     async def is_done() -> bool:
         async with bootstrap.backend(settings) as queue:
