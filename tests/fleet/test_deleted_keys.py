@@ -151,25 +151,6 @@ async def test_a_job_healed_into_other_causes_is_found_by_them(fleet: Fleet) -> 
     assert [job.id for job in page.jobs] == [one["dead"]]
 
 
-def without_group(record: bytes) -> bytes:
-    """Make a record as a program wrote it that knew no groups."""
-    line, _, rest = record.partition(b"\n")
-    words = line.split(b" ")
-    return b" ".join([*words[:14], b"0", *words[15:]]) + b"\n" + rest
-
-
-async def test_a_record_of_an_older_program_is_put_into_a_group(fleet: Fleet) -> None:
-    one = await every_state(fleet)
-    grouped = (State.DEAD, State.REJECTED, State.RETRYING)
-    for state in grouped:
-        name = f"hms:default:job:{one[state.value]}"
-        fleet.server.cli("SET", name, without_group(fleet.server.cli("GET", name)))
-    fleet.server.cli("DEL", *fleet.server.keys("hms:default:cause*"))
-    await fleet.broker.reap(100)
-    found = {group.state: group.newest_id for group in await fleet.inspection.failures()}
-    assert found == {state: one[state.value] for state in grouped}
-
-
 async def test_a_deleted_queued_record_is_lost_alone(fleet: Fleet) -> None:
     ids = await fleet.accept(3)
     fleet.server.cli("DEL", f"hms:default:job:{ids[1]}")
@@ -250,22 +231,3 @@ async def test_a_discard_whose_batch_was_deleted_still_goes_in_time(fleet: Fleet
     fleet.server.cli("ZADD", f"hms:default:discarded:{TYPE}", 1, job_id)
     assert await fleet.control.trim(limit=10) == 1
     assert fleet.server.keys("hms:default:job:*") == []
-
-
-async def test_undo_of_an_act_of_an_older_program_brings_jobs_back_into_groups(
-    fleet: Fleet,
-) -> None:
-    one = await every_state(fleet)
-    grouped = (State.DEAD, State.REJECTED, State.RETRYING)
-    ids = tuple(one[state.value] for state in grouped)
-    await fleet.control.act(ActRequest(act=Act.DISCARD, job_ids=ids, by="ravi", batch="b"))
-    for kept in fleet.server.cli("ZRANGE", "hms:default:undo:b", 0, -1):
-        act, _, was = kept.partition(b"\n")
-        fleet.server.cli("ZREM", "hms:default:undo:b", kept)
-        fleet.server.cli("ZADD", "hms:default:undo:b", 0, act + b"\n" + without_group(was))
-    assert [each.done for each in await fleet.control.undo("b")] == [True] * 3
-    groups = await fleet.inspection.failures()
-    assert {group.state: group.newest_id for group in groups} == dict(
-        zip(grouped, ids, strict=True)
-    )
-    assert {group.count for group in groups} == {1}
