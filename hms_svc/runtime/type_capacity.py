@@ -52,8 +52,14 @@ class TypeCapacity:
             self._with_capacity(served, capacity, limited=limited, paused=paused)
             for served in self._served
         )
-        self.held_back = any(served.capacity is not None for served in types)
+        self.held_back = any(map(self._is_held_back, types))
         return types
+
+    def _is_held_back(self, served: ServedType) -> bool:
+        """Return whether the end of a job of the type, or of an outage, may increase its capacity."""
+        return served.capacity == 0 or (
+            served.capacity is not None and self._in_flight.of_type(served.type) > 0
+        )
 
     def _with_capacity(
         self, served: ServedType, capacity: int, *, limited: bool, paused: bool

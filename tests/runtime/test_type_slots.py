@@ -13,10 +13,14 @@ from hms_svc import RunningJob
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import Settlement
+from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
+from hms_svc.runtime.availability import Availability
+from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.prefetch import Prefetch
+from hms_svc.runtime.type_capacity import TypeCapacity
 from hms_svc.sdk.registry import Registry, slots_by_type
 from tests.support.waiting import until
-from tests.support.worker import HarnessMaker, result_of
+from tests.support.worker import HarnessMaker, WorkerHarness, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 
@@ -260,3 +264,27 @@ async def test_what_breaks_a_look_up_gives_its_jobs_back(
         assert result_of(await harness.run(type="again.job")) == "done"
         assert not broken
         await until("no slot is taken", lambda: not len(worker.in_flight))
+
+
+async def test_an_idle_worker_of_several_types_is_not_held_back_by_limits_that_nothing_reaches(
+    open_harness: HarnessMaker,
+) -> None:
+    registry = Registry()
+    for name in ("test.one", "test.two"):
+        registry.job(name)(nothing)
+    async with open_harness(registry) as harness:
+        in_flight, slots_of = InFlight(), slots_by_type(registry, 20)
+        availability = Availability(harness.engines.database, harness.engines.clock)
+        capacity = TypeCapacity(registry, slots_of, in_flight, availability, Prefetch(slots_of))
+        types = capacity.types_for(20, limited=True)
+        assert [served.capacity for served in types] == [15, 15]
+        assert not capacity.held_back
+        claimed = await harness.engines.broker.claim(await one_claim(harness, "test.one"))
+        in_flight.expect(claimed)
+        capacity.types_for(20, limited=True)
+        assert capacity.held_back
+
+
+async def one_claim(harness: WorkerHarness, type: str) -> ClaimRequest:
+    await harness.enqueue(type=type)
+    return ClaimRequest(worker="w", types=(ServedType(type, 1),), limit=1, lease_ms=30_000)
