@@ -172,6 +172,8 @@ class Console(ConsoleHost):
 
     async def on_event(self, event: events.Event) -> None:
         """Handle keys one after the other; leave other events to Textual."""
+        if isinstance(event, events.InputEvent):
+            self.launch.collection.note_input()
         if isinstance(event, events.Key) and not event.is_forwarded:
             await self._keyboard.press(event)
         else:
@@ -196,8 +198,7 @@ class Console(ConsoleHost):
         if not self.is_running:
             return
         self._notifier.tick()
-        if self.launch.collection is not None:
-            self.launch.collection.tick()
+        self.launch.collection.tick()
         if self.notice and time.monotonic() > self._notice_until:
             self.notice = ()
             if isinstance(self.screen, ConsoleScreen):

@@ -36,8 +36,6 @@ class Keyboard:
 
     async def press(self, key: events.Key) -> None:
         """Handle one key."""
-        if (collection := self._console.launch.collection) is not None:
-            collection.pressed()
         async with self._lock:
             await self._press(key)
 

@@ -96,4 +96,4 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     screen: str = "overview"
     where: str = ""
     without_database: Opened | None = None
-    collection: IdleCollection | None = None
+    collection: IdleCollection = msgspec.field(default_factory=IdleCollection)

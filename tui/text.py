@@ -146,7 +146,7 @@ def _fitting(text: str, start: int, available: int) -> int:
     end = min(len(text), start + available)
     candidate = text[start:end]
     if candidate.isascii() and candidate.isprintable():
-        return end
+        return _with_marks(text, end)
     for place in range(start, end):
         available -= cell_len(text[place])
         if available < 0:

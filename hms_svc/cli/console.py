@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hms_svc.operations.service import Operations
     from hms_svc.processes.embedded import EmbeddedWorkers
     from hms_svc.settings import Settings
+    from hms_svc.tui.idle_collection import IdleCollection
     from hms_svc.tui.launch import Facts, Launch, SnapshotFile
     from hms_svc.tui.terminal import Terminal
 
@@ -123,16 +124,27 @@ def _show_each(
 ) -> int:
     """Show one console after the other until the user leaves; after a failure return to the previous one."""
     from hms_svc.observability.logs import set_up_logging
+    from hms_svc.tui.idle_collection import IdleCollection
+
+    set_up_logging(settings.log_level, settings.log_format)
+    collection = IdleCollection()
+    with collection.running():
+        return _show_contexts(session, options, terminal, workforce, collection)
+
+
+def _show_contexts(
+    session: Session,
+    options: ConsoleOptions,
+    terminal: Terminal,
+    workforce: EmbeddedWorkers | None,
+    collection: IdleCollection,
+) -> int:
     from hms_svc.settings import is_in_tmux
     from hms_svc.tui.console_exit import SWITCHED
     from hms_svc.tui.driver import driver_for
-    from hms_svc.tui.idle_collection import IdleCollection
     from hms_svc.tui.preferences import FILE as MEMORY_FILE
     from hms_svc.tui.run import run_console
 
-    collection = IdleCollection()
-    collection.begin()
-    set_up_logging(settings.log_level, settings.log_format)
     contexts = _Contexts(session)
     code, notice = SWITCHED, ""
     while code == SWITCHED:

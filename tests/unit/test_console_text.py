@@ -87,3 +87,8 @@ def test_wrapping_loses_no_word_and_fits(parts: list[str], width: int) -> None:
     assert all(sum(cell_len(part.text) for part in piece) <= max(width, 10) for piece in pieces)
     text = "".join(part.text for part in whole).replace(" ", "")
     assert "".join(part.text for piece in pieces for part in piece).replace(" ", "") == text
+
+
+def test_a_mark_stays_with_its_letter_at_the_end_of_a_line() -> None:
+    pieces = wrap([(cell("abcdefghie\u0301klmnopqrst"),)], 10)
+    assert [part.text for part in pieces[0]] == ["abcdefghie\u0301"]

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from hms_svc.tui.idle_collection import IDLE_SECONDS, MAX_PENDING, MIN_PENDING, IdleCollection
+from hms_svc.tui.idle_collection import (
+    EVERY_SECONDS,
+    IDLE_SECONDS,
+    LATEST_SECONDS,
+    IdleCollection,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,37 +37,31 @@ class Time:
         return self.seconds
 
 
-def pend(number: int) -> None:
-    for _ in range(number):
-        gc.collect(1)
-
-
 @pytest.fixture
 def time() -> Time:
     return Time()
 
 
 @pytest.fixture
-def collection(time: Time) -> IdleCollection:
-    begun = IdleCollection(time)
-    begun.begin()
-    gc.collect()
-    return begun
+def collection(time: Time) -> Iterator[IdleCollection]:
+    idle = IdleCollection(time)
+    with idle.running():
+        yield idle
 
 
 def old_garbage() -> weakref.ref[Cycle]:
     cycle = Cycle()
-    pend(2)
+    gc.collect(1)
+    gc.collect(1)
     return weakref.ref(cycle)
 
 
-def test_old_garbage_waits_until_no_key_was_pressed_for_a_while(
+def test_garbage_waits_until_there_was_no_input_for_a_while(
     collection: IdleCollection, time: Time
 ) -> None:
     garbage = old_garbage()
-    time.seconds = 100.0
-    collection.pressed()
-    pend(MIN_PENDING)
+    time.seconds += EVERY_SECONDS
+    collection.note_input()
     time.seconds += IDLE_SECONDS / 2
     collection.tick()
     assert garbage() is not None
@@ -71,36 +70,32 @@ def test_old_garbage_waits_until_no_key_was_pressed_for_a_while(
     assert garbage() is None
 
 
-def test_keys_without_a_pause_do_not_let_memory_grow(
+def test_input_without_a_pause_does_not_let_memory_grow(
     collection: IdleCollection, time: Time
 ) -> None:
     garbage = old_garbage()
-    pend(MAX_PENDING)
-    collection.pressed()
+    time.seconds += LATEST_SECONDS
+    collection.note_input()
     collection.tick()
     assert garbage() is None
 
 
-def test_nothing_is_collected_that_is_not_due(collection: IdleCollection, time: Time) -> None:
+def test_nothing_is_collected_again_so_soon(collection: IdleCollection, time: Time) -> None:
+    time.seconds += EVERY_SECONDS
+    collection.tick()
     garbage = old_garbage()
-    time.seconds += 60.0
+    time.seconds += EVERY_SECONDS / 2
     collection.tick()
     assert garbage() is not None
 
 
-def test_the_interpreter_runs_none_of_its_own(collection: IdleCollection) -> None:
+def test_outside_of_its_block_the_interpreter_collects_as_ever(time: Time) -> None:
+    thresholds = gc.get_threshold()
+    idle = IdleCollection(time)
+    with idle.running():
+        assert gc.get_threshold() != thresholds
+    assert gc.get_threshold() == thresholds
     garbage = old_garbage()
-    before = gc.get_stats()[2]["collections"]
-    kept = [[number] for number in range(400_000)]
-    assert len(kept) == 400_000
-    assert gc.get_stats()[2]["collections"] == before
+    time.seconds += LATEST_SECONDS
+    idle.tick()
     assert garbage() is not None
-
-
-def test_what_the_start_has_loaded_is_visited_once(collection: IdleCollection, time: Time) -> None:
-    loaded = [[number] for number in range(1_000)]
-    pend(MIN_PENDING)
-    frozen = gc.get_freeze_count()
-    time.seconds += 60.0
-    collection.tick()
-    assert gc.get_freeze_count() >= frozen + len(loaded)
