@@ -18,8 +18,8 @@ from hms_svc import bootstrap
 from hms_svc.domain.backend_url import BackendKind, sqlite_url
 from hms_svc.settings import Settings
 
-_NAME: Final = "bench_{at}_{salt}"
-_NAMED: Final = re.compile(r"bench_(\d+)_[0-9a-f]+")
+_NAME: Final = "hms_svc_bench_{at}_{salt}"
+_NAMED: Final = re.compile(r"hms_svc_bench_(\d{10})_[0-9a-f]{6}")
 STALE_SECONDS: Final = 3_600
 """Data of a run that began longer ago belongs to one that was killed: the next run removes it."""
 
@@ -59,7 +59,7 @@ async def scratch(settings: Settings) -> AsyncIterator[Settings]:
 
 def _folder(stack: AsyncExitStack, parent: Path, run: str, now: int) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
-    for found in parent.glob("bench_*"):
+    for found in parent.glob("hms_svc_bench_*"):
         if _is_stale(found.name, now):
             shutil.rmtree(found, ignore_errors=True)
     folder = parent / run
@@ -80,7 +80,7 @@ async def _schema(stack: AsyncExitStack, settings: Settings, run: str, now: int)
     from hms_svc.persistence.scratch import drop_schema, make_schema, schemas_like
 
     engine = bootstrap.postgres_engine(settings)
-    for name in await schemas_like(engine, "bench_"):
+    for name in await schemas_like(engine, "hms_svc_bench_"):
         if _is_stale(name, now):
             await drop_schema(engine, name)
     await make_schema(engine, run)

@@ -51,13 +51,15 @@ def test_on_files_it_leaves_the_installation_as_it_was(tmp_path: Path) -> None:
     data = tmp_path / "data"
     cli = make_cli(data)
     cli("enqueue", SAMPLES / "pothole.json")
-    (data / f"bench_{STALE}_abc123").mkdir()
+    (data / f"hms_svc_bench_{STALE}_abc123").mkdir()
+    (data / "bench_2024_1").mkdir()  # not of a benchmark: it stays
     before = cli("status", "--json").row["totals"]
     found = cli("bench", "--seconds", 5, "--json").row
     check(found, broker="sqlite", database="sqlite")
     assert found["sync_ms"] > 0
     assert cli("status", "--json").row["totals"] == before
-    assert not list(data.glob("bench_*"))
+    assert not list(data.glob("hms_svc_bench_*"))
+    assert (data / "bench_2024_1").is_dir()
 
 
 def test_on_servers_it_uses_an_empty_database_and_a_schema_of_its_own(
@@ -69,7 +71,13 @@ def test_on_servers_it_uses_an_empty_database_and_a_schema_of_its_own(
     redis_server.cli("LPUSH", "jobs:permit.issue", PUSHED)
     redis_server.cli("SET", OWNER_KEY, f"{STALE} bench_1_abc", database=15)
     redis_server.cli("SET", "hms:bench_1_abc:types", "x", database=15)
-    asyncio.run(postgres_server.execute(postgres_database, f"CREATE SCHEMA bench_{STALE}_abc123"))
+    asyncio.run(
+        postgres_server.execute(
+            postgres_database,
+            f"CREATE SCHEMA hms_svc_bench_{STALE}_abc123",
+            "CREATE SCHEMA bench_2024_1",
+        )
+    )
     url = postgres_server.url(postgres_database)
     cli = make_cli(tmp_path / "data")
     found = cli(
@@ -80,8 +88,10 @@ def test_on_servers_it_uses_an_empty_database_and_a_schema_of_its_own(
     assert redis_server.cli("LRANGE", "jobs:permit.issue", 0, -1) == [PUSHED.encode()]
     assert redis_server.keys() == ["jobs:permit.issue"]
     assert set(redis_server.info("keyspace")) == {"db0"}
-    names = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench%'"
-    assert not asyncio.run(postgres_server.fetch(postgres_database, names))
+    names = "SELECT nspname FROM pg_namespace WHERE nspname LIKE '%bench%'"
+    left = asyncio.run(postgres_server.fetch(postgres_database, names))
+    assert left == [("bench_2024_1",)]
+    asyncio.run(postgres_server.execute(postgres_database, "DROP SCHEMA bench_2024_1"))
     counted = asyncio.run(postgres_server.fetch(postgres_database, "SELECT count(*) FROM cases"))
     assert counted == [(0,)]
 
@@ -130,20 +140,20 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path: Path) -> No
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    wait_until("its files", lambda: list(data.glob("bench_*/queue.db")))
+    wait_until("its files", lambda: list(data.glob("hms_svc_bench_*/queue.db")))
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    [left] = data.glob("bench_*")
+    [left] = data.glob("hms_svc_bench_*")
     settings = load_settings({"data_dir": data}, environ={"HMS_SVC_CONFIG": ""}).settings
 
     async def run() -> list[str]:
         async with scratch(settings):
-            return sorted(found.name for found in data.glob("bench_*"))
+            return sorted(found.name for found in data.glob("hms_svc_bench_*"))
 
     assert left.name in asyncio.run(run())  # it may be running still
-    shutil.move(left, data / f"bench_{STALE}_{left.name[-6:]}")
+    shutil.move(left, data / f"hms_svc_bench_{STALE}_{left.name[-6:]}")
     assert len(asyncio.run(run())) == 1
-    assert not list(data.glob("bench_*"))
+    assert not list(data.glob("hms_svc_bench_*"))
 
 
 def answer(drain: BenchDrain, **changes: Any) -> BenchAnswer:
