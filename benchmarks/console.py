@@ -68,8 +68,11 @@ class Terminal:
         self._process = subprocess.Popen(
             [*HMS_SVC, *options],
             env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-            stdin=worker, stdout=worker, stderr=worker, start_new_session=True,
-        )  # fmt: skip
+            stdin=worker,
+            stdout=worker,
+            stderr=worker,
+            start_new_session=True,
+        )
         os.close(worker)
         self.pid = self._process.pid
 
@@ -205,9 +208,14 @@ class _Flow:
         self._worker.wait_until("worker", stage.observer.has_worker)
         count, interval = int(EVENTS_A_SECOND * seconds), 1 / EVENTS_A_SECOND
         self._producer = stage.start(
-            sys.executable, "-m", "benchmarks.producer", "paced", "bench.quiet", str(count),
+            sys.executable,
+            "-m",
+            "benchmarks.producer",
+            "paced",
+            "bench.quiet",
+            str(count),
             str(interval),
-        )  # fmt: skip
+        )
         done = partial(stage.observer.completed, "bench.quiet")
         self._worker.wait_until("flow", lambda: done() > EVENTS_A_SECOND)
 
@@ -306,22 +314,38 @@ def run(plan: Plan) -> list[Figure]:
     return [
         figure("start to first paint", "ms", "500", [seen.first_paint_ms for seen in each]),
         figure("cursor key to paint, p50", "ms", "", [share(seen.moves_ms, 0.5) for seen in each]),
-        figure("cursor key to paint, p95", "ms", "50", [share(seen.moves_ms, 0.95) for seen in each]),
+        figure(
+            "cursor key to paint, p95", "ms", "50", [share(seen.moves_ms, 0.95) for seen in each]
+        ),
         figure("screen key to paint, p50", "ms", "", [share(seen.turns_ms, 0.5) for seen in each]),
-        figure("screen key to paint, p95", "ms", "50", [share(seen.turns_ms, 0.95) for seen in each]),
+        figure(
+            "screen key to paint, p95", "ms", "50", [share(seen.turns_ms, 0.95) for seen in each]
+        ),
         figure("CPU without events", "% of a core", "2", [seen.idle_cpu * 100 for seen in each]),
-        figure("CPU at 500 events a second", "% of a core", "", [seen.busy_cpu * 100 for seen in each]),
+        figure(
+            "CPU at 500 events a second", "% of a core", "", [seen.busy_cpu * 100 for seen in each]
+        ),
         figure("commands to Redis", "a second", "20", [seen.commands_a_second for seen in each]),
         figure("memory at the start", "MiB", "", [seen.start_mib for seen in each]),
-        figure(f"memory after {watched:.0f} s more", "MiB", "flat", [seen.end_mib for seen in each]),
-        figure(f"rows for {dead:,} dead", "rows", str(CAUSES), [float(seen.groups) for seen in each]),
+        figure(
+            f"memory after {watched:.0f} s more", "MiB", "flat", [seen.end_mib for seen in each]
+        ),
+        figure(
+            f"rows for {dead:,} dead", "rows", str(CAUSES), [float(seen.groups) for seen in each]
+        ),
         *(
-            figure(f"no-op drain, 8 slots, {name}", "jobs/s", "", [one.drained for one in inside[name]])
+            figure(
+                f"no-op drain, 8 slots, {name}", "jobs/s", "", [one.drained for one in inside[name]]
+            )
             for name in PLACES
         ),
         *(
-            figure(f"cursor key to paint meanwhile, p95, {name}", "ms", "50",
-                   [share(one.moves_ms, 0.95) for one in inside[name]])
+            figure(
+                f"cursor key to paint meanwhile, p95, {name}",
+                "ms",
+                "50",
+                [share(one.moves_ms, 0.95) for one in inside[name]],
+            )
             for name in PLACES[1:]
         ),
-    ]  # fmt: skip
+    ]

@@ -43,13 +43,19 @@ _HOMES: Final = {
     "current_job": "hms_svc.sdk.running_job",
     **dict.fromkeys(
         (
-            "ActionDenied", "ActionHeld", "DuplicateCase", "EffectConflict", "HmsError",
-            "IdConflict", "LeaseLost", "ValidationFailed",
+            "ActionDenied",
+            "ActionHeld",
+            "DuplicateCase",
+            "EffectConflict",
+            "HmsError",
+            "IdConflict",
+            "LeaseLost",
+            "ValidationFailed",
         ),
         "hms_svc.domain.errors",
     ),
     **dict.fromkeys(("Cancel", "DeadLetter", "RetryLater", "Snooze"), "hms_svc.domain.outcome"),
-}  # fmt: skip
+}
 _MODULES: Final = {
     "dao": "hms_svc.api.dao",
     "gov": "hms_svc.api.gov",

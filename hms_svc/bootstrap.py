@@ -281,9 +281,16 @@ async def engines(
         try:
             await queue.broker.raise_fences(await cases.effects.highest_fence())
             yield Engines(
-                queue.broker, queue.inspection, queue.control, queue.bus, cases, rules, registry,
-                clock, traces,
-            )  # fmt: skip
+                queue.broker,
+                queue.inspection,
+                queue.control,
+                queue.bus,
+                cases,
+                rules,
+                registry,
+                clock,
+                traces,
+            )
         finally:
             await rules.close()
             await cases.close()

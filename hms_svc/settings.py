@@ -269,10 +269,8 @@ def load_settings(
             sources[name] = source
     _fill_in(values)
     settings = Settings(**values)
-    return Loaded(
-        settings, {name: sources.get(name, "default") for name in READERS}, tuple(warnings),
-        tuple(contexts), read_only, keys,
-    )  # fmt: skip
+    origins = {name: sources.get(name, "default") for name in READERS}
+    return Loaded(settings, origins, tuple(warnings), tuple(contexts), read_only, keys)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

@@ -20,7 +20,8 @@ from hms_svc.operations.service import Operations
 from hms_svc.operations.undo import UndoPlan, not_restored_text
 from hms_svc.ports.control import Act
 from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import Command, Target, sign_of
+from hms_svc.tui.command_keys import sign_of
+from hms_svc.tui.commands import Command, Target
 from hms_svc.tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
 from hms_svc.tui.plan_lines import held_lines, plan_lines, purge_lines, worker_lines
 from hms_svc.tui.rows import cause_text

@@ -18,7 +18,8 @@ from textual.screen import Screen
 from hms_svc.domain.errors import HmsError, Refused
 from hms_svc.tui import list_commands
 from hms_svc.tui.clipboard import copy_with_tmux, passed_through_tmux
-from hms_svc.tui.commands import BY_NAME, Command, Target, bound, fits, remap, resolve, unfit_reason
+from hms_svc.tui.command_keys import bound, remap, resolve
+from hms_svc.tui.commands import BY_NAME, Command, Target, fits, unfit_reason
 from hms_svc.tui.console_exit import ConsoleExit
 from hms_svc.tui.dialogs.dialog import Answer, Dialog
 from hms_svc.tui.health_page import show_health
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 NOTICE_SECONDS: Final = 8.0
 FIRST_QUERY_SECONDS: Final = 0.02
 """The delay of the first query, so that the first frame is drawn before the engines are loaded."""
-
 
 _FUNCTIONS: Final = {**list_commands.COMMANDS, "zone": toggle_zone, "health": show_health}
 """Commands that are functions; the others are methods of the application, `_run_NAME`."""

@@ -62,9 +62,11 @@ def read_audit_query(text: str) -> tuple[AuditQuery, str]:
     if subject.startswith("-"):
         raise BadInput("to: names one job, case, queue or batch, which cannot be left out")
     query = AuditQuery(
-        actor=terms.get("actor", ""), action=terms.get("act", ""), subject=subject,
+        actor=terms.get("actor", ""),
+        action=terms.get("act", ""),
+        subject=subject,
         folded=not subject,
-    )  # fmt: skip
+    )
     return query, row_filter
 
 
@@ -122,10 +124,11 @@ def audit_rows(folded: Iterable[Folded]) -> list[Row]:
                 cell(each.newest.subject),
                 cell(batch_text(each.records) if each.is_batch else audit_text(each.newest)),
                 cell(
-                    "" if each.newest.link is None else each.newest.link, "dim",
+                    "" if each.newest.link is None else each.newest.link,
+                    "dim",
                     rank=each.newest.link,
                 ),
             ),
         )
         for each in folded
-    ]  # fmt: skip
+    ]

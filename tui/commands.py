@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.spelling import did_you_mean
 from hms_svc.operations.action_table import ACTIONS, OperatorAction
 
 Kind: TypeAlias = Literal["job", "group", "queue", "case", "worker", "event", "audit", "schedule"]
@@ -104,45 +101,89 @@ _GO: Final = tuple(
 )
 _VIEW: Final = (
     Command(
-        name="inspect", keys=("i",), title="Inspect",
+        name="inspect",
+        keys=("i",),
+        title="Inspect",
         help="a job: payload, result, attempts, history, case, audit; a queue: the page of its type; a group: its jobs",
         takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
-        cli="hms-svc jobs show {}", cli_of={
-            "group": "hms-svc jobs list {}", "queue": "hms-svc queues show {}",
-            "case": "hms-svc cases show {}", "worker": "hms-svc jobs list --where worker:{}",
-            "audit": "hms-svc audit list", "schedule": "hms-svc jobs list --where type:{}",
+        cli="hms-svc jobs show {}",
+        cli_of={
+            "group": "hms-svc jobs list {}",
+            "queue": "hms-svc queues show {}",
+            "case": "hms-svc cases show {}",
+            "worker": "hms-svc jobs list --where worker:{}",
+            "audit": "hms-svc audit list",
+            "schedule": "hms-svc jobs list --where type:{}",
         },
         group="view",
     ),
     Command(
-        name="why", keys=("w",), title="Why?", group="view", takes=("job", "queue", "group"),
+        name="why",
+        keys=("w",),
+        title="Why?",
+        group="view",
+        takes=("job", "queue", "group"),
         help="why the job waits or failed; why the queue does not move; what fails in the group",
         cli="hms-svc jobs why {}",
         cli_of={"queue": "hms-svc queues why {}", "group": "hms-svc jobs groups"},
     ),
     Command(
-        name="filter", keys=("slash",), title="Filter", group="view",
+        name="filter",
+        keys=("slash",),
+        title="Filter",
+        group="view",
         help="of jobs: state:dead type:pothole.* error~timeout age>1h -validator:duplicate (a OR b); "
         "of other lists: words, column:word, -word; on a page: search",
         cli="hms-svc jobs list --where 'EXPR'",
     ),
-    Command(name="mark", keys=("space",), title="Mark", takes=("job",), group="view",
-            help="mark or unmark the job"),
-    Command(name="mark-all", keys=("asterisk",), title="Select all that match", takes=("job",),
-            help="select every job that the filter matches, not only this page", group="view"),
-    Command(name="sort", keys=("s",), title="Sort", group="view",
-            help="sort by the next column, then in the default order; clicking a column title sorts too"),
-    Command(name="reverse", keys=("R",), title="Reverse", group="view",
-            help="reverse the order"),
-    Command(name="columns", keys=("C",), title="Columns", group="view",
-            help="choose the columns, their widths and the order; remembered"),
-    Command(name="preview", keys=("v",), title="Preview", group="view",
-            help="show or hide the preview of the row, where the list leaves room for it"),
-    Command(name="copy", keys=("y",), title="Copy", group="view",
-            takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
-            help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux); "
-            "on a page: payload, result, traceback, command line"),
-)  # fmt: skip
+    Command(
+        name="mark",
+        keys=("space",),
+        title="Mark",
+        takes=("job",),
+        group="view",
+        help="mark or unmark the job",
+    ),
+    Command(
+        name="mark-all",
+        keys=("asterisk",),
+        title="Select all that match",
+        takes=("job",),
+        help="select every job that the filter matches, not only this page",
+        group="view",
+    ),
+    Command(
+        name="sort",
+        keys=("s",),
+        title="Sort",
+        group="view",
+        help="sort by the next column, then in the default order; clicking a column title sorts too",
+    ),
+    Command(name="reverse", keys=("R",), title="Reverse", group="view", help="reverse the order"),
+    Command(
+        name="columns",
+        keys=("C",),
+        title="Columns",
+        group="view",
+        help="choose the columns, their widths and the order; remembered",
+    ),
+    Command(
+        name="preview",
+        keys=("v",),
+        title="Preview",
+        group="view",
+        help="show or hide the preview of the row, where the list leaves room for it",
+    ),
+    Command(
+        name="copy",
+        keys=("y",),
+        title="Copy",
+        group="view",
+        takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
+        help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux); "
+        "on a page: payload, result, traceback, command line",
+    ),
+)
 _ON_GROUPS: Final = frozenset({"retry", "cancel", "discard", "pause", "resume"})
 """Actions that can also be run on a group of failures, and on its types."""
 
@@ -169,132 +210,135 @@ def _command_of(action: OperatorAction) -> Command:
 
 _ACT: Final = tuple(_command_of(action) for action in ACTIONS if action.title)
 _CONSOLE: Final = (
-    Command(name="back", keys=("left_square_bracket",), title="Back", group="console",
-            help="previous screen, with its filter"),
-    Command(name="forward", keys=("right_square_bracket",), title="Forward", group="console",
-            help="next screen"),
-    Command(name="still", keys=("S",), title="Pause refreshing", group="console",
-            help="stop or resume refreshing"),
-    Command(name="command", keys=("colon",), title="Command line", group="console",
-            help="type a command; tab completes"),
-    Command(name="health", keys=("H",), title="Health", group="console", cli="hms-svc status",
-            help="every problem in words, with how long it has lasted, also those counted as +2 in the top line"),
-    Command(name="palette", keys=("ctrl+p",), title="Palette", group="console",
-            help="find a command by any word"),
-    Command(name="help", keys=("question_mark",), title="Help", group="console",
-            help="keys and commands of this screen"),
-    Command(name="save", title="Save filter", group="console",
-            help=":save NAME keeps the filter of the screen; / and @NAME opens it again"),
-    Command(name="filters", title="Saved filters", group="console",
-            help="the filters that were saved, by name"),
-    Command(name="context", title="Context", group="console",
-            help=":ctx NAME shows another installation of the configuration, without workers; :ctx default the first"),
-    Command(name="theme", keys=("T",), title="Theme", group="console",
-            help="dark, light, high contrast, 16 colours"),
-    Command(name="notify", title="Notifications", group="console",
-            help="bell or desktop notification of a new cause, a dead worker, an engine away: :notify bell, osc9, osc777, off"),
-    Command(name="suspend", keys=("ctrl+z",), title="Suspend", group="console",
-            help="back to the shell; fg brings the console back (in an editor: undo)"),
-    Command(name="zone", keys=("U",), title="UTC", group="console",
-            help="show times in UTC or in your time zone"),
-    Command(name="quit", keys=("q",), title="Quit", group="console",
-            help="quit; running jobs may finish within the grace period; twice: at once"),
-)  # fmt: skip
+    Command(
+        name="back",
+        keys=("left_square_bracket",),
+        title="Back",
+        group="console",
+        help="previous screen, with its filter",
+    ),
+    Command(
+        name="forward",
+        keys=("right_square_bracket",),
+        title="Forward",
+        group="console",
+        help="next screen",
+    ),
+    Command(
+        name="still",
+        keys=("S",),
+        title="Pause refreshing",
+        group="console",
+        help="stop or resume refreshing",
+    ),
+    Command(
+        name="command",
+        keys=("colon",),
+        title="Command line",
+        group="console",
+        help="type a command; tab completes",
+    ),
+    Command(
+        name="health",
+        keys=("H",),
+        title="Health",
+        group="console",
+        cli="hms-svc status",
+        help="every problem in words, with how long it has lasted, also those counted as +2 in the top line",
+    ),
+    Command(
+        name="palette",
+        keys=("ctrl+p",),
+        title="Palette",
+        group="console",
+        help="find a command by any word",
+    ),
+    Command(
+        name="help",
+        keys=("question_mark",),
+        title="Help",
+        group="console",
+        help="keys and commands of this screen",
+    ),
+    Command(
+        name="save",
+        title="Save filter",
+        group="console",
+        help=":save NAME keeps the filter of the screen; / and @NAME opens it again",
+    ),
+    Command(
+        name="filters",
+        title="Saved filters",
+        group="console",
+        help="the filters that were saved, by name",
+    ),
+    Command(
+        name="context",
+        title="Context",
+        group="console",
+        help=":ctx NAME shows another installation of the configuration, without workers; :ctx default the first",
+    ),
+    Command(
+        name="theme",
+        keys=("T",),
+        title="Theme",
+        group="console",
+        help="dark, light, high contrast, 16 colours",
+    ),
+    Command(
+        name="notify",
+        title="Notifications",
+        group="console",
+        help="bell or desktop notification of a new cause, a dead worker, an engine away: :notify bell, osc9, osc777, off",
+    ),
+    Command(
+        name="suspend",
+        keys=("ctrl+z",),
+        title="Suspend",
+        group="console",
+        help="back to the shell; fg brings the console back (in an editor: undo)",
+    ),
+    Command(
+        name="zone",
+        keys=("U",),
+        title="UTC",
+        group="console",
+        help="show times in UTC or in your time zone",
+    ),
+    Command(
+        name="quit",
+        keys=("q",),
+        title="Quit",
+        group="console",
+        help="quit; running jobs may finish within the grace period; twice: at once",
+    ),
+)
 TABLE: Final = (*_VIEW, *_ACT, *_GO, *_CONSOLE)
 BY_NAME: Final = {command.name: command for command in TABLE}
 ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     **{state.value: ("go-jobs", f"state:{state.value}") for state in State},
     **{name: (f"go-{name}", "") for name, *_ in SCREENS},
-    "dlq": ("go-failures", ""), "dead-letters": ("go-failures", ""), "groups": ("go-failures", ""),
-    "queues": ("go-overview", ""), "home": ("go-overview", ""),
-    "ctx": ("context", ""), "q": ("quit", ""), "q!": ("quit", ""), "wq": ("quit", ""), "exit": ("quit", ""),
-    "h": ("help", ""), "?": ("help", ""), "status": ("health", ""), "doctor": ("health", ""), "i": ("inspect", ""), "open": ("inspect", ""),
-    "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
-}  # fmt: skip
+    "dlq": ("go-failures", ""),
+    "dead-letters": ("go-failures", ""),
+    "groups": ("go-failures", ""),
+    "queues": ("go-overview", ""),
+    "home": ("go-overview", ""),
+    "ctx": ("context", ""),
+    "q": ("quit", ""),
+    "q!": ("quit", ""),
+    "wq": ("quit", ""),
+    "exit": ("quit", ""),
+    "h": ("help", ""),
+    "?": ("help", ""),
+    "status": ("health", ""),
+    "doctor": ("health", ""),
+    "i": ("inspect", ""),
+    "open": ("inspect", ""),
+    "delete": ("discard", ""),
+    "kill": ("cancel", ""),
+    "requeue": ("retry", ""),
+}
 """Other names of commands: the command, and its argument."""
-_KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])")
-TAKEN_KEYS: Final = frozenset(
-    {"j", "k", "g", "G", "n", "N", "z", "Z", "W", "F", *(f"ctrl+{letter}" for letter in "cqzpihjm")}
-)
-"""Keys that are bound everywhere or on pages, or that terminals cannot distinguish from others."""
-TOGGLES: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
-PAUSING: Final = frozenset({"pause", "quiet"})
-RESUMING: Final = frozenset({"resume", "resume-worker"})
-KEY_SIGNS: Final = {
-    "slash": "/", "asterisk": "*", "space": "space", "left_square_bracket": "[",
-    "right_square_bracket": "]", "colon": ":", "question_mark": "?", "ctrl+p": "ctrl+p",
-}  # fmt: skip
-
-
-_remapped: dict[str, str] = {}
-
-
-def keys_of(command: Command) -> tuple[str, ...]:
-    """Return the keys of a command: the configured one, else its own."""
-    return (_remapped[command.name],) if command.name in _remapped else command.keys
-
-
-def remap(keys: Mapping[str, object]) -> None:
-    """Assign other keys to commands by name; this replaces those of earlier calls.
-
-    Raise BadSetting for an unknown command, an invalid key, and a key that two commands
-    would share for the same kind of target.
-    """
-    _remapped.clear()
-    _remapped.update({name: _key_for(name, key) for name, key in keys.items()})
-    for kind in (None, *get_args(Kind)):
-        target = None if kind is None else Target(kind=kind, ids=("x",))
-        taken: dict[str, Command] = {}
-        for command in TABLE:
-            for sign in map(_sign, keys_of(command) if fits(command, target) else ()):
-                other = taken.setdefault(sign, command)
-                if other is not command and {other.name, command.name} not in TOGGLES:
-                    names = sorted((command.name, other.name))
-                    _remapped.clear()
-                    raise BadSetting(f"[keys]: {sign} is assigned to both {' and '.join(names)}")
-
-
-def _key_for(name: str, key: object) -> str:
-    if name not in BY_NAME:
-        raise BadSetting(f"[keys]: no command {name!r}{did_you_mean(name, BY_NAME)}")
-    if not isinstance(key, str) or not _KEY.fullmatch(key) or key in TAKEN_KEYS:
-        raise BadSetting(
-            f"[keys]: {name} = {key!r:.40} is wrong: want a sign such as X or !, ctrl+x or f5, and "
-            f"none that moves, opens, folds or leaves: {' '.join(sorted(TAKEN_KEYS))}"
-        )
-    return key
-
-
-def _sign(key: str) -> str:
-    return KEY_SIGNS.get(key, key)
-
-
-def key_sign(command: Command) -> str:
-    """Return the first key of a command as it is shown."""
-    return next(map(_sign, keys_of(command)), "")
-
-
-def sign_of(name: str) -> str:
-    """Return the first key of a named command as it is shown."""
-    return key_sign(BY_NAME[name])
-
-
-def bound() -> Mapping[str, Command]:
-    """Return for each key the first command that has it; `resolve` chooses among those that share it."""
-    found: dict[str, Command] = {}
-    for command in TABLE:
-        for key in keys_of(command):
-            found.setdefault(key, command)
-    return found
-
-
-def resolve(command: Command, target: Target | None, *, is_paused: bool) -> Command:
-    """Return the command that fits the selection among those that share the key of this one."""
-    sharing = [each for each in TABLE if keys_of(each) and key_sign(each) == key_sign(command)]
-    fitting = [each for each in sharing if fits(each, target)]
-    if len(fitting) > 1:
-        fitting = [each for each in fitting if (each.name in RESUMING) == is_paused]
-    return fitting[0] if fitting else command
 
 
 def fits(command: Command, target: Target | None) -> bool:
@@ -313,9 +357,15 @@ def unfit_reason(command: Command, target: Target | None) -> str:
 
 MOST_KINDS: Final = 3
 _KINDS: Final[Mapping[Kind, str]] = {
-    "job": "a job", "group": "a group of failures", "queue": "a queue", "case": "a case",
-    "worker": "a worker", "event": "an event", "audit": "an audit record", "schedule": "a schedule",
-}  # fmt: skip
+    "job": "a job",
+    "group": "a group of failures",
+    "queue": "a queue",
+    "case": "a case",
+    "worker": "a worker",
+    "event": "an event",
+    "audit": "an audit record",
+    "schedule": "a schedule",
+}
 
 
 def possible(target: Target | None, *, group: str) -> Iterable[Command]:

@@ -8,9 +8,20 @@ from typing import Final
 from hms_svc.domain.local_time import clock, moment, zone_name
 
 __all__ = [
-    "age", "attempt", "bar", "clock", "count", "duration", "moment", "number", "rate", "share", "short_id",
-    "sparkline", "zone_name",
-]  # fmt: skip
+    "age",
+    "attempt",
+    "bar",
+    "clock",
+    "count",
+    "duration",
+    "moment",
+    "number",
+    "rate",
+    "share",
+    "short_id",
+    "sparkline",
+    "zone_name",
+]
 _BARS: Final = "▁▂▃▄▅▆▇"
 """Without the full block: it would join the bars of two rows."""
 _UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))

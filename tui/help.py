@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from hms_svc.domain.filter_terms import EXAMPLES
-from hms_svc.tui.commands import TABLE, Command, Target, fits, key_sign
+from hms_svc.tui.command_keys import key_sign
+from hms_svc.tui.commands import TABLE, Command, Target, fits
 from hms_svc.tui.text import Cell, Line, Role, cell, line
 
 INDENT: Final = 13

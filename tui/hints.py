@@ -7,7 +7,8 @@ from typing import Final
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.operations.action_table import ACTIONS, DECISIONS
-from hms_svc.tui.commands import PAUSING, RESUMING, Command, Target, key_sign, keys_of, possible
+from hms_svc.tui.command_keys import PAUSING, RESUMING, key_sign, keys_of
+from hms_svc.tui.commands import Command, Target, possible
 from hms_svc.tui.text import Cell, Line
 
 States = Collection[str] | None
@@ -15,13 +16,19 @@ States = Collection[str] | None
 _FROM: Final = {action.name: action.states for action in ACTIONS if action.states}
 _NOT_HINTED: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
 PROMPTS: Final = {
-    "filter": "filter jobs", "rows": "filter rows", "search": "search", "command": "command",
-}  # fmt: skip
+    "filter": "filter jobs",
+    "rows": "filter rows",
+    "search": "search",
+    "command": "command",
+}
 """What each mode of the prompt does."""
 PROMPT: Final = (
-    ("enter", "run"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
+    ("enter", "run"),
+    ("esc", "back"),
+    ("tab", "complete"),
+    ("shift+tab", "backwards"),
     ("↑↓", "earlier"),
-)  # fmt: skip
+)
 
 
 def hints(

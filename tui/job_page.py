@@ -26,9 +26,11 @@ SHOWN_REPORTS: Final = 20
 RETURNED: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD})
 """The states that a job returns to if its attempt is not counted."""
 _ENDED: Final[Mapping[State, str]] = {
-    State.COMPLETED: "completed", State.REJECTED: "rejected", State.DEAD: "died",
+    State.COMPLETED: "completed",
+    State.REJECTED: "rejected",
+    State.DEAD: "died",
     State.CANCELLED: "cancelled",
-}  # fmt: skip
+}
 
 
 def job_page(found: FullJobSeen, now: int) -> PageText:

@@ -157,7 +157,13 @@ def _take(console: ConsoleHost, grid: Grid, view: TableView) -> None:
 
 
 COMMANDS: Final[Mapping[str, Callable[[ConsoleHost, Target | None, str], object]]] = {
-    "mark": mark, "mark-all": mark_all, "filter": ask_filter, "copy": copy, "sort": sort,
-    "reverse": reverse, "columns": choose_columns, "preview": toggle_preview,
-}  # fmt: skip
+    "mark": mark,
+    "mark-all": mark_all,
+    "filter": ask_filter,
+    "copy": copy,
+    "sort": sort,
+    "reverse": reverse,
+    "columns": choose_columns,
+    "preview": toggle_preview,
+}
 """The commands of this module by their names."""

@@ -14,15 +14,24 @@ if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
 SCREENS: Final = {
-    "overview": "overview:Overview", "jobs": "lists:Jobs", "failures": "tables:Failures", "held": "lists:Held",
-    "workers": "workers:Workers", "cases": "tables:Cases", "events": "tables:Events",
-    "schedules": "schedules:Schedules", "audit": "tables:Audit",
-}  # fmt: skip
+    "overview": "overview:Overview",
+    "jobs": "lists:Jobs",
+    "failures": "tables:Failures",
+    "held": "lists:Held",
+    "workers": "workers:Workers",
+    "cases": "tables:Cases",
+    "events": "tables:Events",
+    "schedules": "schedules:Schedules",
+    "audit": "tables:Audit",
+}
 """The nine screens by name: the module and class of each, imported when it is first opened."""
 _PAGES: Final = {
-    "job": "inspect:Inspect", "case": "inspect:InspectCase", "audit": "inspect:InspectAudit",
-    "batch": "inspect:InspectBatch", "queue": "inspect_type:InspectType",
-}  # fmt: skip
+    "job": "inspect:Inspect",
+    "case": "inspect:InspectCase",
+    "audit": "inspect:InspectAudit",
+    "batch": "inspect:InspectBatch",
+    "queue": "inspect_type:InspectType",
+}
 MOST_STEPS: Final = 50
 Step = tuple[str, str]
 """The name of a screen, and its filter."""

@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.markup import escape
 
 from hms_svc.domain.plain_text import plain
-from hms_svc.tui.commands import ALIASES, TABLE, key_sign
+from hms_svc.tui.command_keys import key_sign
+from hms_svc.tui.commands import ALIASES, TABLE
 from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:

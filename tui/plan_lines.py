@@ -13,7 +13,7 @@ from hms_svc.operations.plan import Plan
 from hms_svc.operations.undo import UndoPlan, since_text
 from hms_svc.operations.worker_actions import WorkerPlan
 from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import sign_of
+from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.page_lines import pretty
 from hms_svc.tui.rows import SIGNS
 from hms_svc.tui.text import Line, Role, cell, line
@@ -70,9 +70,11 @@ def purge_lines(type: str, waiting: Mapping[State, int], command_line: str) -> l
     if not lines:
         lines.append(line(cell("  no jobs are waiting", "dim")))
     return [
-        *lines, line(cell(f"          will be cancelled; {sign_of('undo')} undoes it", "dim")), (),
+        *lines,
+        line(cell(f"          will be cancelled; {sign_of('undo')} undoes it", "dim")),
+        (),
         line(cell("  $ ", "dim"), cell(command_line, "dim")),
-    ]  # fmt: skip
+    ]
 
 
 def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) -> list[Line]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 _COMPLETES: Final[Mapping[Mode, Callable[[str, Sequence[str]], list[str]]]] = {
-    "filter": complete_filter, "command": complete_command,
-}  # fmt: skip
+    "filter": complete_filter,
+    "command": complete_command,
+}
 
 
 class Prompts:
@@ -33,8 +34,11 @@ class Prompts:
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._earlier: dict[Mode, list[str]] = {
-            "filter": [], "rows": [], "search": [], "command": [],
-        }  # fmt: skip
+            "filter": [],
+            "rows": [],
+            "search": [],
+            "command": [],
+        }
         self._target: Target | None = None
         self._keys_from: Widget | None = None
         self.saved = SavedFilters(console.launch.filters)

@@ -152,11 +152,18 @@ def results_of(events: Iterable[Event]) -> list[Result]:
             data = _read_data(event.data)
             found.append(
                 Result(
-                    key=event.id, at=event.at, job_id=event.subject, type=data.type, state=state,
-                    duration_ms=data.duration_ms, case_id=data.case_id, reason=data.reason,
-                    by=data.by, detail=data.detail,
+                    key=event.id,
+                    at=event.at,
+                    job_id=event.subject,
+                    type=data.type,
+                    state=state,
+                    duration_ms=data.duration_ms,
+                    case_id=data.case_id,
+                    reason=data.reason,
+                    by=data.by,
+                    detail=data.detail,
                 )
-            )  # fmt: skip
+            )
     return found
 
 

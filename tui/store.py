@@ -194,9 +194,12 @@ class Store:
             known.database is not None and known.database.replaced
         )
         snapshot = msgspec.structs.replace(
-            self.snapshot, broker=known.broker, database=known.database,
-            seen=answered.seen, query_trouble=answered.trouble,
-        )  # fmt: skip
+            self.snapshot,
+            broker=known.broker,
+            database=known.database,
+            seen=answered.seen,
+            query_trouble=answered.trouble,
+        )
         if isinstance(common, _Failed):
             self._is_replaced |= common.is_replaced
             self._health_due = 0.0
@@ -316,10 +319,13 @@ class Store:
         seen = seen_of_outage(error, now, **kinds)
         self._publish(
             msgspec.structs.replace(
-                self.snapshot, broker=seen.broker, database=seen.database,
-                health=self._watch.take(seen), trouble=plain(str(error)),
+                self.snapshot,
+                broker=seen.broker,
+                database=seen.database,
+                health=self._watch.take(seen),
+                trouble=plain(str(error)),
             )
-        )  # fmt: skip
+        )
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

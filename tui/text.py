@@ -12,8 +12,16 @@ from hms_svc.domain.plain_text import plain
 
 Role: TypeAlias = Literal["", "dim", "strong", "accent", "good", "warn", "bad", "head", "key"]
 ROLES: Final[tuple[Role, ...]] = (
-    "", "dim", "strong", "accent", "good", "warn", "bad", "head", "key",
-)  # fmt: skip
+    "",
+    "dim",
+    "strong",
+    "accent",
+    "good",
+    "warn",
+    "bad",
+    "head",
+    "key",
+)
 ELLIPSIS: Final = "…"
 
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from hms_svc.domain.plain_text import plural
 from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import sign_of
+from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.health_page import ROLES, is_known, waits_for_people
 from hms_svc.tui.launch import Launch
 from hms_svc.tui.snapshot import DATABASE, ScreenQuery, Snapshot

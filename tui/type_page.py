@@ -15,9 +15,15 @@ from hms_svc.tui.text import Role, cell
 from hms_svc.tui.trend import QueueTrend
 
 _COUNTED: Final[tuple[tuple[str, Role], ...]] = (
-    ("processing", "accent"), ("retrying", "warn"), ("held", "warn"), ("scheduled", ""),
-    ("rejected", ""), ("dead", "bad"), ("cancelled", ""), ("completed", ""),
-)  # fmt: skip
+    ("processing", "accent"),
+    ("retrying", "warn"),
+    ("held", "warn"),
+    ("scheduled", ""),
+    ("rejected", ""),
+    ("dead", "bad"),
+    ("cancelled", ""),
+    ("completed", ""),
+)
 
 
 MOST_ROWS: Final = 20

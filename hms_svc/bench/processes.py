@@ -56,8 +56,15 @@ def worker_process(settings: Settings, types: tuple[str, ...]) -> Iterator[Worke
     import tempfile
 
     command = [
-        sys.executable, "-P", "-m", "hms_svc", "serve", "--no-http", "--types", ",".join(types),
-    ]  # fmt: skip
+        sys.executable,
+        "-P",
+        "-m",
+        "hms_svc",
+        "serve",
+        "--no-http",
+        "--types",
+        ",".join(types),
+    ]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,

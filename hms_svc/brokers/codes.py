@@ -34,9 +34,16 @@ LOWEST_SUSPECT: Final = SUSPECT_BAND // 2
 """The positions of suspects are not below this, whatever their priority; those of other jobs are."""
 LOWEST_RANK: Final = -(2**62)
 COUNTERS: Final = (
-    "accepted", "claimed", "completed", "failed", "retried", "rejected", "dead", "cancelled",
+    "accepted",
+    "claimed",
+    "completed",
+    "failed",
+    "retried",
+    "rejected",
+    "dead",
+    "cancelled",
     "discarded",
-)  # fmt: skip
+)
 
 
 def turn(at_ms: int, priority: int) -> int:

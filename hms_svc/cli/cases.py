@@ -95,13 +95,20 @@ async def _list(
             ("id", "kind", "lat", "lon", "user", "urgency", "status", "opened", "job"),
             [
                 (
-                    c.id, c.kind, _degrees(c.lat), _degrees(c.lon), c.user_id or "",
-                    "" if c.urgency is None else c.urgency, c.status, when(c.opened_at), c.job_id,
+                    c.id,
+                    c.kind,
+                    _degrees(c.lat),
+                    _degrees(c.lon),
+                    c.user_id or "",
+                    "" if c.urgency is None else c.urgency,
+                    c.status,
+                    when(c.opened_at),
+                    c.job_id,
                 )
                 for c in found
             ],
             leaving=("job", "user", "lat", "lon", "opened", "urgency"),
-        )  # fmt: skip
+        )
     if more is not None:
         hint(f"more: --cursor {more}")
 

@@ -268,7 +268,7 @@ def _check_extras(session: Session, options: ConsoleOptions) -> None:
 
 def _check_keys(session: Session) -> None:
     """Raise BadSetting, before the terminal is taken over, for invalid key bindings."""
-    from hms_svc.tui.commands import remap
+    from hms_svc.tui.command_keys import remap
 
     remap(session.loaded.keys)
 

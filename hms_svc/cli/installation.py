@@ -69,9 +69,13 @@ async def _examine(session: Session) -> list[Finding]:
 
     findings = await examine_machine(session.settings)
     findings += [
-        *_extras(session), *_policy(session), *_agencies(session), *_places(session), *_tls(session),
+        *_extras(session),
+        *_policy(session),
+        *_agencies(session),
+        *_places(session),
+        *_tls(session),
         *_apps(session),
-    ]  # fmt: skip
+    ]
     if any(finding.level.value == "error" for finding in findings):
         return findings
     async with AsyncExitStack() as stack:

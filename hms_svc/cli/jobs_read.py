@@ -78,12 +78,19 @@ async def _list(
         table(
             ("id", "type", "state", "attempt", "enqueued", "reason", "detail"),
             [
-                (j.id, j.type, j.state, j.attempt, when(j.enqueued_at), j.reason,
-                 j.detail or j.failure)
+                (
+                    j.id,
+                    j.type,
+                    j.state,
+                    j.attempt,
+                    when(j.enqueued_at),
+                    j.reason,
+                    j.detail or j.failure,
+                )
                 for j in page.jobs
             ],
             leaving=("enqueued", "attempt", "detail", "reason", "type"),
-        )  # fmt: skip
+        )
     if page.cursor is not None:
         hint(f"more: --cursor {page.cursor}")
     elif not page.jobs and (ids := wanted.ids()):
@@ -100,14 +107,35 @@ async def _groups(session: Session, as_json: bool) -> None:
             emit(FailureGroupAnswer.of(group))
         return
     table(
-        ("count", "state", "type", "reason", "error or by", "pattern", "first", "last", "next", "id"),
+        (
+            "count",
+            "state",
+            "type",
+            "reason",
+            "error or by",
+            "pattern",
+            "first",
+            "last",
+            "next",
+            "id",
+        ),
         [
-            (g.count, g.state, g.type, g.reason, g.error or g.by, g.pattern, when(g.first_at),
-             when(g.last_at), when(g.next_at), g.id)
+            (
+                g.count,
+                g.state,
+                g.type,
+                g.reason,
+                g.error or g.by,
+                g.pattern,
+                when(g.first_at),
+                when(g.last_at),
+                when(g.next_at),
+                g.id,
+            )
             for g in found
         ],
         leaving=("first", "next", "last", "state", "error or by", "reason", "type", "pattern"),
-    )  # fmt: skip
+    )
     if found:
         hint(f"for example: hms-svc jobs list --where cause:{found[0].id}")
 
@@ -168,19 +196,30 @@ def _print_full_job(full_job: FullJob) -> None:
     sent = producer_fields(detail)
     facts(
         [
-            ("id", view.id), ("type", view.type),
+            ("id", view.id),
+            ("type", view.type),
             ("state", f"{view.state} (archived)" if full_job.archived else view.state),
-            ("reason", view.reason), ("by", view.by), ("detail", view.detail),
-            ("attempt", view.attempt), ("priority", view.priority or None),
-            ("enqueued", when(view.enqueued_at)), ("due", when(view.due_at)),
-            ("started", when(view.started_at)), ("finished", when(view.finished_at)),
-            ("worker", view.worker), ("unique key", view.unique_key), ("case", view.case_id),
+            ("reason", view.reason),
+            ("by", view.by),
+            ("detail", view.detail),
+            ("attempt", view.attempt),
+            ("priority", view.priority or None),
+            ("enqueued", when(view.enqueued_at)),
+            ("due", when(view.due_at)),
+            ("started", when(view.started_at)),
+            ("finished", when(view.finished_at)),
+            ("worker", view.worker),
+            ("unique key", view.unique_key),
+            ("case", view.case_id),
             ("held for", " under rule ".join(detail.hold[:2]) if detail.hold else None),
             ("retried from", detail.retried_from),
-            ("bytes", f"{detail.raw_length} that are not a job" if detail.raw is not None else None),
+            (
+                "bytes",
+                f"{detail.raw_length} that are not a job" if detail.raw is not None else None,
+            ),
             *sender_facts(sent),
         ]
-    )  # fmt: skip
+    )
     echo("\ndata " + pretty(json_or_none(view.data)))
     for name, value in (("meta", sent.meta), ("unknown fields", sent.unknown_fields)):
         if value:

@@ -47,38 +47,60 @@ def _print(detail: TypeDetail) -> None:
             ("why", detail.why),
             ("jobs", ", ".join(f"{number:,} {name}" for name, number in counted if number)),
             ("totals", ", ".join(f"{n:,} {name}" for name, n in queue.counters.items() if n)),
-            ("failed", claimed and f"{queue.counters.get('failed', 0) / claimed:.0%} of all attempts"),
-            ("took", took and f"p50 {took.p50:,} ms, p95 {took.p95:,} ms, p99 {took.p99:,} ms, "
-             f"of the newest {took.of} completed"),
+            (
+                "failed",
+                claimed and f"{queue.counters.get('failed', 0) / claimed:.0%} of all attempts",
+            ),
+            (
+                "took",
+                took
+                and f"p50 {took.p50:,} ms, p95 {took.p95:,} ms, p99 {took.p99:,} ms, "
+                f"of the newest {took.of} completed",
+            ),
             ("paused at", when(detail.paused_at)),
             ("unknown", detail.unread and f"when it was paused: {detail.unread}"),
             *(("snoozed", text) for text in detail.snoozed_texts),
             ("schedule", schedule and f"{schedule.description}, next at {when(schedule.next_at)}"),
             *settings_facts(detail),
         ]
-    )  # fmt: skip
+    )
     if detail.workers:
         table(
             ("worker", "its jobs", "at most", "busy", "slots", "seen"),
             [
-                (each.worker, each.running, each.most, each.busy, each.slots,
-                 "silent" if each.is_silent else when(each.last_seen_at))
+                (
+                    each.worker,
+                    each.running,
+                    each.most,
+                    each.busy,
+                    each.slots,
+                    "silent" if each.is_silent else when(each.last_seen_at),
+                )
                 for each in detail.workers
             ],
             title="workers",
-        )  # fmt: skip
+        )
     else:
         echo("\nno worker serves it")
     if detail.groups:
         table(
             ("count", "state", "reason", "error or by", "pattern", "first", "last", "id"),
             [
-                (g.count, g.state, g.reason, g.error or g.by, g.pattern, when(g.first_at),
-                 when(g.last_at), g.id)
+                (
+                    g.count,
+                    g.state,
+                    g.reason,
+                    g.error or g.by,
+                    g.pattern,
+                    when(g.first_at),
+                    when(g.last_at),
+                    g.id,
+                )
                 for g in detail.groups
             ],
-            title="failures", leaving=("first", "error or by", "reason", "last", "pattern"),
-        )  # fmt: skip
+            title="failures",
+            leaving=("first", "error or by", "reason", "last", "pattern"),
+        )
     if detail.newest:
         table(
             ("id", "state", "ended", "reason", "detail"),
@@ -86,5 +108,6 @@ def _print(detail: TypeDetail) -> None:
                 (job.id, job.state, when(job.finished_at), job.reason, job.detail or job.failure)
                 for job in detail.newest
             ],
-            title="newest results", leaving=("ended", "detail", "reason"),
-        )  # fmt: skip
+            title="newest results",
+            leaving=("ended", "detail", "reason"),
+        )

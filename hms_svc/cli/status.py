@@ -117,6 +117,13 @@ def queue_table(seen: Status) -> Any:
     totals = total_counts([queue.counts for queue in seen.queues])
     rows.append(["total", *(totals[name] for name in COUNTED), "", ""])
     leaving = (
-        "cancelled", "rejected", "completed", "scheduled", "held", "oldest s", "retrying", "",
-    )  # fmt: skip
+        "cancelled",
+        "rejected",
+        "completed",
+        "scheduled",
+        "held",
+        "oldest s",
+        "retrying",
+        "",
+    )
     return make_table(["queue", *COUNTED, "oldest s", ""], rows, leaving=leaving)

@@ -43,7 +43,7 @@ def _create(
             made = await operations.tokens.create(
                 name, wanted, expires_at=_expiry(expires, now_ms), rate=rate
             )
-            return *made, len(await operations.tokens.every()) == 1
+            return *made, len(await operations.reads.database.tokens.all()) == 1
 
     token, bearer, is_first = run(work)
     if is_first:
@@ -61,7 +61,7 @@ def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
 
     async def work() -> list[Token]:
         async with session_of(context).operations() as operations:
-            return await operations.tokens.every()
+            return await operations.reads.database.tokens.all()
 
     from hms_svc.operations.answers.records import TokenAnswer
 
@@ -73,11 +73,18 @@ def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
     table(
         ("id", "name", "scopes", "rate", "created", "expires", "revoked"),
         [
-            (t.id, t.name, ", ".join(t.scopes), t.rate, when(t.created_at), when(t.expires_at),
-             when(t.revoked_at))
+            (
+                t.id,
+                t.name,
+                ", ".join(t.scopes),
+                t.rate,
+                when(t.created_at),
+                when(t.expires_at),
+                when(t.revoked_at),
+            )
             for t in found
         ],
-    )  # fmt: skip
+    )
 
 
 def _revoke(

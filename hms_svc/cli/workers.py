@@ -23,8 +23,16 @@ Reason: TypeAlias = Annotated[
     str, typer.Option(help="Reason; shown wherever the worker is, and kept in the audit log.")
 ]
 WORKER_COLUMNS = (
-    "worker", "host", "pid", "busy", "slots", "lane", "state", "types", "seen s ago",
-)  # fmt: skip
+    "worker",
+    "host",
+    "pid",
+    "busy",
+    "slots",
+    "lane",
+    "state",
+    "types",
+    "seen s ago",
+)
 WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy")
 
 
@@ -85,12 +93,18 @@ def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) ->
 
     return [
         [
-            each.id, each.host, str(each.pid), busy_text(each), each.slots, each.lane,
-            "; ".join(filter(None, (each.state, request_text(each, now_ms)))), ", ".join(each.types),
+            each.id,
+            each.host,
+            str(each.pid),
+            busy_text(each),
+            each.slots,
+            each.lane,
+            "; ".join(filter(None, (each.state, request_text(each, now_ms)))),
+            ", ".join(each.types),
             max(now_ms - each.last_seen_at, 0) / 1000,
         ]
         for each in seen
-    ]  # fmt: skip
+    ]
 
 
 async def _list(session: Session, as_json: bool) -> None:

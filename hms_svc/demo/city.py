@@ -43,11 +43,20 @@ class City:
         self._began_ms = began_ms
         self._known: deque[Position] = deque(maxlen=REMEMBERED)
         self._kinds: dict[Callable[[], Submission], float] = {
-            self._report: 50, self._again: 11, self._stranger: 5, self._nonsense: 3,
-            self._blocked: 3, self._closure: 2, self._streetlight: 16, self._graffiti: 5,
-            self._analysis: 1, self._noise: 1, self._snow: 1, self._later: 2,
+            self._report: 50,
+            self._again: 11,
+            self._stranger: 5,
+            self._nonsense: 3,
+            self._blocked: 3,
+            self._closure: 2,
+            self._streetlight: 16,
+            self._graffiti: 5,
+            self._analysis: 1,
+            self._noise: 1,
+            self._snow: 1,
+            self._later: 2,
             self._dispatch: 5,
-        }  # fmt: skip
+        }
 
     def opening(self) -> list[Submission]:
         """Return one submission of every kind, so that there is something of each to see at once."""

@@ -73,9 +73,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     def to_cloudevent(self) -> dict[str, JsonValue]:
         """Return the CloudEvent without what differs when a sender repeats it."""
         whole: dict[str, JsonValue] = {
-            "specversion": "1.0", "id": self.id, "source": self.source, "type": self.type,
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
             **self.attributes,
-        }  # fmt: skip
+        }
         if _PLAIN_JSON.fullmatch("".join(self.attributes.get("datacontenttype", "").split())):
             del whole["datacontenttype"]  # The default if no type is given; binary mode needs one.
         whole |= {

@@ -14,8 +14,17 @@ from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
 ERASED: Final = b'{"erased":true}'
 """What replaces erased data of a job, a case or a service's event."""
 _STAYS_IN_ENVELOPE: Final = frozenset(
-    {"id", "type", "enqueued_at", "not_before", "expires_at", "priority", "max_attempts", "retried_from"}
-)  # fmt: skip
+    {
+        "id",
+        "type",
+        "enqueued_at",
+        "not_before",
+        "expires_at",
+        "priority",
+        "max_attempts",
+        "retried_from",
+    }
+)
 _TEXT_FIELDS: Final = frozenset({"detail", "error"})
 
 
@@ -47,9 +56,7 @@ def erased_text(data: bytes) -> bytes:
 
 
 def _erased_view(view: JobView) -> JobView:
-    cause = cause_of(
-        view.state, view.type, reason=view.reason, by=view.by, detail="", failure=""
-    )  # fmt: skip
+    cause = cause_of(view.state, view.type, reason=view.reason, by=view.by, detail="", failure="")
     return msgspec.structs.replace(
         view,
         data=ERASED,

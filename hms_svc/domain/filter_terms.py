@@ -22,8 +22,14 @@ _A_TERM: Final = 500
 _TYPE_GLOB: Final = re.compile(r"[a-z0-9*?][a-z0-9._*?-]{0,127}")
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w|)", re.ASCII)
 _MILLISECONDS: Final = {
-    "ms": 1, "s": 1_000, "": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000,
-}  # fmt: skip
+    "ms": 1,
+    "s": 1_000,
+    "": 1_000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+}
 _EXPRESSION: Final = re.compile(r"/.+/", re.DOTALL)
 _MISSING: Final = object()
 

@@ -44,10 +44,14 @@ class TroubleKind(StrEnum):
 
 ENGINE_KINDS: Final = frozenset(
     {
-        TroubleKind.BROKER_DOWN, TroubleKind.DATABASE_DOWN, TroubleKind.BROKER_FULL,
-        TroubleKind.DATABASE_FULL, TroubleKind.BROKER_SLOW, TroubleKind.DATABASE_SLOW,
+        TroubleKind.BROKER_DOWN,
+        TroubleKind.DATABASE_DOWN,
+        TroubleKind.BROKER_FULL,
+        TroubleKind.DATABASE_FULL,
+        TroubleKind.BROKER_SLOW,
+        TroubleKind.DATABASE_SLOW,
     }
-)  # fmt: skip
+)
 """Kinds that are known without the queues and workers, which an unreachable broker cannot report."""
 _LEVELS: Final = tuple(Level)
 _KINDS: Final = tuple(TroubleKind)

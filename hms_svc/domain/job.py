@@ -109,9 +109,20 @@ def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
 
 
 NAMES: Final = (
-    "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
-    "max_attempts", "unique_key", "traceparent", "tracestate", "meta", "retried_from",
-)  # fmt: skip
+    "id",
+    "type",
+    "data",
+    "enqueued_at",
+    "not_before",
+    "expires_at",
+    "priority",
+    "max_attempts",
+    "unique_key",
+    "traceparent",
+    "tracestate",
+    "meta",
+    "retried_from",
+)
 """The fields of a job; any others are kept, and passed on."""
 _KNOWN: Final = frozenset(NAMES)
 

@@ -70,8 +70,15 @@ def _moment(text: str, found: re.Match[str]) -> int:
     leap = second == 60
     try:
         # A year with the same calendar replaces those that datetime does not support.
-        local = datetime(_CYCLE_YEARS * 5 + year % _CYCLE_YEARS, month, day, hour, minute,
-                         second - leap, tzinfo=UTC)  # fmt: skip
+        local = datetime(
+            _CYCLE_YEARS * 5 + year % _CYCLE_YEARS,
+            month,
+            day,
+            hour,
+            minute,
+            second - leap,
+            tzinfo=UTC,
+        )
     except ValueError as error:
         raise _no_time(text) from error
     at = local - _offset(found)

@@ -37,9 +37,26 @@ from hms_svc.operations.answers.service import (
 )
 
 ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
-    ProblemAnswer, Accepted, JobPageAnswer, JobDetailAnswer, Explanation, OutcomeAnswer, PlanAnswer, QueueList, Paused,
-    WorkerStateRequested, WorkerList, StatusAnswer, FailureList, ScheduleList, ScheduleRun, CaseAnswer, CasePage, AuditPageAnswer, Received,
-)  # fmt: skip
+    ProblemAnswer,
+    Accepted,
+    JobPageAnswer,
+    JobDetailAnswer,
+    Explanation,
+    OutcomeAnswer,
+    PlanAnswer,
+    QueueList,
+    Paused,
+    WorkerStateRequested,
+    WorkerList,
+    StatusAnswer,
+    FailureList,
+    ScheduleList,
+    ScheduleRun,
+    CaseAnswer,
+    CasePage,
+    AuditPageAnswer,
+    Received,
+)
 """The top-level answers; what they contain comes with them."""
 _CHOICES: Final[tuple[type[Enum], ...]] = (
     State,

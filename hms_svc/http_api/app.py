@@ -27,8 +27,14 @@ from hms_svc.http_api.requests import Note, answer
 from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
-    Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause, queues.Reason, queues.Nothing,
-)  # fmt: skip
+    Note,
+    jobs.Acts,
+    jobs.Undo,
+    jobs.Edit,
+    queues.Pause,
+    queues.Reason,
+    queues.Nothing,
+)
 ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)
 """The errors of every route."""

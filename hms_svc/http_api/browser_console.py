@@ -42,10 +42,18 @@ class BrowserConsole:
             _set_size(terminal, columns, lines)
             kept = {name: text for name, text in environment.items() if name not in _NOT_HANDED_ON}
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "hms_svc", "--attach", *(["--read-only"] if read_only else []),
-                stdin=theirs, stdout=theirs, stderr=theirs, env={**kept, **_TERMINAL},
+                sys.executable,
+                "-P",
+                "-m",
+                "hms_svc",
+                "--attach",
+                *(["--read-only"] if read_only else []),
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env={**kept, **_TERMINAL},
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except BaseException:
             os.close(terminal)
             raise

@@ -16,7 +16,7 @@ from hms_svc.http_api.authentication import (
     Authentication,
     Principal,
     forbidden,
-)  # fmt: skip
+)
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.service_metrics import ServiceMetrics
 from hms_svc.http_api.shared_streams import EventTail, JobTail

@@ -12,9 +12,14 @@ from starlette.types import Scope
 
 METHODS: Final = "GET, HEAD, POST"
 REQUEST_HEADERS: Final = (
-    "authorization", "content-type", "idempotency-key", "if-match", "last-event-id",
-    "traceparent", "tracestate",
-)  # fmt: skip
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+)
 EXPOSED: Final = "Location, Retry-After, Idempotency-Replayed"
 KEPT_SECONDS: Final = 600
 """How long a browser may cache the answer."""

@@ -68,5 +68,8 @@ async def check_exposure(
 def warn_of_plain_text(settings: Settings, listening: socket.socket) -> None:
     """Log a warning if tokens come from other machines without TLS."""
     if settings.http_tls_certificate is None and not is_loopback(listening):
-        log.warning("%s accepts tokens without TLS: put a TLS proxy in front of it, or set "
-                    "http_tls_certificate", settings.http)  # fmt: skip
+        log.warning(
+            "%s accepts tokens without TLS: put a TLS proxy in front of it, or set "
+            "http_tls_certificate",
+            settings.http,
+        )

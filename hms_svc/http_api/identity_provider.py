@@ -82,8 +82,11 @@ class IdentityProvider:
             algorithm = str(header.get("alg", ""))
             key = await self._key(str(header.get("kid", "")), algorithm)
             if key is None:
-                log.info("a JWT was rejected: no key matches kid %.80r and alg %.20r",
-                         header.get("kid"), algorithm)  # fmt: skip
+                log.info(
+                    "a JWT was rejected: no key matches kid %.80r and alg %.20r",
+                    header.get("kid"),
+                    algorithm,
+                )
                 return None
             claims: Mapping[str, Any] = _VERIFIER.decode(
                 token,

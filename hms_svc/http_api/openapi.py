@@ -17,7 +17,7 @@ from hms_svc.domain.job import (
     MAX_KEY_CHARACTERS,
     MAX_PRIORITY,
     MAX_TRACESTATE_CHARACTERS,
-)  # fmt: skip
+)
 from hms_svc.http_api.answer_schemas import answer_schemas
 from hms_svc.http_api.middleware import OPEN_PATHS
 from hms_svc.http_api.problems import MEDIA_TYPE

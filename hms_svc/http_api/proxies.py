@@ -98,7 +98,9 @@ def _described(headers: Headers) -> _Forwarded:
         clients, schemes, hosts = (_listed(headers, name) for name in names)
         return _Forwarded(clients or _listed(headers, "x-real-ip"), schemes, hosts)
     hops = list(_elements(_joined(headers, "forwarded")))
-    clients, schemes, hosts = ([hop.get(name, "") for hop in hops] for name in ("for", "proto", "host"))  # fmt: skip
+    clients, schemes, hosts = (
+        [hop.get(name, "") for hop in hops] for name in ("for", "proto", "host")
+    )
     return _Forwarded(clients, schemes, hosts)
 
 

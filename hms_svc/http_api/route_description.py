@@ -22,14 +22,23 @@ PROBLEMS: Final[dict[int, tuple[str, str]]] = {
     409: ("Conflict", "The id is in use with other data, or the state does not allow it."),
     412: ("HoldChanged", "The job, or one of the jobs, waits for another decision by now."),
     413: ("BodyTooLarge", "The body is larger than 8 MiB."),
-    415: ("UnsupportedMediaType", "The content type of the body is not supported, or it is compressed."),
+    415: (
+        "UnsupportedMediaType",
+        "The content type of the body is not supported, or it is compressed.",
+    ),
     421: ("UnknownHost", "The host is not one that this service answers for: see http_hosts."),
-    422: ("Unprocessable", "The body is invalid (`errors` names each field), or cannot be processed."),
+    422: (
+        "Unprocessable",
+        "The body is invalid (`errors` names each field), or cannot be processed.",
+    ),
     428: ("PreconditionRequired", "To approve or deny, the hold must be named."),
-    429: ("TooManyRequests", "The limit of waiting jobs of the type, or the rate of the token, is reached."),
+    429: (
+        "TooManyRequests",
+        "The limit of waiting jobs of the type, or the rate of the token, is reached.",
+    ),
     500: ("InternalError", "An error of the service; the log has the details."),
     503: ("Unavailable", "The intake is paused, or the broker or the database cannot be reached."),
-}  # fmt: skip
+}
 """Name and description of each error's component."""
 COMES_AGAIN: Final = (429, 503)
 """Errors that state when to retry."""

@@ -98,7 +98,7 @@ async def _read_overview(reads: Reads) -> FleetOverview:
     if seen.database is not None and seen.database.ok:
         with suppress(Outage, TimeoutError):
             async with asyncio.timeout_at(ends):
-                lag = await reads.outbox_lag_ms()
+                lag = await reads.database.outbox.lag_ms()
     return FleetOverview(
         at=seen.at,
         broker=seen.broker,

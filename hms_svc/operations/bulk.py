@@ -184,8 +184,11 @@ class BulkActs:
         subject = job_ids[0] if len(plan.job_ids) == 1 else f"batch:{batch}"
         claims = {job_id: plan.claims[job_id] for job_id in job_ids}
         intent: dict[str, object] = {
-            "batch": batch, "jobs": job_ids, "where": plan.where, "note": note,
-        }  # fmt: skip
+            "batch": batch,
+            "jobs": job_ids,
+            "where": plan.where,
+            "note": note,
+        }
         if plan.act in DECISIONS:
             intent["holds"] = {job_id: str(claim.fence) for job_id, claim in claims.items()}
         await self._journal.intend(action, subject, intent)

@@ -101,16 +101,22 @@ def _engines(seen: HealthInputs) -> Iterator[_Found]:
     broker, database = seen.broker, seen.database
     if broker is not None:
         yield from _engine(
-            "broker", broker.ok, broker.round_trip_ms, broker.notes,
+            "broker",
+            broker.ok,
+            broker.round_trip_ms,
+            broker.notes,
             (TroubleKind.BROKER_DOWN, TroubleKind.BROKER_SLOW),
-        )  # fmt: skip
+        )
         if broker.ok and broker.capacity is not None and broker.capacity.is_full:
             yield _full(TroubleKind.BROKER_FULL, "broker", broker.capacity, "new jobs are rejected")
     if database is not None:
         yield from _engine(
-            "database", database.ok, database.round_trip_ms, database.notes,
+            "database",
+            database.ok,
+            database.round_trip_ms,
+            database.notes,
             (TroubleKind.DATABASE_DOWN, TroubleKind.DATABASE_SLOW),
-        )  # fmt: skip
+        )
         if database.ok and database.capacity is not None and database.capacity.is_full:
             parts = "no case can be written, and no job that writes one can finish"
             yield _full(TroubleKind.DATABASE_FULL, "database", database.capacity, parts)

@@ -20,10 +20,19 @@ from hms_svc.domain.strict_json import JsonValue, check_strict, read_strict
 MOST_FAULTS: Final = 20
 ENVELOPE_FIELDS: Final = frozenset(
     {
-        "id", "type", "data", "not_before", "expires_at", "priority", "max_attempts",
-        "unique_key", "traceparent", "tracestate", "meta",
+        "id",
+        "type",
+        "data",
+        "not_before",
+        "expires_at",
+        "priority",
+        "max_attempts",
+        "unique_key",
+        "traceparent",
+        "tracestate",
+        "meta",
     }
-)  # fmt: skip
+)
 _NUMBER_PLACE: Final = "{n}"
 _LINE: Final = re.compile(r" at line ([0-9]+) column ([0-9]+)")
 

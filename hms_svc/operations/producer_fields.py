@@ -44,10 +44,15 @@ def sender_facts(sent: ProducerFields) -> list[tuple[str, str]]:
     if isinstance(event, dict):
         further = event.get("extensions")
         facts = [
-            ("sent by", event.get("source")), ("as event", event.get("id")), ("event type", event.get("type")),
-            *((name, event.get(name)) for name in ("subject", "time", "datacontenttype", "dataschema")),
+            ("sent by", event.get("source")),
+            ("as event", event.get("id")),
+            ("event type", event.get("type")),
+            *(
+                (name, event.get(name))
+                for name in ("subject", "time", "datacontenttype", "dataschema")
+            ),
             *(further.items() if isinstance(further, dict) else ()),
-        ]  # fmt: skip
+        ]
     shown = [(name, value) for name, value in facts if name != "traceparent"]
     shown.append(("trace", sent.traceparent))
     return [(name, str(value)) for name, value in shown if value not in (None, "")]

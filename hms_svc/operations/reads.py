@@ -164,16 +164,12 @@ class Reads(QueueWhys, EventReads):
             self._probes.broker(probe_seconds), self._probes.database(probe_seconds)
         )
 
-    async def outbox_lag_ms(self) -> int:
-        """Return the age of the oldest unpublished event, 0 if none waits."""
-        return await self.database.outbox.lag_ms()
-
     async def jobs(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
         """Return one page of the broker's jobs; a limit of 0 means all.
 
-        With a `look` it ends after so many records, or once its filter has spent its
+        With `examine` it ends after so many records, or once its filter has spent its
         work, however few matched; its cursor continues. Raises FilterTooCostly, BadInput.
         """
         return await self._inspection.page(where, limit=limit, cursor=cursor, examine=examine)
@@ -187,7 +183,7 @@ class Reads(QueueWhys, EventReads):
     ) -> JobPage:
         """Return one page of the archive's matching jobs, newest first; a limit of 0 means all.
 
-        With a `look` it ends after so many records, or once its filter has spent its
+        With `examine` it ends after so many records, or once its filter has spent its
         work, however few matched; its cursor continues. Raises FilterTooCostly, BadInput.
         """
         found: list[JobView] = []

@@ -48,9 +48,8 @@ class ScheduleService:
         ids = [tick_id(type, tick) for type, both in ticks.items() for tick in both]
         details = await self._inspection.details(ids) if ids else []
         states = {
-            id: found.view.state if found else None
-            for id, found in zip(ids, details, strict=True)
-        }  # fmt: skip
+            id: found.view.state if found else None for id, found in zip(ids, details, strict=True)
+        }
         return [_view(type, text, *ticks[type], states) for type, text in kept]
 
     async def run(self, type: str, *, note: str = "") -> TrialReport:

@@ -99,10 +99,6 @@ class Tokens:
         )
         return token, bearer
 
-    async def every(self) -> list[Token]:
-        """Return all tokens, the oldest first, without their secrets."""
-        return await self._reads.database.tokens.all()
-
     async def revoke(self, token_id: str) -> None:
         """Revoke a token; every HTTP server rejects it within seconds. UnknownId if there is none."""
         await self._journal.intend(AUDITED["revoke-token"], f"token:{token_id}", {})

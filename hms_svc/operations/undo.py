@@ -27,10 +27,13 @@ MOST_BATCHES: Final = 50
 _PAGE: Final = 200
 _MOVED_ON: Final = "has moved on: it is "
 _SINCE: Final = {
-    "completed": "ran since and completed", "dead": "ran since, now dead",
-    "rejected": "ran since, now rejected", "retrying": "ran since and failed, now retrying",
-    "processing": "running now", "held": "ran since, now held",
-}  # fmt: skip
+    "completed": "ran since and completed",
+    "dead": "ran since, now dead",
+    "rejected": "ran since, now rejected",
+    "retrying": "ran since and failed, now retrying",
+    "processing": "running now",
+    "held": "ran since, now held",
+}
 """What became of a job after the action, by its current state."""
 _UNDO: Final = AUDITED["undo"]
 _DONE: Final = {action.name: action.done for action in ACTIONS if action.done}

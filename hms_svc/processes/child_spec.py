@@ -63,11 +63,13 @@ def start_child(
         ours.setblocking(False)
         process = subprocess.Popen(
             [
-                *python_module(module), str(theirs.fileno()), msgspec.json.encode(spec).decode(),
+                *python_module(module),
+                str(theirs.fileno()),
+                msgspec.json.encode(spec).decode(),
             ],
             env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), *inherited],
             process_group=0,
-        )  # fmt: skip
+        )
     return process, ours

@@ -302,8 +302,10 @@ class Supervisor:
             return
         log.error(
             "%s process %d ended with %s; starting another",
-            child.spec.role, child.process.pid, code,
-        )  # fmt: skip
+            child.spec.role,
+            child.process.pid,
+            code,
+        )
         # A child that never became ready has no leases; the one before it may have.
         predecessor = child.spec.worker_id if child.ready else child.spec.predecessor
         successor = replace(child.spec, predecessor=predecessor or child.spec.worker_id)

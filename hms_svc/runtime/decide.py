@@ -107,10 +107,20 @@ class CancelRequested(msgspec.Struct, frozen=True):
 
 Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
-    Finished | Returned | RejectedAttempt | PayloadRefused | HeldAttempt | RaisedError | BadResult | TimedOut |
-    Unreachable
-    | Stopped | NotBegun | StillRunning | CancelRequested
-)  # fmt: skip
+    Finished
+    | Returned
+    | RejectedAttempt
+    | PayloadRefused
+    | HeldAttempt
+    | RaisedError
+    | BadResult
+    | TimedOut
+    | Unreachable
+    | Stopped
+    | NotBegun
+    | StillRunning
+    | CancelRequested
+)
 
 
 def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome

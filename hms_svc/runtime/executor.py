@@ -212,8 +212,11 @@ def _note_overrun(job: RunningJob, plan: TypePlan, late_ms: int) -> None:
         log.warning(
             "job %s (%s) returned %.1f s after its timeout and could not be cancelled: a "
             "blocking call in an async handler blocked the event loop",
-            job.id, job.type, late_ms / 1000, extra=job.log_fields,
-        )  # fmt: skip
+            job.id,
+            job.type,
+            late_ms / 1000,
+            extra=job.log_fields,
+        )
 
 
 @contextmanager

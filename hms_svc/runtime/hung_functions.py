@@ -80,8 +80,13 @@ def _report(running: Running, seconds: float) -> None:
     log.error(
         "job %s (%s), attempt %d: its function still runs %.0f s after the job was settled and "
         "keeps its slot until it returns; it is in %s",
-        job.id, job.type, job.attempt, seconds, _stack_of(running), extra=job.log_fields,
-    )  # fmt: skip
+        job.id,
+        job.type,
+        job.attempt,
+        seconds,
+        _stack_of(running),
+        extra=job.log_fields,
+    )
 
 
 def _stack_of(running: Running) -> str:

@@ -50,8 +50,9 @@ class MemoryRetention(Service):
         if moved or trimmed:
             log.info(
                 "memory freed in the broker: %d finished jobs moved to the archive, %d events removed",
-                moved, trimmed,
-            )  # fmt: skip
+                moved,
+                trimmed,
+            )
         await self._warn()
 
     async def _share(self) -> float:
@@ -72,5 +73,6 @@ class MemoryRetention(Service):
         log.warning(
             "the broker uses %d of %d bytes, and no more jobs can be moved to the archive: the memory is "
             "used by waiting or failed jobs, jobs that ended in the last minute, events, or other programs",
-            capacity.used, capacity.limit,
-        )  # fmt: skip
+            capacity.used,
+            capacity.limit,
+        )

@@ -36,8 +36,10 @@ class Reaper(Service):
             if found:
                 log.warning(
                     "leases expired: %d jobs rescued, %d dead, %d cancelled",
-                    report.rescued, report.dead, report.cancelled,
-                )  # fmt: skip
+                    report.rescued,
+                    report.dead,
+                    report.cancelled,
+                )
             known = await self._look_up(report.undecided)
             if not known and found < BATCH:
                 return

@@ -269,15 +269,25 @@ class Runs:
         job, running.settled = running.job, True
         try:
             disposition = self._settle(
-                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
-                running.declared.retry, job.lost_commit,
-            )  # fmt: skip
+                job.claimed,
+                running.started_at,
+                outcome,
+                job.effects,
+                job.log_text(),
+                running.declared.retry,
+                job.lost_commit,
+            )
         except BaseException as error:
             log.exception("job %s: its run could not be concluded", job.id, extra=job.log_fields)
             disposition = self._settle(
-                job.claimed, running.started_at, inconclusive(error), job.effects, "",
-                None, job.lost_commit,
-            )  # fmt: skip
+                job.claimed,
+                running.started_at,
+                inconclusive(error),
+                job.effects,
+                "",
+                None,
+                job.lost_commit,
+            )
         if job.trace is not None:
             running.end_trace(disposition)
 

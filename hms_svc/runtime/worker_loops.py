@@ -94,9 +94,14 @@ class WorkerLoops:
         runs_schedules = options.lane is Lane.NORMAL and not options.drain
         self._schedules = self._scheduler.texts if runs_schedules else ()
         self.heartbeat = Heartbeat(
-            engines.broker.lease_keeper(), options, engines.registry, in_flight, engines.clock,
-            self._schedules, self._meter,
-        )  # fmt: skip
+            engines.broker.lease_keeper(),
+            options,
+            engines.registry,
+            in_flight,
+            engines.clock,
+            self._schedules,
+            self._meter,
+        )
         self.services = list(self._services())
 
     def _reporter(self, send_report: SendReport) -> Reporter:
@@ -144,9 +149,15 @@ class WorkerLoops:
             yield IdleExit(in_flight, self.claimer, self._stop, seconds=options.idle_seconds)
         if options.drain:
             yield Drainer(
-                engines.inspection, engines.database.outbox, self._types, in_flight, self.settler,
-                engines.clock, lambda: self.claimer.iterations > 1, self._stop,
-            )  # fmt: skip
+                engines.inspection,
+                engines.database.outbox,
+                self._types,
+                in_flight,
+                self.settler,
+                engines.clock,
+                lambda: self.claimer.iterations > 1,
+                self._stop,
+            )
 
     def _keeping(self) -> Iterator[Service]:
         """Return the loops that keep the audit log and the archive, and forward events."""
@@ -173,9 +184,13 @@ class WorkerLoops:
             yield MemoryRetention(engines.control.eviction, database.outbox, transfer)
         if options.receivers and DELIVER in self._types:
             yield EventForwarder(
-                options.receivers, engines.bus, engines.broker, engines.clock,
-                namespace=options.namespace, worker_id=options.worker_id,
-            )  # fmt: skip
+                options.receivers,
+                engines.bus,
+                engines.broker,
+                engines.clock,
+                namespace=options.namespace,
+                worker_id=options.worker_id,
+            )
 
     @property
     def _types(self) -> tuple[str, ...]:

@@ -264,9 +264,13 @@ def default_kind(job: RunningJob | None) -> str:
 
 def _announcement(case: Case) -> dict[str, Any]:
     return {
-        "case_id": case.id, "kind": case.kind, "lat": case.lat, "lon": case.lon,
-        "urgency": case.urgency, "user_id": case.user_id,
-    }  # fmt: skip
+        "case_id": case.id,
+        "kind": case.kind,
+        "lat": case.lat,
+        "lon": case.lon,
+        "urgency": case.urgency,
+        "user_id": case.user_id,
+    }
 
 
 def _further(

@@ -83,7 +83,7 @@ class RunningJob:
         "validating",
         "verdict",
         "vetted",
-    )  # fmt: skip
+    )
 
     def __init__(
         self,

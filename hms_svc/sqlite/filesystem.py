@@ -11,11 +11,29 @@ from hms_svc.ports.inspection import Capacity
 
 NETWORK_TYPES: Final = frozenset(
     {
-        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.ceph", "fuse.glusterfs",
-        "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "glusterfs", "lustre", "beegfs",
-        "gpfs", "ocfs2", "davfs", "fuse.davfs2", "ncpfs",
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "fuse.ceph",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "ocfs2",
+        "davfs",
+        "fuse.davfs2",
+        "ncpfs",
     }
-)  # fmt: skip
+)
 
 
 def filesystem_type(path: Path, mounts: str | None = None) -> str:

@@ -156,9 +156,14 @@ class Image:
 
     def _run(self, words: list[str], at: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, cwd=at, env=self.environment, capture_output=True, text=True, check=False,
+            words,
+            cwd=at,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=SECONDS,
-        )  # fmt: skip
+        )
 
 
 def write_service(folder: Path, dependencies: str) -> None:

@@ -33,13 +33,28 @@ MATCHER = re.compile(rf'({LABEL})\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 def exposed() -> dict[str, list[dict[str, str]]]:
     """The samples of an HTTP server at its start, over a broker with one queue: name, and labels of each."""
     queue = QueueView(
-        type="a.b", counts=QueueCounts(), counters={}, oldest_queued_at=None, next_due_at=None,
-        paused=False, paused_by="", pause_reason="", served=True,
-    )  # fmt: skip
+        type="a.b",
+        counts=QueueCounts(),
+        counters={},
+        oldest_queued_at=None,
+        next_due_at=None,
+        paused=False,
+        paused_by="",
+        pause_reason="",
+        served=True,
+    )
     worker = WorkerView(
-        id="w", host="h", pid=1, slots=1, busy=0, jobs=(), types=(), started_at=0, last_seen_at=0,
+        id="w",
+        host="h",
+        pid=1,
+        slots=1,
+        busy=0,
+        jobs=(),
+        types=(),
+        started_at=0,
+        last_seen_at=0,
         lane="normal",
-    )  # fmt: skip
+    )
     seen = FleetOverview(
         at=0,
         broker=BrokerHealth(

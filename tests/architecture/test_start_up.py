@@ -81,13 +81,20 @@ def loaded_by(script: str, tmp_path: Path) -> set[str]:
     """Return the names of all modules that are loaded once a script has run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
     environment = {
-        **kept, "PYTHONPATH": str(ROOT), "HMS_SVC_CONFIG": "", "HMS_SVC_DATA_DIR": str(tmp_path),
-    }  # fmt: skip
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "HMS_SVC_CONFIG": "",
+        "HMS_SVC_DATA_DIR": str(tmp_path),
+    }
     tell = "\nimport sys; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", script + tell], env=environment, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", script + tell],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
 

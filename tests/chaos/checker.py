@@ -241,7 +241,7 @@ def _i4_terminal(run: _Run) -> list[str]:
         if any(later <= earlier for earlier, later in pairwise(fences)):
             faults.append(f"I4: {job.id} was ended under the fences {fences[1:]}")
         if job.steps and state is not job.state:
-            faults.append(f"I4: {job.id} is {job.state}, its trail ends {state}")
+            faults.append(f"I4: {job.id} is {job.state}, its history ends {state}")
     return faults + _written_after_loss(run)
 
 

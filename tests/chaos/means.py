@@ -279,9 +279,15 @@ class Interruptions:
         """Serve with the place armed; return the service when it is ready, where it survives."""
         number = processes or (MANY_PROCESSES if self.kills and self.times >= MANY else PROCESSES)
         served = self.site.serve(
-            "--processes", str(number), *words, http=http, within=(), app=app,
-            lease_seconds=1 if self.kills else 10, **self.environment(at_most),
-        )  # fmt: skip
+            "--processes",
+            str(number),
+            *words,
+            http=http,
+            within=(),
+            app=app,
+            lease_seconds=1 if self.kills else 10,
+            **self.environment(at_most),
+        )
         if not self.kills:
             self.until(
                 served, "the workers are ready", lambda: len(self.site.broker.workers()) >= number

@@ -25,9 +25,13 @@ async def operate(words: list[str]) -> None:
     try:
         async with bootstrap.backend(settings) as backend:
             actions = make_operations(
-                settings, broker=backend.broker, inspection=backend.inspection,
-                control=backend.control, bus=backend.bus, database=database,
-            ).actions  # fmt: skip
+                settings,
+                broker=backend.broker,
+                inspection=backend.inspection,
+                control=backend.control,
+                bus=backend.bus,
+                database=database,
+            ).actions
             if words:
                 sys.exit(int(not await act(actions, *words)))
             else:

@@ -129,9 +129,12 @@ class Operator:
             self.__exit__()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.operator"],
-                env=self._environment, cwd=ROOT, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
+                env=self._environment,
+                cwd=ROOT,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
         assert self._process.stdin is not None
         self._process.stdin.write(f"{verb} {' '.join(job_ids)}\n")
         self._process.stdin.flush()

@@ -59,8 +59,12 @@ class RedisView:
         rows: Counter[tuple[str, str]] = Counter()
         tallies: Counter[tuple[str, str]] = Counter()
         counters: dict[tuple[str, str], int] = {}
-        places = [(type, state.value, key) for type in types for state in STATES.values()
-                  for key in _indexes(state, type)]  # fmt: skip
+        places = [
+            (type, state.value, key)
+            for type in types
+            for state in STATES.values()
+            for key in _indexes(state, type)
+        ]
         with self._redis.pipeline(transaction=True) as together:
             for _, _, key in places:
                 together.zcard(key)
@@ -133,10 +137,11 @@ class RedisView:
         return [
             f"stats:{type} says {number} {name}, there are {sample.rows[type, name]}"
             for (type, name), number in sample.counters.items()
-            if (type, name) in sample.rows and name != "accepted"
+            if (type, name) in sample.rows
+            and name != "accepted"
             and name in ("scheduled", "queued", "held", "processing", "retrying")
             and number != sample.rows[type, name]
-        ]  # fmt: skip
+        ]
 
 
 def _indexes(state: State, type: str) -> list[str]:

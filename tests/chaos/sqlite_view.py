@@ -14,7 +14,7 @@ from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, rea
 CODES: Final = {state: code for code, state in STATES.items()}
 _JOBS: Final = (
     "SELECT id, type, state, fence, attempt, claims, give_backs, crashes, suspect, lane, max_attempts,"
-    " worker, reason, said_by, case_id, trail FROM jobs JOIN queues USING (queue) ORDER BY id"
+    " worker, reason, decided_by, case_id, history FROM jobs JOIN queues USING (queue) ORDER BY id"
 )
 _SAMPLE: Final = (
     "SELECT 'row', type, state, count(*) FROM jobs JOIN queues USING (queue) GROUP BY 2, 3"
@@ -122,10 +122,23 @@ class CasesFileView:
 
 
 def _job(
-    id: str, type: str, state: int, fence: int, attempt: int, claims: int, give_backs: int,
-    crashes: int, suspect: int, lane: int, most: int | None, worker: str | None,
-    reason: str | None, by: str | None, case_id: str | None, trail: str | None,
-) -> JobRow:  # fmt: skip
+    id: str,
+    type: str,
+    state: int,
+    fence: int,
+    attempt: int,
+    claims: int,
+    give_backs: int,
+    crashes: int,
+    suspect: int,
+    lane: int,
+    most: int | None,
+    worker: str | None,
+    reason: str | None,
+    by: str | None,
+    case_id: str | None,
+    history: str | None,
+) -> JobRow:
     return JobRow(
         id=id,
         type=type,
@@ -142,5 +155,5 @@ def _job(
         reason=reason or "",
         by=by or "",
         case_id=case_id or "",
-        steps=read_steps(trail or ""),
+        steps=read_steps(history or ""),
     )

@@ -42,9 +42,13 @@ def serve(site: Site, server: PostgresServer, proxy: Proxy) -> Served:
     url = site.database_url.replace(f"{home.host}:{home.port}", f"127.0.0.1:{proxy.port}")
     assert str(proxy.port) in url
     served = site.serve(
-        "--processes", "2", app=APP, database_url=url, lease_seconds=20,
+        "--processes",
+        "2",
+        app=APP,
+        database_url=url,
+        lease_seconds=20,
         database_statement_timeout_seconds=1,
-    )  # fmt: skip
+    )
     served.wait_until("both workers are ready", lambda: len(site.broker.workers()) == 2)
     return served
 

@@ -51,9 +51,14 @@ class OperatorHarness:
 
     async def _run(self, module: str, *words: str) -> bool:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *words, env=self.site.environment(),
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            module,
+            *words,
+            env=self.site.environment(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         return await process.wait() == 0
 
     async def holds(self, job_ids: Sequence[str]) -> dict[str, str]:

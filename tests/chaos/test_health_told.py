@@ -22,8 +22,11 @@ def told(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hms_svc", *arguments],
         env=site.environment(lease_seconds=LEASE_SECONDS),
-        check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def troubles(site: Site) -> dict[str, str]:

@@ -24,9 +24,13 @@ def run(site: Site, type: str) -> dict[str, Any]:
     """Submit a job, and give what it came to."""
     done = subprocess.run(
         [sys.executable, "-m", "hms_svc", "enqueue", "-", "--wait", "--json", "--no-check"],
-        input=json.dumps({"type": type, "data": {}}), text=True, stdout=subprocess.PIPE,
-        env=site.environment(), timeout=100, check=False,
-    )  # fmt: skip
+        input=json.dumps({"type": type, "data": {}}),
+        text=True,
+        stdout=subprocess.PIPE,
+        env=site.environment(),
+        timeout=100,
+        check=False,
+    )
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 
@@ -101,9 +105,12 @@ def test_a_stop_that_is_told_to_all_at_once_is_one_stop(site: Site, tmp_path: Pa
 def enqueue_slow(site: Site, until: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hms_svc", "enqueue", "-", "--no-check"],
-        input=json.dumps({"type": "world.slow", "data": {"until": str(until)}}), text=True,
-        env=site.environment(), timeout=60, check=True,
-    )  # fmt: skip
+        input=json.dumps({"type": "world.slow", "data": {"until": str(until)}}),
+        text=True,
+        env=site.environment(),
+        timeout=60,
+        check=True,
+    )
     wait_until("the job is in hand", lambda: site.count(State.PROCESSING) == 1)
 
 

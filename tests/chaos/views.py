@@ -11,9 +11,16 @@ import msgspec
 from hms_svc.domain.lifecycle import State
 
 STATES: Final = {
-    1: State.SCHEDULED, 2: State.QUEUED, 3: State.HELD, 4: State.PROCESSING, 5: State.RETRYING,
-    6: State.COMPLETED, 7: State.REJECTED, 8: State.DEAD, 9: State.CANCELLED,
-}  # fmt: skip
+    1: State.SCHEDULED,
+    2: State.QUEUED,
+    3: State.HELD,
+    4: State.PROCESSING,
+    5: State.RETRYING,
+    6: State.COMPLETED,
+    7: State.REJECTED,
+    8: State.DEAD,
+    9: State.CANCELLED,
+}
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +135,9 @@ def differences(told: Counter[str], there: Counter[str]) -> list[str]:
     ]
 
 
-def read_steps(trail: str) -> tuple[dict[str, Any], ...]:
+def read_steps(history: str) -> tuple[dict[str, Any], ...]:
     """Read the history of a job: a JSON object on each line."""
-    return tuple(json.loads(line) for line in trail.split("\n") if line)
+    return tuple(json.loads(line) for line in history.split("\n") if line)
 
 
 def broker_view(url: str) -> BrokerView:

@@ -64,8 +64,10 @@ def end_command(job: RunningJob) -> list[object]:
     """End a program that was started."""
     with subprocess.Popen(
         [sys.executable, "-c", "import signal, sys; print('up', flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         said = process.stdout.readline().strip()
         process.terminate()

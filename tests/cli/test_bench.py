@@ -31,9 +31,15 @@ PUSHED = '{"id": "real-1", "type": "permit.issue", "data": {}}'
 def check(found: dict[str, Any], *, broker: str, database: str) -> None:
     assert (found["broker"], found["database"]) == (broker, database)
     for name in (
-        "broker_ms", "database_ms", "enqueue_per_second", "enqueue_bulk_per_second", "start_ms",
-        "latency_p50_ms", "cores", "slots",
-    ):  # fmt: skip
+        "broker_ms",
+        "database_ms",
+        "enqueue_per_second",
+        "enqueue_bulk_per_second",
+        "start_ms",
+        "latency_p50_ms",
+        "cores",
+        "slots",
+    ):
         assert found[name] > 0, name
     assert found["latency_p99_ms"] >= found["latency_p50_ms"]
     assert found["enqueue_bulk_per_second"] > found["enqueue_per_second"]
@@ -43,8 +49,9 @@ def check(found: dict[str, Any], *, broker: str, database: str) -> None:
         assert drain["worker_cpu_us"] > 0
         assert (drain["broker_cpu_us"] is None) == (broker == "sqlite")
     assert [sentence.partition(":")[0] for sentence in found["limits"]][:2] == [
-        "No-op jobs", "Reports",
-    ]  # fmt: skip
+        "No-op jobs",
+        "Reports",
+    ]
 
 
 def test_on_files_it_leaves_the_installation_as_it_was(tmp_path: Path) -> None:
@@ -82,7 +89,7 @@ def test_on_servers_it_uses_an_empty_database_and_a_schema_of_its_own(
     cli = make_cli(tmp_path / "data")
     found = cli(
         "--broker-url", redis_server.url(), "--database-url", url, "bench", "--seconds", 5, "--json"
-    ).row  # fmt: skip
+    ).row
     check(found, broker="redis", database="postgresql")
     assert found["sync_ms"] is None
     assert redis_server.cli("LRANGE", "jobs:permit.issue", 0, -1) == [PUSHED.encode()]
@@ -125,7 +132,7 @@ def test_the_demo_takes_no_jobs_from_a_redis_in_use(
     cli = make_cli(tmp_path / "data")
     found = cli(
         "--broker-url", redis_server.url(), "demo", "--headless", "--seconds", 3, "--rate", 10
-    ).row  # fmt: skip
+    ).row
     assert found["totals"]["completed"] > 0
     assert redis_server.keys() == ["jobs:permit.issue"]
     assert set(redis_server.info("keyspace")) == {"db0"}
@@ -158,24 +165,43 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path: Path) -> No
 
 def answer(drain: BenchDrain, **changes: Any) -> BenchAnswer:
     figures: dict[str, Any] = {
-        "broker": "redis", "database": "postgresql", "cores": 4, "slots": 20, "broker_ms": 0.1,
-        "database_ms": 0.2, "sync_ms": None, "enqueue_per_second": 1.0, "enqueue_bulk_per_second": 1.0,
-        "start_ms": 1.0, "latency_p50_ms": 1.0, "latency_p99_ms": 1.0, "load": 0.5,
-    }  # fmt: skip
+        "broker": "redis",
+        "database": "postgresql",
+        "cores": 4,
+        "slots": 20,
+        "broker_ms": 0.1,
+        "database_ms": 0.2,
+        "sync_ms": None,
+        "enqueue_per_second": 1.0,
+        "enqueue_bulk_per_second": 1.0,
+        "start_ms": 1.0,
+        "latency_p50_ms": 1.0,
+        "latency_p99_ms": 1.0,
+        "load": 0.5,
+    }
     return BenchAnswer(**{**figures, "noop": drain, "reports": drain, **changes})
 
 
 def drain(worker: float | None, broker: float | None) -> BenchDrain:
     return BenchDrain(
-        jobs=1000, jobs_per_second=100.0, worker_cpu_us=1.0, worker_share=worker,
-        broker_cpu_us=1.0, broker_share=broker,
-    )  # fmt: skip
+        jobs=1000,
+        jobs_per_second=100.0,
+        worker_cpu_us=1.0,
+        worker_share=worker,
+        broker_cpu_us=1.0,
+        broker_share=broker,
+    )
 
 
 @pytest.mark.parametrize(
     ("worker", "broker", "changes", "words"),
     [
-        (0.97, 0.3, {}, "the worker process is the limit, it uses 97% of a core, while redis uses 30%"),
+        (
+            0.97,
+            0.3,
+            {},
+            "the worker process is the limit, it uses 97% of a core, while redis uses 30%",
+        ),
         (0.97, 0.3, {"cores": 1}, "one core: a second process would not help"),
         (0.97, None, {"broker": "sqlite"}, "all share one file"),
         (0.6, 0.95, {}, "redis is the limit, it uses 95% of a core. More workers do not help"),
@@ -185,7 +211,7 @@ def drain(worker: float | None, broker: float | None) -> BenchDrain:
         (0.4, 0.3, {"load": 9.0}, "other programs keep this machine busy (load 9.0 on 4 cores)"),
         (None, None, {}, "does not report CPU times"),
     ],
-)  # fmt: skip
+)
 def test_the_limit_is_named(
     worker: float | None, broker: float | None, changes: dict[str, Any], words: str
 ) -> None:

@@ -23,10 +23,15 @@ def shell(
     """Run a line of the shell, in which $H is hms-svc."""
     command = f"H='{sys.executable} -P -m hms_svc'; {script}"
     return subprocess.run(
-        ["/bin/sh", "-c", command], cwd=folder, input=stdin, capture_output=True, text=True,
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
         env={**os.environ, **environment(folder / "data"), "PYTHONPATH": str(ROOT)},
-        timeout=100, check=False,
-    )  # fmt: skip
+        timeout=100,
+        check=False,
+    )
 
 
 def jobs(folder: Path) -> list[dict[str, str]]:

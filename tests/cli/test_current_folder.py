@@ -37,9 +37,15 @@ def run(folder: Path, *arguments: str, stdin: str = "") -> str:
     kept = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
     ours = {**environment(folder.parent / "data"), "HMS_SVC_TEST_FOLDER": str(folder.parent)}
     done = subprocess.run(
-        [HMS_SVC, *arguments], cwd=folder, env={**kept, **ours}, input=stdin, text=True,
-        capture_output=True, timeout=100, check=False,
-    )  # fmt: skip
+        [HMS_SVC, *arguments],
+        cwd=folder,
+        env={**kept, **ours},
+        input=stdin,
+        text=True,
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert list(folder.parent.glob("sprung-*")) == []
     return done.stdout

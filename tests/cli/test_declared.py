@@ -33,8 +33,10 @@ def test_enqueue_gives_jobs_their_declared_key_and_priority(cli: Cli) -> None:
     assert [row["state"] for row in rows] == ["queued", "rejected", "queued"]
     shown = [cli("jobs", "show", row["id"], "--json").row for row in rows]
     assert [(row["unique_key"], row["priority"]) for row in shown] == [
-        ("ward-7", 50), ("ward-7", 50), ("ward-8", 50),
-    ]  # fmt: skip
+        ("ward-7", 50),
+        ("ward-7", 50),
+        ("ward-8", 50),
+    ]
     assert shown[1]["reason"] == "unique"
     assert rows[0]["id"] in shown[1]["detail"]
 
@@ -97,9 +99,14 @@ def program(tmp_path: Path) -> Run:
         if app:
             ours["HMS_SVC_APP"] = app
         return subprocess.run(
-            [sys.executable, *arguments], env={**kept, **ours}, cwd=tmp_path, timeout=60,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, *arguments],
+            env={**kept, **ours},
+            cwd=tmp_path,
+            timeout=60,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return run
 

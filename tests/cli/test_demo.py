@@ -17,9 +17,7 @@ from tests.support.command_line import make_cli
 
 def test_a_headless_city_has_something_of_everything(tmp_path: Path) -> None:
     mine, kept = tmp_path / "mine", tmp_path / "kept"
-    status = make_cli(mine)(
-        "demo", "--headless", "--seconds", 3, "--rate", 10, "--keep", kept
-    ).row  # fmt: skip
+    status = make_cli(mine)("demo", "--headless", "--seconds", 3, "--rate", 10, "--keep", kept).row
     totals = status["totals"]
     assert not [state for state in ("completed", "rejected", "held", "dead") if not totals[state]]
     queues = {queue["type"]: queue for queue in status["queues"]}
@@ -32,9 +30,7 @@ def test_a_headless_city_has_something_of_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seed", "same"), [(7, True), (8, False)])
 def test_the_seed_makes_the_city(seed: int, same: bool) -> None:
-    first, second = (
-        City([(38.9, -77.0)], seed=each, rate=3.0, began_ms=0) for each in (7, seed)
-    )  # fmt: skip
+    first, second = (City([(38.9, -77.0)], seed=each, rate=3.0, began_ms=0) for each in (7, seed))
     deeds = [city.opening() + [city.next()[1] for _ in range(50)] for city in (first, second)]
     assert (deeds[0] == deeds[1]) is same
 

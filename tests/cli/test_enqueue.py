@@ -90,9 +90,19 @@ def test_reads_lines_and_arrays_from_standard_input(cli: Cli) -> None:
 
 def test_options_shape_what_is_read(cli: Cli) -> None:
     rows = cli(
-        "enqueue", "--type", "x.y", "--set", "n=u{n}", "--set", "priority=3", "--count", 3,
-        "--delay", "1h", "--json",
-    ).rows  # fmt: skip
+        "enqueue",
+        "--type",
+        "x.y",
+        "--set",
+        "n=u{n}",
+        "--set",
+        "priority=3",
+        "--count",
+        3,
+        "--delay",
+        "1h",
+        "--json",
+    ).rows
     assert {row["state"] for row in rows} == {"scheduled"}
     shown = cli("jobs", "show", rows[2]["id"], "--json").row
     assert (shown["data"], shown["priority"]) == ({"n": "u3"}, 3)

@@ -28,16 +28,43 @@ WRITING = (
 )
 READING = frozenset(
     {
-        "status", "workers list", "doctor", "config", "queues list", "queues show", "queues why", "events", "jobs list", "jobs groups", "jobs show", "jobs why",
-        "cases list", "cases show", "audit list", "audit verify", "tokens list", "schedules list",
+        "status",
+        "workers list",
+        "doctor",
+        "config",
+        "queues list",
+        "queues show",
+        "queues why",
+        "events",
+        "jobs list",
+        "jobs groups",
+        "jobs show",
+        "jobs why",
+        "cases list",
+        "cases show",
+        "audit list",
+        "audit verify",
+        "tokens list",
+        "schedules list",
     }
-)  # fmt: skip
+)
 ELSEWHERE = frozenset(
     {
-        "jobs retry", "jobs discard", "jobs cancel", "jobs approve", "jobs deny", "jobs edit", "jobs erase",
-        "cases close", "cases reopen", "schedules run", "workers quiet", "workers resume", "workers stop",
+        "jobs retry",
+        "jobs discard",
+        "jobs cancel",
+        "jobs approve",
+        "jobs deny",
+        "jobs edit",
+        "jobs erase",
+        "cases close",
+        "cases reopen",
+        "schedules run",
+        "workers quiet",
+        "workers resume",
+        "workers stop",
     }
-)  # fmt: skip
+)
 """Commands that change one thing that must be there: refused in tests of their own."""
 
 

@@ -171,11 +171,8 @@ def walk(
     site: Site, tmp_path: Path, around: Surroundings, instead: Mapping[str, Any] | None = None
 ) -> list[Outcome]:
     """Run every command over a copy of the site."""
-    if (
-        around.prefix
-        and subprocess.run([*NAMELESS, "true"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("this machine makes no user namespaces, so no user without a name")
+    if around.prefix:
+        need_namespaces()
     folder = tmp_path / os.fsdecode(around.folder)
     shutil.copytree(site.data, folder / "data")
     around.prepare(folder)
@@ -212,19 +209,29 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
     """Return the values of parameters: a new command with a new one is notified of here."""
     return {
         "arguments": {
-            "files": str(SAMPLES / "pothole.json"), "job_id": site.job_id, "job_ids": site.job_id,
-            "case_id": site.case_id, "type_name": "crew.notify", "name": "portal", "worker_id": "nobody",
-            "scopes": "view", "token_id": "nobody",
+            "files": str(SAMPLES / "pothole.json"),
+            "job_id": site.job_id,
+            "job_ids": site.job_id,
+            "case_id": site.case_id,
+            "type_name": "crew.notify",
+            "name": "portal",
+            "worker_id": "nobody",
+            "scopes": "view",
+            "token_id": "nobody",
             "folder": str(folder / "copies"),
         },
         "options": {
-            "serve": ["--drain"], "demo": ["--headless", "--seconds", "0.1"],
+            "serve": ["--drain"],
+            "demo": ["--headless", "--seconds", "0.1"],
             "bench": ["--seconds", "5"],
-            "jobs edit": ["--set", "case_id=ż☃"], "audit accept": ["--note", "ż☃"],
+            "jobs edit": ["--set", "case_id=ż☃"],
+            "audit accept": ["--note", "ż☃"],
         },
-        "last": SLOW, "left_out": [] if around.serves else SLOW,
-        "on_terminal": around.columns > 0, "as_json": around.prefix != (),
-    }  # fmt: skip
+        "last": SLOW,
+        "left_out": [] if around.serves else SLOW,
+        "on_terminal": around.columns > 0,
+        "as_json": around.prefix != (),
+    }
 
 
 def start(command: list[str], environ: dict[str, str], columns: int) -> bytes:
@@ -302,9 +309,17 @@ def test_every_command_names_what_it_cannot_use(
 
 
 def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: Path) -> None:
-    names = (
-        "files", "job_id", "job_ids", "case_id", "type_name", "name", "token_id", "batch", "worker_id",
-    )  # fmt: skip
+    names = [
+        "files",
+        "job_id",
+        "job_ids",
+        "case_id",
+        "type_name",
+        "name",
+        "token_id",
+        "batch",
+        "worker_id",
+    ]
     odd = dict.fromkeys(names, "a\udcff") | {"scopes": "view", "folder": str(tmp_path / "b\udcff")}
     told = walk(site, tmp_path, Surroundings("odd arguments"), {"arguments": odd})
     check(told)
@@ -316,34 +331,48 @@ def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: 
 def test_a_fleet_needs_no_home() -> None:
     need_namespaces()
     shown = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HMS_SVC_BROKER_URL": "redis://127.0.0.1/0",
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HMS_SVC_BROKER_URL": "redis://127.0.0.1/0",
         "HMS_SVC_DATABASE_URL": "postgresql://hms@127.0.0.1/hms",
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [*NAMELESS, sys.executable, "-P", "-m", "hms_svc", "config", "--json"],
-        env=shown, capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        env=shown,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     values = {row["setting"]: row["value"] for row in map(json.loads, done.stdout.splitlines())}
     assert values["actor"] == "uid-54321"
+
+
+def run_on_terminal(
+    *words: str, data: Path, prefix: Sequence[str] = (), **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one command whose input and output are a terminal; its standard error is kept."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*prefix, sys.executable, "-P", "-m", "hms_svc", *words],
+        env={**os.environ, **environment(data), "PYTHONPATH": str(ROOT), **environ},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(ours)
+    os.close(theirs)
+    return done
 
 
 @pytest.mark.parametrize("command", ["no-such-editor", "'unbalanced"])
 def test_an_editor_that_cannot_be_run_is_named(site: Site, tmp_path: Path, command: str) -> None:
     shutil.copytree(site.data, tmp_path / "data")
     make_cli(tmp_path / "data")("jobs", "cancel", site.job_id)
-    shown = {
-        **os.environ,
-        **environment(tmp_path / "data"),
-        "VISUAL": command,
-        "PYTHONPATH": str(ROOT),
-    }
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "hms_svc", "jobs", "edit", site.job_id],
-        env=shown, stdin=theirs, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    os.close(ours)
-    os.close(theirs)
+    done = run_on_terminal("jobs", "edit", site.job_id, data=tmp_path / "data", VISUAL=command)
     assert done.returncode == BAD_INPUT, done.stderr
     assert f"the editor {command!r} (VISUAL, else EDITOR) cannot be started: No " in done.stderr
 
@@ -354,17 +383,7 @@ def test_a_console_whose_log_cannot_be_written_says_so(tmp_path: Path, mode: int
     (tmp_path / "data").mkdir(mode=0o755)
     (tmp_path / "data" / "console.log").touch(mode=0o400)
     (tmp_path / "data").chmod(mode)
-    ours, theirs = pty.openpty()
-    shown = {
-        **os.environ,
-        **environment(tmp_path / "data" / ("" if mode else "inner")),
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        [*NAMELESS, sys.executable, "-P", "-m", "hms_svc", "--attach"],
-        env=shown, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=60,
-    )  # fmt: skip
-    os.close(ours)
-    os.close(theirs)
+    data = tmp_path / "data" / ("" if mode else "inner")
+    done = run_on_terminal("--attach", data=data, prefix=NAMELESS)
     assert done.returncode == BAD_INPUT
-    assert b"console.log cannot be written: Permission denied" in done.stderr
+    assert "console.log cannot be written: Permission denied" in done.stderr

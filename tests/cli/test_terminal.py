@@ -18,9 +18,14 @@ def test_the_progress_bar_leaves_standard_output_alone(tmp_path: Path) -> None:
     environment |= {"HMS_SVC_DATA_DIR": str(tmp_path), "HMS_SVC_CONFIG": "", "TERM": "xterm"}
     done = subprocess.run(
         [sys.executable, "-m", "hms_svc", "enqueue", "sample_jobs/pothole.json", "--json"],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        timeout=60,
         check=True,
-    )  # fmt: skip
+    )
     os.close(theirs)
     os.close(ours)
     assert json.loads(done.stdout)["state"] == "queued"
@@ -41,14 +46,21 @@ def on_a_terminal(folder: Path, actor: str, *arguments: str, answer: str = "") -
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if "HMS_SVC" not in name}
     environment |= {
-        "HMS_SVC_DATA_DIR": str(folder), "HMS_SVC_CONFIG": "", "TERM": "dumb",
-        "HMS_SVC_ACTOR": actor, "COLUMNS": "200",
-    }  # fmt: skip
+        "HMS_SVC_DATA_DIR": str(folder),
+        "HMS_SVC_CONFIG": "",
+        "TERM": "dumb",
+        "HMS_SVC_ACTOR": actor,
+        "COLUMNS": "200",
+    }
     os.write(ours, f"{answer}\n".encode())
     process = subprocess.Popen(
         [sys.executable, "-m", "hms_svc", *arguments],
-        cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
     os.close(theirs)
     shown = b""
     try:

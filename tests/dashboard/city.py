@@ -11,14 +11,8 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.health import Health, TroubleKind
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import (
-    AttemptView,
     AuditRecord,
-    FailureGroup,
-    JobDetail,
     JobPage,
-    JobView,
-    Move,
-    ProgressView,
     QueueCounts,
     QueueView,
     WorkerView,
@@ -45,15 +39,35 @@ from hms_svc.tui.queries import (
     SchedulesQuery,
     TypeQuery,
 )
-from hms_svc.tui.snapshot import FullJobSeen, Result, Snapshot
+from hms_svc.tui.snapshot import FullJobSeen, Snapshot
 from hms_svc.tui.trend import QueueTrend
+from tests.dashboard.city_jobs import (
+    DEAD_JOB,
+    FAILURES,
+    JOBS,
+    MINUTE,
+    NOW,
+    RESULTS,
+    RUNNING,
+    job_id,
+    view,
+)
 
-NOW: Final = 1_795_500_000_000
-MINUTE: Final = 60_000
-
-
-def job_id(number: int) -> str:
-    return f"01a2{number:04x}-7ea0-77dc-81a4-77f7831603{number % 256:02x}"
+__all__ = [
+    "ANSWERS",
+    "AUDIT",
+    "CASE",
+    "DEAD_JOB",
+    "EMPTY",
+    "FAILURES",
+    "JOBS",
+    "NOW",
+    "PICTURE",
+    "QUEUES",
+    "RESULTS",
+    "WORKERS",
+    "health_of",
+]
 
 
 def queue(type: str, *, paused: str = "", served: bool = True, **counts: int) -> QueueView:
@@ -82,146 +96,101 @@ QUEUES: Final = (
 TRENDS: Final = {
     "analysis.run": QueueTrend(arrivals=0.1, departures=0.1, ended=(0, 0, 1, 0) * 15),
     "crew.notify": QueueTrend(
-        arrivals=4.2, departures=3.9, failed_share=0.18, ended=tuple(3 + number % 4 for number in range(60))
+        arrivals=4.2,
+        departures=3.9,
+        failed_share=0.18,
+        ended=tuple(3 + number % 4 for number in range(60)),
     ),
     "permit.check": QueueTrend(arrivals=0.8, departures=0.0, ended=(0,) * 60),
     "pothole.report": QueueTrend(
-        arrivals=5.1, departures=6.3, failed_share=0.004, drain_ms=70_000,
+        arrivals=5.1,
+        departures=6.3,
+        failed_share=0.004,
+        drain_ms=70_000,
         ended=tuple(4 + (number * 7) % 6 for number in range(60)),
     ),
-}  # fmt: skip
+}
 WORKERS: Final = (
     WorkerView(
-        id="factory-1-4121-9f2c1b", host="factory-1", pid=4121, slots=8, busy=3,
-        jobs=(job_id(1), job_id(2), job_id(3)), types=("analysis.run", "crew.notify", "pothole.report"),
-        started_at=NOW - 190 * MINUTE, last_seen_at=NOW - 1_900, lane="normal",
+        id="factory-1-4121-9f2c1b",
+        host="factory-1",
+        pid=4121,
+        slots=8,
+        busy=3,
+        jobs=(job_id(1), job_id(2), job_id(3)),
+        types=("analysis.run", "crew.notify", "pothole.report"),
+        started_at=NOW - 190 * MINUTE,
+        last_seen_at=NOW - 1_900,
+        lane="normal",
         lease_ends=(NOW + 28_000, NOW + 28_000, NOW + 24_000),
     ),
     WorkerView(
-        id="factory-2-871-0d77e4", host="factory-2", pid=871, slots=8, busy=1, jobs=(job_id(4),),
-        types=("analysis.run", "crew.notify", "pothole.report"), started_at=NOW - 41 * MINUTE,
-        last_seen_at=NOW - 21_000, lane="normal", lease_ends=(NOW + 9_000,),
+        id="factory-2-871-0d77e4",
+        host="factory-2",
+        pid=871,
+        slots=8,
+        busy=1,
+        jobs=(job_id(4),),
+        types=("analysis.run", "crew.notify", "pothole.report"),
+        started_at=NOW - 41 * MINUTE,
+        last_seen_at=NOW - 21_000,
+        lane="normal",
+        lease_ends=(NOW + 9_000,),
     ),
-)  # fmt: skip
+)
 
 
-def group(number: int, state: State, type: str, **fields: object) -> FailureGroup:
-    known: dict[str, object] = {
-        "reason": "error", "by": "", "error": "", "pattern": "", "count": 1,
-        "first_at": NOW - 55 * MINUTE, "last_at": NOW - number * 9_000, "newest_detail": "",
-        "newest_id": job_id(number), "recent": tuple((number * 5 + slot * 3) % 11 for slot in range(12)),
-    }  # fmt: skip
-    return FailureGroup(id=f"{number:012x}", state=state, type=type, **(known | fields))  # type: ignore[arg-type]
-
-
-FAILURES: Final = (
-    group(1, State.REJECTED, "pothole.report", reason="duplicate", count=1_604,
-          newest_detail="open case case-5b1e stands 3.1 m away"),
-    group(2, State.REJECTED, "pothole.report", reason="identity", count=212,
-          newest_detail="user_id 'troll' is not usr- followed by 1 to 32 letters or digits"),
-    group(3, State.REJECTED, "pothole.report", reason="payload", count=97,
-          newest_detail="data.lat: Input should be less than or equal to 90 (given 123)"),
-    group(4, State.REJECTED, "pothole.report", reason="governance", by="photo-from-nowhere", count=19,
-          newest_detail="a photo must stand in the city's store"),
-    group(5, State.DEAD, "crew.notify", error="WebhookFailed", count=6,
-          pattern="crew.example answered <number>", newest_detail="crew.example answered 503"),
-    group(6, State.DEAD, "pothole.report", error="ZeroDivisionError", count=3,
-          pattern="division by zero", newest_detail="division by zero"),
-    group(9, State.RETRYING, "crew.notify", error="WebhookFailed", count=20,
-          pattern="crew.example answered #", newest_detail="WebhookFailed: crew.example answered 503",
-          next_at=NOW + 27_000),
-    group(7, State.DEAD, "crew.notify", reason="timeout", count=1, newest_detail="after 300 s"),
-    group(8, State.DEAD, "pothole.report", reason="malformed", count=1,
-          newest_detail="not JSON: unexpected end of data"),
-)  # fmt: skip
-
-
-def result(number: int, state: State, type: str, **fields: object) -> Result:
-    known: dict[str, object] = {"duration_ms": 3 + number * 7 % 90}
-    return Result(
-        key=f"event-{number}", at=NOW - number * 700, job_id=job_id(100 + number), type=type,
-        state=state, **(known | fields),  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-RESULTS: Final = tuple(
-    each
-    for turn in range(9)
-    for each in (
-        result(turn * 4, State.COMPLETED, "pothole.report", case_id=f"case-{turn:08x}-5966-5a63-aa83"),
-        result(turn * 4 + 1, State.REJECTED, "pothole.report", reason="duplicate",
-               detail=f"open case case-{turn:08x}-5966-5a63-aa83 stands {turn}.4 m away"),
-        result(turn * 4 + 2, State.COMPLETED, "crew.notify"),
-        result(turn * 4 + 3, State.DEAD if turn % 4 == 0 else State.COMPLETED,
-               "crew.notify" if turn % 4 == 0 else "analysis.run", reason="error" * (turn % 4 == 0),
-               detail="crew.example answered 503" * (turn % 4 == 0)),
-    )
-)  # fmt: skip
-
-
-def view(number: int, state: State, type: str = "pothole.report", **fields: object) -> JobView:
-    known: dict[str, object] = {
-        "attempt": 1, "enqueued_at": NOW - number * 31_000, "reason": "", "by": "", "detail": "",
-        "data": b'{"user_id":"usr-9","lat":38.9,"lon":-77.03}', "max_attempts": 5,
-    }  # fmt: skip
-    return JobView(id=job_id(number), type=type, state=state, **(known | fields))  # type: ignore[arg-type]
-
-
-JOBS: Final = (
-    view(10, State.QUEUED),
-    view(11, State.HELD, reason="governance", by="road-closure",
-         detail="closing a road needs the mayor's office"),
-    view(1, State.PROCESSING, "analysis.run", started_at=NOW - 8_000, worker="factory-1-4121-9f2c1b"),
-    view(12, State.RETRYING, "crew.notify", attempt=3, due_at=NOW + 40_000,
-         failure="WebhookFailed: crew.example answered 503"),
-    view(13, State.SCHEDULED, "analysis.run", due_at=NOW + 3_600_000),
-    view(14, State.COMPLETED, case_id="case-00000003-5966-5a63-aa83", finished_at=NOW - 4_000),
-    view(15, State.REJECTED, reason="duplicate", detail="open case case-5b1e stands 3.1 m away"),
-    view(16, State.DEAD, "crew.notify", attempt=5, reason="error", cause=f"{5:012x}",
-         detail="crew.example answered 503", failure="WebhookFailed: crew.example answered 503"),
-    view(17, State.CANCELLED, by="ann", reason="cancelled", detail="reported by mistake"),
-)  # fmt: skip
-DEAD_JOB: Final = JobDetail(
-    view=JOBS[7],
-    result=None,
-    attempts=(
-        AttemptView(
-            attempt=5, started_at=NOW - 60_000, ended_at=NOW - 59_600, worker="factory-1-4121-9f2c1b",
-            fence=812, error="WebhookFailed: crew.example answered 503",
-            traceback='Traceback (most recent call last):\n  File "city.py", line 12, in notify\n'
-            "WebhookFailed: crew.example answered 503", log="calling crew.example\n",
-        ),
-    ),
-    history=(
-        Move(at=NOW - 496_000, source=None, target=State.QUEUED, cause="enqueued"),
-        Move(at=NOW - 60_000, source=State.QUEUED, target=State.PROCESSING, cause="claimed"),
-        Move(at=NOW - 59_600, source=State.PROCESSING, target=State.DEAD, cause="failed",
-             detail="crew.example answered 503"),
-    ),
-    progress=(),
-    envelope=b"{}",
-    retried_from=job_id(9),
-)  # fmt: skip
-RUNNING: Final = JobDetail(
-    view=JOBS[2], result=None, attempts=(), history=(), envelope=b"{}",
-    progress=(ProgressView(number=1, at=NOW - 900, share=0.62, message="ward 5 of 8"),),
-)  # fmt: skip
 CASE: Final = Case(
-    id="case-00000003-5966-5a63-aa83", job_id=job_id(14), key="", kind="pothole", lat=38.8977,
-    lon=-77.0365, user_id="usr-44321", urgency=84, status=CaseStatus.OPEN, opened_at=NOW - 4 * MINUTE,
+    id="case-00000003-5966-5a63-aa83",
+    job_id=job_id(14),
+    key="",
+    kind="pothole",
+    lat=38.8977,
+    lon=-77.0365,
+    user_id="usr-44321",
+    urgency=84,
+    status=CaseStatus.OPEN,
+    opened_at=NOW - 4 * MINUTE,
     data=b'{"reasons":["school 120 m away"]}',
-)  # fmt: skip
+)
 AUDIT: Final = (
-    AuditRecord(number=3, at=NOW - 30_000, actor="ann", action="job.retry", subject="batch:01a2-77",
-                detail=b'{"phase":"outcome","done":true}', link=118),
-    AuditRecord(number=2, at=NOW - 31_000, actor="ann", action="job.retry", subject="batch:01a2-77",
-                detail=b'{"phase":"intent","where":"cause:000000000005","note":"the crew is back"}', link=117),
-    AuditRecord(number=1, at=NOW - 900_000, actor="ben", action="queue.pause", subject="queue:permit.check",
-                detail=b'{"phase":"intent","note":"the register is being moved"}', link=116),
-)  # fmt: skip
+    AuditRecord(
+        number=3,
+        at=NOW - 30_000,
+        actor="ann",
+        action="job.retry",
+        subject="batch:01a2-77",
+        detail=b'{"phase":"outcome","done":true}',
+        link=118,
+    ),
+    AuditRecord(
+        number=2,
+        at=NOW - 31_000,
+        actor="ann",
+        action="job.retry",
+        subject="batch:01a2-77",
+        detail=b'{"phase":"intent","where":"cause:000000000005","note":"the crew is back"}',
+        link=117,
+    ),
+    AuditRecord(
+        number=1,
+        at=NOW - 900_000,
+        actor="ben",
+        action="queue.pause",
+        subject="queue:permit.check",
+        detail=b'{"phase":"intent","note":"the register is being moved"}',
+        link=116,
+    ),
+)
 EVENTS: Final = tuple(
-    Event(id=f"e{number}", type=type, subject=job_id(number), at=NOW - number * 800, data=data,
-          position=90 - number)
+    Event(
+        id=f"e{number}",
+        type=type,
+        subject=job_id(number),
+        at=NOW - number * 800,
+        data=data,
+        position=90 - number,
+    )
     for number, (type, data) in enumerate(
         [
             ("job.completed", b'{"type":"pothole.report","attempt":1,"duration_ms":14}'),
@@ -230,14 +199,20 @@ EVENTS: Final = tuple(
         ]
         * 12
     )
-)  # fmt: skip
+)
 SCHEDULES: Final = (
     ScheduleView(
-        type="register.refresh", cron="*/15 * * * *", description="every 15 minutes", next_at=NOW + 4 * MINUTE,
-        next_job="tick:register.refresh:1", next_state=State.SCHEDULED, last_at=NOW - 11 * MINUTE,
-        last_job="tick:register.refresh:0", last_state=State.COMPLETED,
+        type="register.refresh",
+        cron="*/15 * * * *",
+        description="every 15 minutes",
+        next_at=NOW + 4 * MINUTE,
+        next_job="tick:register.refresh:1",
+        next_state=State.SCHEDULED,
+        last_at=NOW - 11 * MINUTE,
+        last_job="tick:register.refresh:0",
+        last_state=State.COMPLETED,
     ),
-)  # fmt: skip
+)
 TYPE: Final = TypeDetail(
     at=NOW,
     queue=msgspec.structs.replace(
@@ -247,26 +222,46 @@ TYPE: Final = TypeDetail(
     "most, and 3 of the 8 slots that serve it are busy; besides, 41 waiting to be retried.",
     workers=tuple(
         Serving(
-            worker=worker.id, slots=worker.slots, most=6, busy=worker.busy, running=running,
-            last_seen_at=worker.last_seen_at, is_silent=not running,
+            worker=worker.id,
+            slots=worker.slots,
+            most=6,
+            busy=worker.busy,
+            running=running,
+            last_seen_at=worker.last_seen_at,
+            is_silent=not running,
         )
         for worker, running in zip(WORKERS, (3, 0), strict=True)
     ),
     groups=tuple(group for group in FAILURES if group.type == "crew.notify"),
     newest=tuple(
-        view(20 + number, state, "crew.notify", started_at=NOW - number * 900 - 17,
-             finished_at=NOW - number * 900, reason="error" * (state is State.DEAD),
-             detail="crew.example answered 503" * (state is State.DEAD))
+        view(
+            20 + number,
+            state,
+            "crew.notify",
+            started_at=NOW - number * 900 - 17,
+            finished_at=NOW - number * 900,
+            reason="error" * (state is State.DEAD),
+            detail="crew.example answered 503" * (state is State.DEAD),
+        )
         for number, state in enumerate([*[State.COMPLETED] * 3, State.DEAD, *[State.COMPLETED] * 5])
     ),
     took=Percentiles(17, 41, 96, 100),
     settings=TypeSettings(
-        place="city/crews.py:12", max_attempts=20, base_seconds=2, cap_seconds=3600,
-        timeout_seconds=300, priority=0, slots=6, payload="CrewNotice",
-        validators=("crew_exists",), action="notify_crew", is_unique=False, schedule="",
+        place="city/crews.py:12",
+        max_attempts=20,
+        base_seconds=2,
+        cap_seconds=3600,
+        timeout_seconds=300,
+        priority=0,
+        slots=6,
+        payload="CrewNotice",
+        validators=("crew_exists",),
+        action="notify_crew",
+        is_unique=False,
+        schedule="",
     ),
     schedule=None,
-)  # fmt: skip
+)
 ANSWERS: Final[dict[type, object]] = {
     TypeQuery: TYPE,
     JobsQuery: JobPage(JOBS, None, len(JOBS)),

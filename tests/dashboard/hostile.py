@@ -16,15 +16,36 @@ from tests.support.console import ConsoleDriver
 
 MARKER: Final = "EVIL"
 TAKEOVERS: Final = (
-    "\x1b]52;c;RVZJTA==\x07", "\x1b]0;EVIL\x07", "\x1b]8;;http://evil/EVIL\x1b\\x\x1b]8;;\x1b\\",
-    "\x1b[2J\x1b[H", "\x1bPEVIL\x1b\\", "\x1b_EVIL\x1b\\", "\x9b31m", "\x9d0;EVIL\x9c", "\x90EVIL\x9c",
-)  # fmt: skip
+    "\x1b]52;c;RVZJTA==\x07",
+    "\x1b]0;EVIL\x07",
+    "\x1b]8;;http://evil/EVIL\x1b\\x\x1b]8;;\x1b\\",
+    "\x1b[2J\x1b[H",
+    "\x1bPEVIL\x1b\\",
+    "\x1b_EVIL\x1b\\",
+    "\x9b31m",
+    "\x9d0;EVIL\x9c",
+    "\x90EVIL\x9c",
+)
 """Clipboard, title, link, erasing, DCS and APC, and three of them in C1."""
 OTHERS: Final = (
-    "\u202eabc\u2066", "z\u200bw\u200d\ufeff", "lone\rreturn", "tab\there", "feed\nline", "w" * 300,
-    "漢字かな", "e\u0301\u0323\u0302", "👩\u200d🚒", "\x7f\x08\x0c", "\u2028",
-    "[/", "[@click=app.quit]x[/]", "[bold]", r"\[", "[link=http://evil]y[/link]", "{x}%s",
-)  # fmt: skip
+    "\u202eabc\u2066",
+    "z\u200bw\u200d\ufeff",
+    "lone\rreturn",
+    "tab\there",
+    "feed\nline",
+    "w" * 300,
+    "漢字かな",
+    "e\u0301\u0323\u0302",
+    "👩\u200d🚒",
+    "\x7f\x08\x0c",
+    "\u2028",
+    "[/",
+    "[@click=app.quit]x[/]",
+    "[bold]",
+    r"\[",
+    "[link=http://evil]y[/link]",
+    "{x}%s",
+)
 HOSTILE: Final = " ".join((*TAKEOVERS, *OTHERS))
 NAME: Final = TAKEOVERS[1] + "[/]\u202e" + TAKEOVERS[6]
 """A short hostile text, for fields of limited length."""
@@ -79,8 +100,14 @@ async def fill(driver: ConsoleDriver) -> None:
     await driver.enqueue("evil.later", data)
     now = operations.reads.now_ms()
     worker = WorkerRegistration(
-        id=f"w-{NAME}", host=NAME, pid=1, slots=1, busy=0, types=("evil.later", NAME), started_at=now
-    )  # fmt: skip
+        id=f"w-{NAME}",
+        host=NAME,
+        pid=1,
+        slots=1,
+        busy=0,
+        types=("evil.later", NAME),
+        started_at=now,
+    )
     with closing(await asyncio.to_thread(broker.lease_keeper)) as lease_keeper:
         await asyncio.to_thread(lease_keeper.register, worker)
 

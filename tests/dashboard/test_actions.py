@@ -9,8 +9,11 @@ from tests.support.console import POTHOLE, ConsoleDriver
 
 PLACES = [{**POTHOLE, "lat": 38.0 + number / 100} for number in range(30)]
 HELD = {
-    **POTHOLE, "category": "road_closure", "severity": 5, "description": "close the road",
-}  # fmt: skip
+    **POTHOLE,
+    "category": "road_closure",
+    "severity": 5,
+    "description": "close the road",
+}
 
 
 async def states(driver: ConsoleDriver) -> dict[str, State]:

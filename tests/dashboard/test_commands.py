@@ -33,8 +33,10 @@ CHANGING: Final = tuple(command for command in TABLE if command.changes)
 DAILY: Final = "0 4 * * *"
 DRAFTED: Final = {"enqueue", "edit"}
 HANDLED: Final = {
-    *ON_JOBS, *_HANDLERS, *(each.name for each in ACTIONS if each.on in ("worker", "case")),
-}  # fmt: skip
+    *ON_JOBS,
+    *_HANDLERS,
+    *(each.name for each in ACTIONS if each.on in ("worker", "case")),
+}
 TWINS: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
 
 
@@ -152,17 +154,31 @@ async def nothing(driver: ConsoleDriver) -> None:
 
 
 TARGETS: Final[dict[str, Targets]] = {
-    "cancel": job_in("held"), "undo": nothing, "approve": job_in("held"), "enqueue": nothing,
-    "retry": job_in("rejected"), "edit": job_in("rejected"), "discard": job_in("rejected"),
-    "deny": job_in("held"), "pause": the_queue, "resume": the_queue, "purge": the_queue,
-    "quiet": the_worker, "resume-worker": the_worker, "stop": the_worker,
+    "cancel": job_in("held"),
+    "undo": nothing,
+    "approve": job_in("held"),
+    "enqueue": nothing,
+    "retry": job_in("rejected"),
+    "edit": job_in("rejected"),
+    "discard": job_in("rejected"),
+    "deny": job_in("held"),
+    "pause": the_queue,
+    "resume": the_queue,
+    "purge": the_queue,
+    "quiet": the_worker,
+    "resume-worker": the_worker,
+    "stop": the_worker,
     "run-now": the_schedule,
-    "close-case": the_case, "reopen-case": the_case,
-}  # fmt: skip
+    "close-case": the_case,
+    "reopen-case": the_case,
+}
 """The target of each command, in an order in which all of them can be run."""
 HELD: Final = {
-    **POTHOLE, "lat": 38.5, "photo": "https://photos.example.org/1.jpg", "needs_road_closure": True,
-}  # fmt: skip
+    **POTHOLE,
+    "lat": 38.5,
+    "photo": "https://photos.example.org/1.jpg",
+    "needs_road_closure": True,
+}
 
 
 @asynccontextmanager
@@ -175,10 +191,17 @@ async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
         await driver.enqueue("pothole.report", *[{**POTHOLE, "user_id": "troll"}] * 3)
         await driver.until(
             "all are in place",
-            lambda: {
-                "held": 3, "completed": 1, "rejected": 3, "processing": 0, "queued": 0,
-            }.items() <= counts(driver).items(),
-        )  # fmt: skip
+            lambda: (
+                {
+                    "held": 3,
+                    "completed": 1,
+                    "rejected": 3,
+                    "processing": 0,
+                    "queued": 0,
+                }.items()
+                <= counts(driver).items()
+            ),
+        )
     yield
 
 
@@ -189,9 +212,15 @@ async def keep_a_schedule(driver: ConsoleDriver) -> None:
     tick = read_schedule(DAILY).next_after(now)
     await driver.enqueue("drill.run", {}, id=tick_id("drill.run", tick), not_before=tick)
     worker = WorkerRegistration(
-        id="keeper", host="here", pid=1, slots=1, busy=0, types=("drill.run",), started_at=now,
+        id="keeper",
+        host="here",
+        pid=1,
+        slots=1,
+        busy=0,
+        types=("drill.run",),
+        started_at=now,
         schedules=(("drill.run", DAILY),),
-    )  # fmt: skip
+    )
     with closing(await asyncio.to_thread(operations.actions._broker.lease_keeper)) as lease_keeper:
         await asyncio.to_thread(lease_keeper.register, worker)
 

@@ -86,8 +86,11 @@ def test_contexts_switch_keys_are_remapped_and_a_new_cause_is_notified(
     for type in ("a.job", "b.job"):
         subprocess.run(
             [*push, "--raw", "--type", type, "sample_jobs/malformed.txt"],
-            cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         driver.until(f"{type} is shown", partial(shows, driver, type))
     driver.until("the cause", lambda: b"\x1b]9;hms-svc: new cause: b.job" in driver.seen)
     assert driver.end() == 0
@@ -103,10 +106,21 @@ def test_a_cause_that_comes_back_within_the_hour_is_not_new(
     console = cast("Console", SimpleNamespace(store=store, now_ms=lambda: 0))
     notifier = Notifier(console, "osc9")
     group = FailureGroup(
-        id="0123456789ab", state=State.RETRYING, type="a.job", reason="timeout", by="", error="E",
-        pattern="too slow", count=1, first_at=0, last_at=0, newest_detail="", newest_id="j",
-        recent=(0,) * 12, next_at=1,
-    )  # fmt: skip
+        id="0123456789ab",
+        state=State.RETRYING,
+        type="a.job",
+        reason="timeout",
+        by="",
+        error="E",
+        pattern="too slow",
+        count=1,
+        first_at=0,
+        last_at=0,
+        newest_detail="",
+        newest_id="j",
+        recent=(0,) * 12,
+        next_at=1,
+    )
     for minute in range(1, 39):
         found = (group,) if minute % 3 == 0 else ()
         notifier.take(Snapshot(at=minute * 60_000, failures=found, causes_at=minute * 60_000))

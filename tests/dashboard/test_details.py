@@ -291,9 +291,14 @@ async def test_the_page_of_a_type_and_the_list_show_why_jobs_were_snoozed(
             detail=why,
         )
         settlement = Settlement(
-            token=job.token, type=job.job.type, disposition=snooze, worker="crew-1",
-            attempt=job.attempt, started_at=job.claimed_at, ended_at=job.claimed_at,
-        )  # fmt: skip
+            token=job.token,
+            type=job.job.type,
+            disposition=snooze,
+            worker="crew-1",
+            attempt=job.attempt,
+            started_at=job.claimed_at,
+            ended_at=job.claimed_at,
+        )
         assert not await broker.settle([settlement])
         await driver.until("the queue is shown", lambda: driver.grid("queues").cursor)
         await driver.press("i")

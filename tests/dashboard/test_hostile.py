@@ -47,9 +47,19 @@ async def test_no_screen_or_dialog_shows_control_characters(
         await driver.sees("EVIL")
         await driver.until("all are in place", lambda: ended(driver) == 5)
         for key, name in enumerate(
-            ("Overview", "Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules",
-             "Audit"), 1,
-        ):  # fmt: skip
+            (
+                "Overview",
+                "Jobs",
+                "Failures",
+                "Held",
+                "Workers",
+                "Cases",
+                "Events",
+                "Schedules",
+                "Audit",
+            ),
+            1,
+        ):
             await driver.press(str(key))
             await driver.opened(name)
             await driver.until(f"{name} is known", lambda: "loading …" not in driver.text())
@@ -144,11 +154,18 @@ def evil(name: str) -> Snapshot:
     """Return the city with hostile text in each field from outside."""
     jobs = tuple(
         msgspec.structs.replace(
-            job, reason=HOSTILE, by=HOSTILE, detail=HOSTILE, failure=HOSTILE, worker=HOSTILE,
-            case_id=job.case_id and HOSTILE, data=HOSTILE.encode(), unique_key=HOSTILE,
+            job,
+            reason=HOSTILE,
+            by=HOSTILE,
+            detail=HOSTILE,
+            failure=HOSTILE,
+            worker=HOSTILE,
+            case_id=job.case_id and HOSTILE,
+            data=HOSTILE.encode(),
+            unique_key=HOSTILE,
         )
         for job in city.JOBS
-    )  # fmt: skip
+    )
     return msgspec.structs.replace(
         city.PICTURE,
         trouble="" if name != "trouble" else HOSTILE,
@@ -157,51 +174,91 @@ def evil(name: str) -> Snapshot:
             for queue in city.QUEUES
         ),
         workers=tuple(
-            msgspec.structs.replace(worker, id=HOSTILE + str(n), host=HOSTILE, types=(HOSTILE,),
-                                    jobs=tuple(job.id for job in jobs[n : n + 1]))
+            msgspec.structs.replace(
+                worker,
+                id=HOSTILE + str(n),
+                host=HOSTILE,
+                types=(HOSTILE,),
+                jobs=tuple(job.id for job in jobs[n : n + 1]),
+            )
             for n, worker in enumerate(city.WORKERS)
         ),
         failures=tuple(
-            msgspec.structs.replace(group, reason=HOSTILE, by=HOSTILE, error=NAME, pattern=HOSTILE,
-                                    newest_detail=HOSTILE)
+            msgspec.structs.replace(
+                group,
+                reason=HOSTILE,
+                by=HOSTILE,
+                error=NAME,
+                pattern=HOSTILE,
+                newest_detail=HOSTILE,
+            )
             for group in city.FAILURES
         ),
         results=tuple(
-            msgspec.structs.replace(result, reason=HOSTILE, detail=HOSTILE, case_id=HOSTILE,
-                                    type=HOSTILE)
+            msgspec.structs.replace(
+                result, reason=HOSTILE, detail=HOSTILE, case_id=HOSTILE, type=HOSTILE
+            )
             for result in city.RESULTS
         ),
-    )  # fmt: skip
+    )
 
 
 def evil_answers() -> dict[type, object]:
     view = msgspec.structs.replace(
-        city.JOBS[7], reason=HOSTILE, by=HOSTILE, detail=HOSTILE, failure=HOSTILE, worker=HOSTILE,
-        data=b'"' + HOSTILE.encode() + b'"', unique_key=HOSTILE, cause=HOSTILE,
-    )  # fmt: skip
+        city.JOBS[7],
+        reason=HOSTILE,
+        by=HOSTILE,
+        detail=HOSTILE,
+        failure=HOSTILE,
+        worker=HOSTILE,
+        data=b'"' + HOSTILE.encode() + b'"',
+        unique_key=HOSTILE,
+        cause=HOSTILE,
+    )
     attempt = AttemptView(
-        attempt=1, started_at=1, ended_at=2, worker=HOSTILE, fence=1, error=HOSTILE,
-        traceback=HOSTILE, log=HOSTILE,
-    )  # fmt: skip
+        attempt=1,
+        started_at=1,
+        ended_at=2,
+        worker=HOSTILE,
+        fence=1,
+        error=HOSTILE,
+        traceback=HOSTILE,
+        log=HOSTILE,
+    )
     detail = msgspec.structs.replace(
-        city.DEAD_JOB, view=view, attempts=(attempt,), result=HOSTILE.encode(),
+        city.DEAD_JOB,
+        view=view,
+        attempts=(attempt,),
+        result=HOSTILE.encode(),
         history=(Move(at=1, source=None, target=State.QUEUED, cause=HOSTILE, detail=HOSTILE),),
         progress=(ProgressView(number=1, at=1, share=0.5, message=HOSTILE),),
-        raw=HOSTILE.encode(), raw_length=9, raw_digest=HOSTILE, retried_from=HOSTILE,
+        raw=HOSTILE.encode(),
+        raw_length=9,
+        raw_digest=HOSTILE,
+        retried_from=HOSTILE,
         hold=(HOSTILE, HOSTILE, HOSTILE),
-    )  # fmt: skip
+    )
     case = msgspec.structs.replace(
         city.CASE, kind=HOSTILE, user_id=HOSTILE, data=HOSTILE.encode(), job_id=HOSTILE
     )
     audit = tuple(
-        msgspec.structs.replace(row, actor=HOSTILE, action=HOSTILE, subject=HOSTILE,
-                                detail=msgspec.json.encode({"note": HOSTILE, NAME: NAME}))
+        msgspec.structs.replace(
+            row,
+            actor=HOSTILE,
+            action=HOSTILE,
+            subject=HOSTILE,
+            detail=msgspec.json.encode({"note": HOSTILE, NAME: NAME}),
+        )
         for row in city.AUDIT
-    )  # fmt: skip
+    )
     event = Event(
-        id="1", type="job.dead", subject=HOSTILE, at=1, position=1,
+        id="1",
+        type="job.dead",
+        subject=HOSTILE,
+        at=1,
+        position=1,
         data=msgspec.json.encode({"type": HOSTILE, "reason": HOSTILE}),
-    )  # fmt: skip
+    )
     return {
         JobsQuery: JobPage((view,), None, 1),
         JobQuery: FullJobSeen(
@@ -225,8 +282,24 @@ async def test_hostile_views_are_harmless_at_any_size(
     facts = msgspec.structs.replace(FACTS, profile=HOSTILE, actor=HOSTILE, broker=HOSTILE)
     console = Still(evil("trouble"), facts=facts)
     async with console.run_test(size=size) as pilot:
-        for key in ("1", "2", "i", "escape", "3", "4", "5", "down", "down", "6", "i", "escape",
-                    "7", "8", "9", "question_mark"):  # fmt: skip
+        for key in (
+            "1",
+            "2",
+            "i",
+            "escape",
+            "3",
+            "4",
+            "5",
+            "down",
+            "down",
+            "6",
+            "i",
+            "escape",
+            "7",
+            "8",
+            "9",
+            "question_mark",
+        ):
             await keys(pilot, key)
             harm = harm_in(console.screen._compositor.render_strips())
             assert harm == [], f"{key}: {harm[:3]}"

@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from hms_svc.domain.lifecycle import State
-from hms_svc.tui.commands import KEY_SIGNS, TABLE
+from hms_svc.tui.command_keys import KEY_SIGNS
+from hms_svc.tui.commands import TABLE
 from hms_svc.tui.widgets.prompt import Prompt
 from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_real_terminal import RealConsole, consoles, plain_text

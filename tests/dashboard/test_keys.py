@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from hms_svc.domain.errors import BadSetting
-from hms_svc.tui.commands import BY_NAME, key_sign, remap
+from hms_svc.tui.command_keys import key_sign, remap
+from hms_svc.tui.commands import BY_NAME
 
 
 @pytest.fixture(autouse=True)

@@ -109,9 +109,13 @@ async def test_history_goes_back_and_forward_with_its_filters(open_console: Cons
             await driver.settle()
             places.append((driver.screen, driver.console.navigation.where))
         assert places == [
-            ("Jobs", "state:dead"), ("Jobs", ""), ("Overview", ""),
-            ("Jobs", ""), ("Jobs", "state:dead"), ("Failures", ""),
-        ]  # fmt: skip
+            ("Jobs", "state:dead"),
+            ("Jobs", ""),
+            ("Overview", ""),
+            ("Jobs", ""),
+            ("Jobs", "state:dead"),
+            ("Failures", ""),
+        ]
 
 
 async def test_escape_clears_marks_then_the_filter_then_the_screen(

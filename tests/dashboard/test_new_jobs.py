@@ -85,8 +85,9 @@ async def test_a_dead_job_is_found_by_its_cause_and_its_group_retried(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(works=True) as driver:
-        ids = await driver.enqueue("drill.run", DEAD, {**DEAD, "message": "out of asphalt 18"},
-                                max_attempts=1)  # fmt: skip
+        ids = await driver.enqueue(
+            "drill.run", DEAD, {**DEAD, "message": "out of asphalt 18"}, max_attempts=1
+        )
         dead = driver.grid("dead")
         await driver.until(
             "one group of two", lambda: [r.cells[1].text for r in dead.rows] == ["2"]

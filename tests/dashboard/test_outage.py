@@ -113,16 +113,22 @@ async def test_no_action_is_queued_while_the_broker_is_away_and_all_work_when_it
 
 
 async def test_an_unreachable_database_is_named_as_the_cause(
-    make_redis: RedisMaker, postgres_server: PostgresServer, postgres_database: str,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None,
-) -> None:  # fmt: skip
+    make_redis: RedisMaker,
+    postgres_server: PostgresServer,
+    postgres_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fast_polls: None,
+) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
     home = postgres_server.home
     with Proxy(home.port, host=home.host, dialect=POSTGRESQL) as proxy:
         address = f"postgresql://{home.user}@{LOOPBACK}:{proxy.port}/{postgres_database}"
         settings = {
-            "data_dir": str(tmp_path), "broker_url": make_redis().url(), "database_url": address
-        }  # fmt: skip
+            "data_dir": str(tmp_path),
+            "broker_url": make_redis().url(),
+            "database_url": address,
+        }
         async with drive_console(settings) as driver:
             [job_id] = await driver.enqueue("pothole.report", POTHOLE)
             await driver.press("6")

@@ -60,10 +60,16 @@ async def test_overview_with_nothing_in_it() -> None:
 @pytest.mark.parametrize(
     ("key", "name"),
     [
-        ("2", "jobs"), ("3", "failures"), ("4", "held"), ("5", "workers"), ("6", "cases"),
-        ("7", "events"), ("8", "schedules"), ("9", "audit"),
+        ("2", "jobs"),
+        ("3", "failures"),
+        ("4", "held"),
+        ("5", "workers"),
+        ("6", "cases"),
+        ("7", "events"),
+        ("8", "schedules"),
+        ("9", "audit"),
     ],
-)  # fmt: skip
+)
 async def test_every_other_screen(key: str, name: str) -> None:
     console = Still(PICTURE)
     async with console.run_test(size=SIZES["120x40"]) as pilot:

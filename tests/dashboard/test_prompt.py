@@ -24,8 +24,12 @@ async def test_tab_cycles_through_completions_and_shift_tab_goes_back(
             await driver.press(key)
             seen.append(value(driver))
         assert seen == [
-            "state:retrying", "state:rejected", "state:re", "state:rejected", "state:retrying",
-        ]  # fmt: skip
+            "state:retrying",
+            "state:rejected",
+            "state:re",
+            "state:rejected",
+            "state:retrying",
+        ]
         await driver.type(" ty")
         await driver.press("tab")
         assert value(driver) == "state:retrying type:"
@@ -48,11 +52,14 @@ async def test_while_a_prompt_is_open_the_hint_line_has_its_keys(
 @pytest.mark.parametrize(
     ("typed", "screen", "where"),
     [
-        ("failures", "Failures", ""), ("dlq", "Failures", ""), ("held", "Held", "state:held"),
-        ("jobs state:dead", "Jobs", "state:dead"), ("dead", "Jobs", "state:dead"),
+        ("failures", "Failures", ""),
+        ("dlq", "Failures", ""),
+        ("held", "Held", "state:held"),
+        ("jobs state:dead", "Jobs", "state:dead"),
+        ("dead", "Jobs", "state:dead"),
         ("jobs", "Jobs", ""),
     ],
-)  # fmt: skip
+)
 async def test_screens_are_reached_by_common_names(
     open_console: ConsoleMaker, typed: str, screen: str, where: str
 ) -> None:

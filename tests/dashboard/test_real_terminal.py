@@ -54,18 +54,31 @@ class RealConsole:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         kept = {
-            name: value for name, value in os.environ.items()
+            name: value
+            for name, value in os.environ.items()
             if "HMS_SVC" not in name and name not in {"COLORTERM", "NO_COLOR", "TMUX"}
-        }  # fmt: skip
+        }
         given = {
-            **kept, "TERM": "xterm-256color", "HMS_SVC_DATA_DIR": str(data), "HMS_SVC_CONFIG": "",
-            "HMS_SVC_APP": APP, "HMS_SVC_ACTOR": "ann", "COLUMNS": "", "LINES": "", **environment,
-        }  # fmt: skip
+            **kept,
+            "TERM": "xterm-256color",
+            "HMS_SVC_DATA_DIR": str(data),
+            "HMS_SVC_CONFIG": "",
+            "HMS_SVC_APP": APP,
+            "HMS_SVC_ACTOR": "ann",
+            "COLUMNS": "",
+            "LINES": "",
+            **environment,
+        }
         self.command = [sys.executable, "-m", "hms_svc", *arguments]
         self.process = subprocess.Popen(
             self.shell or self.command,
-            cwd=ROOT, env=given, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=given,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
         os.close(slave)
 
     def read(self) -> bool:
@@ -150,11 +163,14 @@ async def prepare(open_console: ConsoleMaker) -> None:
         await fill(driver)
         await driver.until(
             "all have ended",
-            lambda: sum(
-                queue.counts.rejected + queue.counts.dead + queue.counts.completed
-                for queue in driver.console.store.snapshot.queues
-            ) == 4,
-        )  # fmt: skip
+            lambda: (
+                sum(
+                    queue.counts.rejected + queue.counts.dead + queue.counts.completed
+                    for queue in driver.console.store.snapshot.queues
+                )
+                == 4
+            ),
+        )
 
 
 def walk(driver: RealConsole) -> None:
@@ -164,7 +180,7 @@ def walk(driver: RealConsole) -> None:
         "23456789",
         ("Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules", "Audit"),
         strict=True,
-    ):  # fmt: skip
+    ):
         driver.press(key, title)
     driver.press("?", "View")
     driver.press("q", "Audit")

@@ -81,8 +81,11 @@ def test_output_of_handlers_and_their_children_goes_to_the_log(terminal: Termina
     assert b"noise" not in terminal.seen
     logged = terminal.log.read_text()
     assert [word for word in logged.split() if word.startswith("noise")] == [
-        "noise-1", "noise-2", "noise-3", "noise-4",
-    ]  # fmt: skip
+        "noise-1",
+        "noise-2",
+        "noise-3",
+        "noise-4",
+    ]
     assert stat.S_IMODE(terminal.log.stat().st_mode) == 0o600
     assert terminal.attributes() == terminal.before
 

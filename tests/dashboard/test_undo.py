@@ -77,9 +77,11 @@ async def test_another_actors_action_is_not_offered_first_and_needs_the_name_typ
     open_console: ConsoleMaker, tmp_path: Path
 ) -> None:
     session = Session(
-        {"data_dir": str(tmp_path), "actor": "bob"}, config_path=None, read_only=False,
+        {"data_dir": str(tmp_path), "actor": "bob"},
+        config_path=None,
+        read_only=False,
         environ={"HMS_SVC_CONFIG": ""},
-    )  # fmt: skip
+    )
     async with open_console(actor="ann") as driver, session.operations() as bob:
         mine, his = await driver.enqueue("pothole.report", POTHOLE, {**POTHOLE, "lat": 40})
         await cancel(driver, mine)

@@ -97,14 +97,23 @@ class Environment:
     def _run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         kept = {name: text for name, text in os.environ.items() if name in {"LANG", "TMPDIR"}}
         environment = {
-            **kept, "PATH": "/usr/bin:/bin", "HOME": str(self.folder), "HMS_SVC_CONFIG": "",
+            **kept,
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "HMS_SVC_CONFIG": "",
             "HMS_SVC_DATA_DIR": str(self.folder / "data"),
             **{f"HMS_SVC_{name.upper()}": text for name, text in settings.items()},
-        }  # fmt: skip
+        }
         return subprocess.run(
-            words, cwd=self.folder, env=environment, capture_output=True, text=True, check=False,
-            timeout=SECONDS, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            words,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 def _link(packages: Path, found: Distribution) -> None:

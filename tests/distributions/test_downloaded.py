@@ -28,10 +28,15 @@ class Empty:
         """Run a program of the environment, and return what it prints."""
         ours = {name: text for name, text in os.environ.items() if not name.startswith("HMS_SVC")}
         done = subprocess.run(
-            [str(self.folder / "venv" / "bin" / program), *words], cwd=self.folder, text=True,
+            [str(self.folder / "venv" / "bin" / program), *words],
+            cwd=self.folder,
+            text=True,
             env={**ours, "HMS_SVC_CONFIG": "", "HMS_SVC_DATA_DIR": str(self.folder / "data")},
-            capture_output=True, check=False, timeout=SECONDS, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            capture_output=True,
+            check=False,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

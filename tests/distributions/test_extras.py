@@ -25,14 +25,34 @@ OIDC = {
 @pytest.mark.parametrize(
     ("command", "settings", "told"),
     [
-        ("serve --drain", POSTGRES, "PostgreSQL (database_url = postgresql://clerk:***@db.example/city) needs the extra 'postgres'"),
-        ("cases list", POSTGRES, "PostgreSQL (database_url = postgresql://clerk:***@db.example/city) needs the extra 'postgres'"),
-        ("--snapshot x.svg", POSTGRES, "PostgreSQL (database_url = postgresql://clerk:***@db.example/city) needs the extra 'postgres'"),
-        ("serve --drain", OTEL, "OpenTelemetry (otlp_endpoint = http://collector.example:4318) needs the extra 'otel'"),
-        ("serve --http 127.0.0.1:0", OIDC, "an identity provider (jwks_url = https://login.example/keys) needs the extra 'oidc'"),
+        (
+            "serve --drain",
+            POSTGRES,
+            "PostgreSQL (database_url = postgresql://clerk:***@db.example/city) needs the extra 'postgres'",
+        ),
+        (
+            "cases list",
+            POSTGRES,
+            "PostgreSQL (database_url = postgresql://clerk:***@db.example/city) needs the extra 'postgres'",
+        ),
+        (
+            "--snapshot x.svg",
+            POSTGRES,
+            "PostgreSQL (database_url = postgresql://clerk:***@db.example/city) needs the extra 'postgres'",
+        ),
+        (
+            "serve --drain",
+            OTEL,
+            "OpenTelemetry (otlp_endpoint = http://collector.example:4318) needs the extra 'otel'",
+        ),
+        (
+            "serve --http 127.0.0.1:0",
+            OIDC,
+            "an identity provider (jwks_url = https://login.example/keys) needs the extra 'oidc'",
+        ),
         ("serve --web", {}, "the console in a browser (--web) needs the extra 'web'"),
     ],
-)  # fmt: skip
+)
 def test_a_missing_extra_is_bad_input(
     installed: Environment, command: str, settings: dict[str, str], told: str
 ) -> None:

@@ -54,9 +54,16 @@ def test_no_extra_is_needed_for_the_sample_the_http_api_and_the_console(
 def test_what_an_extra_brings_is_not_installed_without_it(wheel: Path) -> None:
     plain = {each.name.lower() for each in requirements_of(wheel)}
     rare = {
-        "asyncpg", "greenlet", "opentelemetry-sdk", "protobuf", "requests", "pyjwt", "cryptography",
-        "textual-serve", "aiohttp",
-    }  # fmt: skip
+        "asyncpg",
+        "greenlet",
+        "opentelemetry-sdk",
+        "protobuf",
+        "requests",
+        "pyjwt",
+        "cryptography",
+        "textual-serve",
+        "aiohttp",
+    }
     assert plain.isdisjoint(rare)
     assert rare <= {each.name.lower() for each in requirements_of(wheel, ["all"])}
 

@@ -126,10 +126,14 @@ def sentinel(
     file = tmp_path / "sentinel.conf"
     file.write_text(
         SENTINEL.format(
-            port=port, certificate=certificate, key=key, authority=authority.path,
-            folder=tmp_path, master=secure[1],
+            port=port,
+            certificate=certificate,
+            key=key,
+            authority=authority.path,
+            folder=tmp_path,
+            master=secure[1],
         )
-    )  # fmt: skip
+    )
     with subprocess.Popen(
         [redis_binary(), str(file), "--sentinel"], stdout=subprocess.DEVNULL
     ) as process:

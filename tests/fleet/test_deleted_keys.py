@@ -27,9 +27,13 @@ async def is_past(fleet: Fleet, at_ms: int) -> bool:
 async def every_state(fleet: Fleet) -> dict[str, str]:
     """Make jobs in every state; return one id of each."""
     ends = {
-        "completed": State.COMPLETED, "rejected": State.REJECTED, "dead": State.DEAD,
-        "cancelled": State.CANCELLED, "retrying": State.RETRYING, "held": State.HELD,
-    }  # fmt: skip
+        "completed": State.COMPLETED,
+        "rejected": State.REJECTED,
+        "dead": State.DEAD,
+        "cancelled": State.CANCELLED,
+        "retrying": State.RETRYING,
+        "held": State.HELD,
+    }
     one: dict[str, str] = {}
     for name, state in ends.items():
         [one[name]] = await fleet.accept()

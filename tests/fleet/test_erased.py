@@ -13,9 +13,13 @@ from tests.support.fleet import TYPE, Fleet
 
 SECRET = "usr-44321"
 READERS = {
-    "string": ("GET",), "hash": ("HGETALL",), "set": ("SMEMBERS",), "list": ("LRANGE", 0, -1),
-    "zset": ("ZRANGE", 0, -1), "stream": ("XRANGE", "-", "+"),
-}  # fmt: skip
+    "string": ("GET",),
+    "hash": ("HGETALL",),
+    "set": ("SMEMBERS",),
+    "list": ("LRANGE", 0, -1),
+    "zset": ("ZRANGE", 0, -1),
+    "stream": ("XRANGE", "-", "+"),
+}
 
 
 def naming(fleet: Fleet) -> set[str]:
@@ -35,17 +39,25 @@ async def test_no_key_names_an_erased_person(fleet: Fleet) -> None:
     [claimed] = await fleet.claim()
     await fleet.broker.record_progress([ProgressReport(claimed.token, 1, None, SECRET, True)])
     died = Disposition(
-        state=State.DEAD, cause=Cause.FINISHED, reason="error", detail=SECRET,
-        failure=Failure("KeyError", SECRET, SECRET), log=SECRET,
-    )  # fmt: skip
+        state=State.DEAD,
+        cause=Cause.FINISHED,
+        reason="error",
+        detail=SECRET,
+        failure=Failure("KeyError", SECRET, SECRET),
+        log=SECRET,
+    )
     settlement = msgspec.structs.replace(fleet.settlement(claimed), disposition=died)
     assert await fleet.broker.settle([settlement]) == []
     await fleet.bus.publish([service_event(job.id, "case.opened", "", data, 1)])
     for act in (Act.RETRY, Act.CANCEL):
         request = ActRequest(
-            act=act, job_ids=(job.id,), by="ravi", note=SECRET, batch=act.value,
+            act=act,
+            job_ids=(job.id,),
+            by="ravi",
+            note=SECRET,
+            batch=act.value,
             seen={job.id: SeenClaim(claimed.token.fence)},
-        )  # fmt: skip
+        )
         await fleet.control.act(request)
     assert naming(fleet) == {"job", "progress", "bus", "undo"}
     await fleet.control.erase([job.id])

@@ -192,8 +192,12 @@ async def test_events_go_up_to_the_first_that_a_group_has_not_handled(fleet: Fle
     assert eviction is not None
     assert await eviction.trim_handled(limit=10) == 1
     assert [event.subject for event in await fleet.bus.read(after=0, limit=9)] == [
-        "j1", "j2", "j3", "j4", "j5",
-    ]  # fmt: skip
+        "j1",
+        "j2",
+        "j3",
+        "j4",
+        "j5",
+    ]
     await fleet.bus.acknowledge("slow", [slow[1].position, slow[3].position])
     assert await eviction.trim_handled(limit=2) == 2
     assert await eviction.trim_handled(limit=10) == 1

@@ -18,11 +18,15 @@ from .test_deleted_keys import every_state
 
 PATTERNS = {
     family: re.compile(
-        re.sub(r"\\\{(\w+)\\\}", lambda found: "default" if found[1] == "ns" else r"[^:]+",
-               re.escape(family.name)) + r"$"
+        re.sub(
+            r"\\\{(\w+)\\\}",
+            lambda found: "default" if found[1] == "ns" else r"[^:]+",
+            re.escape(family.name),
+        )
+        + r"$"
     )
     for family in FAMILIES
-}  # fmt: skip
+}
 PASSING = {"hms:{ns}:taken:{type}", "jobs:{type}", "hms:{ns}:healing"}
 """Held for a moment only: between a push and its record."""
 
@@ -80,8 +84,13 @@ async def test_every_key_has_its_row_and_every_row_its_key(fleet: Fleet) -> None
 async def test_what_has_a_lifetime_ends_by_itself(fleet: Fleet) -> None:
     await be_busy(fleet)
     lasting = fleet.server.lasting_keys()
-    for mortal in ("hms:default:claims:", "hms:default:reply:", "hms:default:progress:",
-                   "hms:default:undo:", "hms:default:bus:group:"):  # fmt: skip
+    for mortal in (
+        "hms:default:claims:",
+        "hms:default:reply:",
+        "hms:default:progress:",
+        "hms:default:undo:",
+        "hms:default:bus:group:",
+    ):
         assert fleet.server.keys(mortal + "*"), mortal
         assert not [name for name in lasting if name.startswith(mortal)], mortal
 

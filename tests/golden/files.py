@@ -25,9 +25,18 @@ _HEX: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,64}(?![0-9a-f])")
 _DURATION: Final = re.compile(r"(?:\d+ d )?\b\d+(\.\d)? (ms|s|m|h|min)( \d+ s)?\b")
 _VARYING: Final = frozenset(
     {
-        "fence", "last_seen_s", "latency_ms", "limit", "oldest_age_s", "p50", "p95", "p99", "round_trip_ms", "used",
+        "fence",
+        "last_seen_s",
+        "latency_ms",
+        "limit",
+        "oldest_age_s",
+        "p50",
+        "p95",
+        "p99",
+        "round_trip_ms",
+        "used",
     }
-)  # fmt: skip
+)
 """Members whose numbers depend on how fast the machine is, or on the broker."""
 
 _TOKEN_FIELDS: Final = frozenset({"revoked", "scopes", "token"})

@@ -22,25 +22,58 @@ from tests.support.redis_server import RedisServer
 
 CASE: Final = case_id("done-1", "")
 READS: Final = (
-    "status", "workers list", "queues list", "queues show crew.notify", "queues show analysis.run",
-    "queues why analysis.run", "jobs list", "jobs list --archive", "jobs groups", "jobs show done-1", "jobs show held-1",
-    "jobs show done-1 --follow", "jobs why dead-1", "cases list", f"cases show {CASE}", "audit list", "audit list --fold",
-    "schedules list", "events",
-)  # fmt: skip
+    "status",
+    "workers list",
+    "queues list",
+    "queues show crew.notify",
+    "queues show analysis.run",
+    "queues why analysis.run",
+    "jobs list",
+    "jobs list --archive",
+    "jobs groups",
+    "jobs show done-1",
+    "jobs show held-1",
+    "jobs show done-1 --follow",
+    "jobs why dead-1",
+    "cases list",
+    f"cases show {CASE}",
+    "audit list",
+    "audit list --fold",
+    "schedules list",
+    "events",
+)
 ACTS: Final = (
-    "jobs retry dead-1 queued-1 nobody --dry-run", "jobs retry --where state:dead --dry-run",
-    "jobs deny --where state:held --dry-run", "jobs retry dead-1 queued-1 nobody", "jobs undo", "jobs discard dead-3",
-    "jobs cancel queued-1", "jobs erase dead-2 queued-2 --dry-run", "jobs erase dead-2 queued-2",
-    "jobs edit rejected-1 --set user_id=u --dry-run", "jobs edit rejected-1 --set user_id=usr-2",
-    "queues pause crew.notify --reason strike --intake", "queues resume crew.notify", "queues purge crew.notify",
-    "workers quiet host-1-100-w1 --yes", "workers resume host-1-100-w1 --yes", "workers stop host-1-100-w1 --yes",
-    "schedules run crew.notify", f"cases close {CASE}", f"cases reopen {CASE}", "audit verify", "audit accept --yes --note compared",
-    "tokens create portal --scope produce", "tokens list",
-)  # fmt: skip
+    "jobs retry dead-1 queued-1 nobody --dry-run",
+    "jobs retry --where state:dead --dry-run",
+    "jobs deny --where state:held --dry-run",
+    "jobs retry dead-1 queued-1 nobody",
+    "jobs undo",
+    "jobs discard dead-3",
+    "jobs cancel queued-1",
+    "jobs erase dead-2 queued-2 --dry-run",
+    "jobs erase dead-2 queued-2",
+    "jobs edit rejected-1 --set user_id=u --dry-run",
+    "jobs edit rejected-1 --set user_id=usr-2",
+    "queues pause crew.notify --reason strike --intake",
+    "queues resume crew.notify",
+    "queues purge crew.notify",
+    "workers quiet host-1-100-w1 --yes",
+    "workers resume host-1-100-w1 --yes",
+    "workers stop host-1-100-w1 --yes",
+    "schedules run crew.notify",
+    f"cases close {CASE}",
+    f"cases reopen {CASE}",
+    "audit verify",
+    "audit accept --yes --note compared",
+    "tokens create portal --scope produce",
+    "tokens list",
+)
 CODES: Final = {
-    "jobs retry dead-1 queued-1 nobody": 3, "jobs erase dead-2 queued-2": 3,
-    "jobs edit rejected-1 --set user_id=u --dry-run": 2, "audit verify": 1,
-}  # fmt: skip
+    "jobs retry dead-1 queued-1 nobody": 3,
+    "jobs erase dead-2 queued-2": 3,
+    "jobs edit rejected-1 --set user_id=u --dry-run": 2,
+    "audit verify": 1,
+}
 UNORDERED: Final = frozenset({"jobs list", "jobs groups"})
 """Lists by time: what moved within one millisecond stands in any order."""
 NO_JSON: Final = frozenset({"serve", "demo"})

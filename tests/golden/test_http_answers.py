@@ -19,8 +19,13 @@ from tests.support.redis_server import RedisServer
 
 CASE: Final = case_id("done-1", "")
 HEADERS: Final = (
-    "allow", "content-type", "idempotency-replayed", "location", "retry-after", "www-authenticate",
-)  # fmt: skip
+    "allow",
+    "content-type",
+    "idempotency-replayed",
+    "location",
+    "retry-after",
+    "www-authenticate",
+)
 EVENT: Final = {"specversion": "1.0", "id": "1", "source": "/city", "type": "x.y", "data": {}}
 EVENTS: Final = "application/cloudevents-batch+json"
 WITHOUT_FILE: Final = frozenset({"getMetrics", "denyJob"})
@@ -62,27 +67,87 @@ READS: Final[tuple[Request, ...]] = (
 )
 POSTS: Final[tuple[Request, ...]] = (
     ("post-job", "POST", "/jobs", {"json": {"id": "p-1", "type": "crew.notify", "data": NOTICE}}),
-    ("post-job-again", "POST", "/jobs", {"json": {"id": "p-1", "type": "crew.notify", "data": NOTICE}}),
+    (
+        "post-job-again",
+        "POST",
+        "/jobs",
+        {"json": {"id": "p-1", "type": "crew.notify", "data": NOTICE}},
+    ),
     ("post-jobs", "POST", "/jobs", {"json": [{"id": "p-2", "type": "other.type", "data": 1}]}),
-    ("post-id-taken", "POST", "/jobs", {"json": {"id": "p-1", "type": "crew.notify", "data": {"case_id": "2"}}}),
+    (
+        "post-id-taken",
+        "POST",
+        "/jobs",
+        {"json": {"id": "p-1", "type": "crew.notify", "data": {"case_id": "2"}}},
+    ),
     ("post-malformed", "POST", "/jobs", {"json": {"type": "Crew", "data": NOTICE, "prioriy": 1}}),
-    ("post-malformed-jobs", "POST", "/jobs", {"json": [{"type": "crew.notify", "data": {}}, {"type": 1}]}),
-    ("post-no-json", "POST", "/jobs", {"content": b"{", "headers": {"content-type": "application/json"}}),
+    (
+        "post-malformed-jobs",
+        "POST",
+        "/jobs",
+        {"json": [{"type": "crew.notify", "data": {}}, {"type": 1}]},
+    ),
+    (
+        "post-no-json",
+        "POST",
+        "/jobs",
+        {"content": b"{", "headers": {"content-type": "application/json"}},
+    ),
     ("post-no-media-type", "POST", "/jobs", {"content": b"{}"}),
     ("post-intake-paused", "POST", "/jobs", {"json": {"type": "unserved.type", "data": 1}}),
-    ("envelopes", "POST", "/envelopes", {"content": json.dumps([EVENT]), "headers": {"content-type": EVENTS}}),
-    ("envelopes-again", "POST", "/envelopes", {"content": json.dumps([EVENT]), "headers": {"content-type": EVENTS}}),
-    ("envelopes-malformed", "POST", "/envelopes", {"content": "[{}]", "headers": {"content-type": EVENTS}}),
-)  # fmt: skip
+    (
+        "envelopes",
+        "POST",
+        "/envelopes",
+        {"content": json.dumps([EVENT]), "headers": {"content-type": EVENTS}},
+    ),
+    (
+        "envelopes-again",
+        "POST",
+        "/envelopes",
+        {"content": json.dumps([EVENT]), "headers": {"content-type": EVENTS}},
+    ),
+    (
+        "envelopes-malformed",
+        "POST",
+        "/envelopes",
+        {"content": "[{}]", "headers": {"content-type": EVENTS}},
+    ),
+)
 ACTS: Final[tuple[Request, ...]] = (
-    ("act-dry-run", "POST", "/jobs/acts", {"json": {"act": "retry", "where": "state:dead type:crew.notify", "dry_run": True}}),
-    ("act-dry-run-ids", "POST", "/jobs/acts", {"json": {"act": "retry", "ids": ["dead-1", "queued-1", "nobody"], "dry_run": True}}),
-    ("act-decision-dry-run", "POST", "/jobs/acts", {"json": {"act": "deny", "where": "state:held", "dry_run": True}}),
+    (
+        "act-dry-run",
+        "POST",
+        "/jobs/acts",
+        {"json": {"act": "retry", "where": "state:dead type:crew.notify", "dry_run": True}},
+    ),
+    (
+        "act-dry-run-ids",
+        "POST",
+        "/jobs/acts",
+        {"json": {"act": "retry", "ids": ["dead-1", "queued-1", "nobody"], "dry_run": True}},
+    ),
+    (
+        "act-decision-dry-run",
+        "POST",
+        "/jobs/acts",
+        {"json": {"act": "deny", "where": "state:held", "dry_run": True}},
+    ),
     ("act-decision-unseen", "POST", "/jobs/acts", {"json": {"act": "deny", "where": "state:held"}}),
-    ("act-decision-other", "POST", "/jobs/acts", {"json": {"act": "deny", "where": "state:held", "seen": "x"}}),
+    (
+        "act-decision-other",
+        "POST",
+        "/jobs/acts",
+        {"json": {"act": "deny", "where": "state:held", "seen": "x"}},
+    ),
     ("act-malformed", "POST", "/jobs/acts", {"json": {"act": "dance"}}),
     ("act-neither", "POST", "/jobs/acts", {"json": {"act": "retry"}}),
-    ("act", "POST", "/jobs/acts", {"json": {"act": "retry", "ids": ["dead-1", "queued-1", "nobody"], "note": "fixed"}}),
+    (
+        "act",
+        "POST",
+        "/jobs/acts",
+        {"json": {"act": "retry", "ids": ["dead-1", "queued-1", "nobody"], "note": "fixed"}},
+    ),
     ("undo", "POST", "/jobs/undo", {}),
     ("undo-unknown", "POST", "/jobs/undo", {"json": {"batch": "nothing"}}),
     ("retry", "POST", "/jobs/dead-2/retry", {"json": {"note": "fixed"}}),
@@ -94,10 +159,20 @@ ACTS: Final[tuple[Request, ...]] = (
     ("approve-no-hold", "POST", "/jobs/held-1/approve", {}),
     ("approve-other-hold", "POST", "/jobs/held-1/approve", {"headers": {"if-match": '"99"'}}),
     ("edit", "POST", "/jobs/done-1/edit", {"json": {"data": {"case_id": "2"}}}),
-    ("edit-rejected", "POST", "/jobs/rejected-1/edit", {"json": {"data": {"user_id": "u", "lat": 1, "lon": 2}}}),
+    (
+        "edit-rejected",
+        "POST",
+        "/jobs/rejected-1/edit",
+        {"json": {"data": {"user_id": "u", "lat": 1, "lon": 2}}},
+    ),
     ("edit-refused", "POST", "/jobs/queued-2/edit", {"json": {"data": {}}}),
     ("edit-malformed", "POST", "/jobs/dead-1/edit", {"json": {"note": 1}}),
-    ("pause", "POST", "/queues/crew.notify/pause", {"json": {"reason": "a strike", "intake": True}}),
+    (
+        "pause",
+        "POST",
+        "/queues/crew.notify/pause",
+        {"json": {"reason": "a strike", "intake": True}},
+    ),
     ("resume", "POST", "/queues/crew.notify/resume", {}),
     ("purge", "POST", "/queues/crew.notify/purge", {"json": {"note": "all of it"}}),
     ("purge-unknown", "POST", "/queues/no.such.type/purge", {}),
@@ -111,7 +186,7 @@ ACTS: Final[tuple[Request, ...]] = (
     ("close-case-refused", "POST", f"/cases/{CASE}/close", {}),
     ("reopen-case", "POST", f"/cases/{CASE}/reopen", {}),
     ("close-case-unknown", "POST", "/cases/nowhere/close", {}),
-)  # fmt: skip
+)
 
 
 class Session:

@@ -34,10 +34,17 @@ async def build(service: ApiService) -> None:
 async def _register(service: ApiService) -> None:
     heart = service.backend.broker.lease_keeper()
     shown = WorkerRegistration(
-        id="host-1-100-w1", host="host-1", pid=101, slots=4, busy=1, hung=1, started_at=1_767_268_800_000,
-        types=("analysis.run", "crew.notify", "pothole.report"), schedules=(("crew.notify", CRON),),
+        id="host-1-100-w1",
+        host="host-1",
+        pid=101,
+        slots=4,
+        busy=1,
+        hung=1,
+        started_at=1_767_268_800_000,
+        types=("analysis.run", "crew.notify", "pothole.report"),
+        schedules=(("crew.notify", CRON),),
         type_slots=(("analysis.run", 2),),
-    )  # fmt: skip
+    )
     heart.register(shown)
     heart.register(
         replace(shown, id="host-2-200-w1", host="host-2", pid=201, busy=0, hung=0, schedules=())
@@ -56,10 +63,16 @@ async def _post(service: ApiService, *ids: str, type: str = "crew.notify", **mor
 async def _end_jobs(service: ApiService) -> None:
     """Run jobs one after the other, so that each is claimed alone and ends in its own way."""
     await _post(
-        service, "done-1", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        tracestate="vendor=1", meta={"cloudevent": CLOUD_EVENT}, x_origin="a field that nobody knows",
-        priority=5, max_attempts=4, unique_key="crew-7",
-    )  # fmt: skip
+        service,
+        "done-1",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        tracestate="vendor=1",
+        meta={"cloudevent": CLOUD_EVENT},
+        x_origin="a field that nobody knows",
+        priority=5,
+        max_attempts=4,
+        unique_key="crew-7",
+    )
     [job] = await service.claim()
     await service.report(job, "called the crew", "on its way")
     await service.report(job, "a line of the log", log=True)
@@ -79,9 +92,13 @@ async def _end_jobs(service: ApiService) -> None:
         await _post(service, job_id)
         [job] = await service.claim()
         await service.settle(
-            job, State.HELD, reason="governance", by="large-jobs", detail="ask the engineer",
+            job,
+            State.HELD,
+            reason="governance",
+            by="large-jobs",
+            detail="ask the engineer",
             hold=("case.open", "large-jobs", "digest-1"),
-        )  # fmt: skip
+        )
     await _post(service, "retrying-1")
     [job] = await service.claim()
     await service.settle(job, State.RETRYING, delay_ms=600_000, failure=BOOM)

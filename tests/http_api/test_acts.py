@@ -95,10 +95,17 @@ async def serves(
     lease_keeper = service.backend.broker.lease_keeper()
     lease_keeper.register(
         WorkerRegistration(
-            id="w-1", host="here", pid=1, slots=2, busy=0, types=types, started_at=1,
-            schedules=((types[0], "0 3 * * *"),), state=state,
+            id="w-1",
+            host="here",
+            pid=1,
+            slots=2,
+            busy=0,
+            types=types,
+            started_at=1,
+            schedules=((types[0], "0 3 * * *"),),
+            state=state,
         )
-    )  # fmt: skip
+    )
     lease_keeper.close()
 
 
@@ -205,8 +212,9 @@ async def test_a_worker_is_asked_over_http_and_shows_by_whom(
     [worker] = (await ada.get("/workers"))["workers"]
     told = {name: worker["wanted"][name] for name in ("state", "by", "reason")}
     assert (worker["state"], told) == (
-        "working", {"state": "quiet", "by": "ada", "reason": "bad disk"},
-    )  # fmt: skip
+        "working",
+        {"state": "quiet", "by": "ada", "reason": "bad disk"},
+    )
     assert (await ada.post("/workers/w-1/resume")).status_code == 202
     assert (await ada.post("/workers/w-1/stop")).json()["wanted"] == "stopping"
     assert (await ada.post("/workers/w-1/resume")).json()["wanted"] == "working"
@@ -280,8 +288,12 @@ async def test_many_are_acted_on_as_foretold_and_taken_back(
     [group] = foretold["groups"]
     assert group.pop("cause")
     assert group == {
-        "type": "crew.notify", "state": "dead", "reason": "error", "rule": "", "count": 5,
-    }  # fmt: skip
+        "type": "crew.notify",
+        "state": "dead",
+        "reason": "error",
+        "rule": "",
+        "count": 5,
+    }
     assert len((await ada.get("/jobs", where="state:dead"))["jobs"]) == 5
     done = (await ada.post("/jobs/acts", {**act, "note": "a bug"})).json()
     assert (done["done"], done["failed"], done["left"]) == (5, 0, 0)
@@ -313,14 +325,28 @@ async def test_pages_walk_all_jobs_once(any_service: ApiService) -> None:
 
 
 UNREADABLE = (
-    "/jobs?where=state:", "/jobs?where=state:asleep", "/jobs?where=%22", "/jobs?where=" + "(" * 5000,
-    "/jobs?limit=0", "/jobs?limit=1001", "/jobs?limit=ten", "/jobs?cursor=garbage",
-    "/jobs?cursor=%00", "/jobs?archive=perhaps", "/jobs?archive=true&cursor=garbage",
-    "/cases?cursor=garbage", "/cases?cursor=1.2", "/cases?status=lost", "/audit?cursor=garbage", "/audit?actor=a*b",
-    "/events?from=yesterday", "/events?from=9001-01-01T00:00:00Z", "/events?from=20260101T000000Z",
+    "/jobs?where=state:",
+    "/jobs?where=state:asleep",
+    "/jobs?where=%22",
+    "/jobs?where=" + "(" * 5000,
+    "/jobs?limit=0",
+    "/jobs?limit=1001",
+    "/jobs?limit=ten",
+    "/jobs?cursor=garbage",
+    "/jobs?cursor=%00",
+    "/jobs?archive=perhaps",
+    "/jobs?archive=true&cursor=garbage",
+    "/cases?cursor=garbage",
+    "/cases?cursor=1.2",
+    "/cases?status=lost",
+    "/audit?cursor=garbage",
+    "/audit?actor=a*b",
+    "/events?from=yesterday",
+    "/events?from=9001-01-01T00:00:00Z",
+    "/events?from=20260101T000000Z",
     "/jobs?cursor=WzAsMTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMCwwXQ",  # [0, 10**30, 0]
     "/jobs?cursor=WzAsLTkyMjMzNzIwMzY4NTQ3NzU4MDgsMF0",  # [0, -2**63, 0]
-)  # fmt: skip
+)
 
 
 async def test_a_question_that_cannot_be_read_is_answered_400(service: ApiService) -> None:
@@ -337,11 +363,18 @@ async def test_reads_have_the_shapes_that_the_document_tells(
     await service.api.reads.database.effects.commit([effect("maker-1")])
     await serves(service, "analysis.run", "crew.notify")
     told: dict[str, type[msgspec.Struct]] = {
-        "/jobs": JobPageAnswer, "/jobs/d-1": JobDetailAnswer, "/jobs/d-1/why": Explanation,
-        "/status": StatusAnswer, "/queues": QueueList, "/workers": WorkerList,
-        "/failures": FailureList, "/schedules": ScheduleList,
-        "/cases": CasePage, f"/cases/{CASE}": CaseAnswer, "/audit": AuditPageAnswer,
-    }  # fmt: skip
+        "/jobs": JobPageAnswer,
+        "/jobs/d-1": JobDetailAnswer,
+        "/jobs/d-1/why": Explanation,
+        "/status": StatusAnswer,
+        "/queues": QueueList,
+        "/workers": WorkerList,
+        "/failures": FailureList,
+        "/schedules": ScheduleList,
+        "/cases": CasePage,
+        f"/cases/{CASE}": CaseAnswer,
+        "/audit": AuditPageAnswer,
+    }
     for path, model in told.items():
         answer = await ada.get(path)
         again = msgspec.json.encode(msgspec.convert(answer, model))
@@ -350,5 +383,8 @@ async def test_reads_have_the_shapes_that_the_document_tells(
         assert path == "/jobs/d-1" or all(lists), f"{path} shows nothing"
     [job] = (await ada.get("/jobs", where="id:d-1"))["jobs"]
     assert (job["state"], job["reason"], job["by"], job["detail"]) == (
-        "dead", "error", "handler", "boom",
-    )  # fmt: skip
+        "dead",
+        "error",
+        "handler",
+        "boom",
+    )

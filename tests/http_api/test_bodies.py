@@ -71,42 +71,62 @@ ATTACKS: dict[str, Any] = {
     "a chunk without its line end": (chunked(b"%x\r\n%b0\r\n\r\n" % (len(JOB), JOB)), {400}),
     "a line end without its return": (chunked(b"%x\n%b\n0\n\n" % (len(JOB), JOB)), {400}),
     "chunked, but not at last": (
-        [head("/jobs", JSON_TYPE, "Transfer-Encoding: chunked, gzip") + chunk(JOB) + LAST], {400},
+        [head("/jobs", JSON_TYPE, "Transfer-Encoding: chunked, gzip") + chunk(JOB) + LAST],
+        {400},
     ),
     "another encoding": (
-        [head("/jobs", JSON_TYPE, "Transfer-Encoding: xchunked") + chunk(JOB) + LAST], {400},
+        [head("/jobs", JSON_TYPE, "Transfer-Encoding: xchunked") + chunk(JOB) + LAST],
+        {400},
     ),
     "two encodings": (
-        [head("/jobs", *CHUNKED, "Transfer-Encoding: identity") + chunk(JOB) + LAST], {400},
+        [head("/jobs", *CHUNKED, "Transfer-Encoding: identity") + chunk(JOB) + LAST],
+        {400},
     ),
     "a flood of chunk extensions": (
-        endless(head("/jobs", *CHUNKED) + b"1;", b"x=y;" * 16_384, 40), {0, 431},
+        endless(head("/jobs", *CHUNKED) + b"1;", b"x=y;" * 16_384, 40),
+        {0, 431},
     ),
     "a flood of chunks of one byte": (
-        endless(head("/jobs", *CHUNKED), b"1\r\n \r\n" * 10_000, 40), {0, 431},
+        endless(head("/jobs", *CHUNKED), b"1\r\n \r\n" * 10_000, 40),
+        {0, 431},
     ),
     "a flood of trailers": (
-        endless(head("/jobs", *CHUNKED) + chunk(JOB) + b"0\r\n", b"x: y\r\n" * 10_000, 40), {0, 431},
+        endless(head("/jobs", *CHUNKED) + chunk(JOB) + b"0\r\n", b"x: y\r\n" * 10_000, 40),
+        {0, 431},
     ),
     "a trailer that never ends": (
-        endless(head("/jobs", *CHUNKED) + chunk(JOB) + b"0\r\nx: ", b"y" * 65_536, 40), {0, 431},
+        endless(head("/jobs", *CHUNKED) + chunk(JOB) + b"0\r\nx: ", b"y" * 65_536, 40),
+        {0, 431},
     ),
     "a content type in a trailer": (
-        [head("/jobs", "Transfer-Encoding: chunked") + chunk(JOB)
-         + b"0\r\nContent-Type: application/json\r\n\r\n"], {415},
+        [
+            head("/jobs", "Transfer-Encoding: chunked")
+            + chunk(JOB)
+            + b"0\r\nContent-Type: application/json\r\n\r\n"
+        ],
+        {415},
     ),
     "a host in a trailer": (
-        [b"POST /jobs HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-         + chunk(JOB) + b"0\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n"], {421},
+        [
+            b"POST /jobs HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunk(JOB)
+            + b"0\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n"
+        ],
+        {421},
     ),
     "chunks that are gzip": (
-        [head("/jobs", JSON_TYPE, "Transfer-Encoding: gzip, chunked")
-         + chunk(gzip.compress(JOB)) + LAST], {400},
+        [
+            head("/jobs", JSON_TYPE, "Transfer-Encoding: gzip, chunked")
+            + chunk(gzip.compress(JOB))
+            + LAST
+        ],
+        {400},
     ),
     # Sizes.
     "8 MiB and one, declared": (declared(MOST_BODY_BYTES + 1, b""), {413}),
     "8 MiB and one, streamed": (
-        endless(head("/jobs", *CHUNKED), chunk(KIBIBYTES_64), MOST_BODY_BYTES // 65_536 + 1), {413},
+        endless(head("/jobs", *CHUNKED), chunk(KIBIBYTES_64), MOST_BODY_BYTES // 65_536 + 1),
+        {413},
     ),
     "a bomb as gzip": ([post(BOMB, "Content-Encoding: gzip")], {415}),
     "a bomb as JSON": ([post(BOMB)], {400}),
@@ -144,7 +164,8 @@ ATTACKS: dict[str, Any] = {
     "gone within a head": ([b"POST /jobs HTTP/1.1\r\nHost"], {0}),
     "continue, and nothing": (declared(len(JOB), b"", "Expect: 100-continue"), {408}),
     "a body behind an answer": (
-        [GET + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b"1\r\nx\r\n"], {200},
+        [GET + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b"1\r\nx\r\n"],
+        {200},
     ),
     # Heads.
     "a request line of a megabyte": ([b"GET /" + b"x" * 1_000_000], {0, 431}),
@@ -163,9 +184,10 @@ ATTACKS: dict[str, Any] = {
     "garbage behind a request": ([GET + b"\r\n\x00\x01garbage\r\n\r\n"], {200}),
     "a thousand requests at once": ([(GET + b"\r\n") * 1000], {200}),
     "another protocol": (
-        [GET + b"Upgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n"], {200},
+        [GET + b"Upgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n"],
+        {200},
     ),
-}  # fmt: skip
+}
 
 
 async def test_no_hostile_body_or_head_gets_in_or_stays(

@@ -53,9 +53,13 @@ async def test_a_preflight_is_answered_before_anybody_is_asked_who_it_is(
         assert answer.headers["access-control-allow-origin"] == FRIEND
         assert words(answer, "access-control-allow-methods") >= {"get", "post"}
         assert words(answer, "access-control-allow-headers") >= {
-            "authorization", "content-type", "idempotency-key", "if-match", "last-event-id",
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-match",
+            "last-event-id",
             "traceparent",
-        }  # fmt: skip
+        }
         assert int(answer.headers["access-control-max-age"]) > 0
         assert "origin" in words(answer, "vary")
     assert (await friendly.post(origin=FRIEND)).status_code == 401
@@ -123,10 +127,18 @@ async def test_answers_and_errors_can_be_read_by_the_page(
     monkeypatch.setattr(friendly.api.reads, "why", broken)
     monkeypatch.setattr(middleware, "MOST_STREAMS", 0)
     gets = {
-        "/healthz": 200, "/readyz": 200, "/status": 200, "/metrics": 200, "/openapi.json": 200,
-        "/jobs/none": 404, "/nothing": 404, "/jobs?limit=0": 400, "/jobs?where=%00": 400,
-        "/jobs/mine-1/why": 500, "/events": 503,
-    }  # fmt: skip
+        "/healthz": 200,
+        "/readyz": 200,
+        "/status": 200,
+        "/metrics": 200,
+        "/openapi.json": 200,
+        "/jobs/none": 404,
+        "/nothing": 404,
+        "/jobs?limit=0": 400,
+        "/jobs?where=%00": 400,
+        "/jobs/mine-1/why": 500,
+        "/events": 503,
+    }
     for path, status in gets.items():
         answer = await friendly.client.get(path, headers=asks)
         assert (answer.status_code, is_readable(answer)) == (status, True), path

@@ -45,8 +45,10 @@ async def test_posted_jobs_have_their_declared_key_and_priority(service: ApiServ
     assert [each["state"] for each in answers] == ["queued", "rejected", "queued"]
     records = [await record(service, each["id"]) for each in answers]
     assert [(each["unique_key"], each["priority"]) for each in records] == [
-        ("ward-7", 50), ("ward-7", 50), ("mine", 0),
-    ]  # fmt: skip
+        ("ward-7", 50),
+        ("ward-7", 50),
+        ("mine", 0),
+    ]
     assert (await service.post(job(7))).json()["state"] == "rejected"
 
 

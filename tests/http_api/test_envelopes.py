@@ -279,8 +279,11 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 async def test_who_sent_an_event_is_shown_everywhere(service: ApiService) -> None:
     attributes = event().get_attributes() | {
-        "subject": "ward 7", "time": dt.datetime(2026, 11, 28, 6, tzinfo=dt.UTC), "traceparent": TRACE, "priority": 5,
-    }  # fmt: skip
+        "subject": "ward 7",
+        "time": dt.datetime(2026, 11, 28, 6, tzinfo=dt.UTC),
+        "traceparent": TRACE,
+        "priority": 5,
+    }
     answer = await send(service, to_structured_event(CloudEvent(attributes, NOTICE)))
     job_id = answer.json()["jobs"][0]["id"]
     shown = (await service.client.get(f"/jobs/{job_id}")).json()
@@ -290,9 +293,14 @@ async def test_who_sent_an_event_is_shown_everywhere(service: ApiService) -> Non
     assert (told["subject"], told["time"]) == ("ward 7", "2026-11-28T06:00:00Z")
     assert told["extensions"]["priority"] == 5
     facts = {
-        "sent by": "/a2a/city", "as event": "7", "event type": "gov.notice.new",
-        "subject": "ward 7", "time": "2026-11-28T06:00:00Z", "priority": "5", "trace": TRACE,
-    }  # fmt: skip
+        "sent by": "/a2a/city",
+        "as event": "7",
+        "event type": "gov.notice.new",
+        "subject": "ward 7",
+        "time": "2026-11-28T06:00:00Z",
+        "priority": "5",
+        "trace": TRACE,
+    }
     detail, _ = await service.api.reads.detail(job_id)
     assert dict(sender_facts(producer_fields(detail))).items() >= facts.items()
     cli = make_cli(service.api.settings.data_dir)
@@ -306,7 +314,11 @@ async def test_who_sent_an_event_is_shown_everywhere(service: ApiService) -> Non
     on_screen = "\n".join("".join(each.text for each in line) for line in console.lines)
     for name, value in facts.items():
         for text in (for_people, on_screen):
-            assert any(line.split(maxsplit=len(name.split()))[-1:] == [value] for line in text.splitlines() if line.startswith(name)), (name, text)  # fmt: skip
+            assert any(
+                line.split(maxsplit=len(name.split()))[-1:] == [value]
+                for line in text.splitlines()
+                if line.startswith(name)
+            ), (name, text)
 
 
 async def test_fields_that_nobody_knows_and_meta_are_shown(service: ApiService) -> None:

@@ -17,8 +17,11 @@ WRONG: list[dict[str, Any]] = [
     {"type": "drill.run", "data": {}, "not_befor": "2026-01-01T00:00:00Z"},
 ]
 FIELDS = [
-    (0, "priority"), (0, "data.act"), (0, "data.seconds"), (1, "not_befor"),
-]  # fmt: skip
+    (0, "priority"),
+    (0, "data.act"),
+    (0, "data.seconds"),
+    (1, "not_befor"),
+]
 
 
 async def test_every_field_at_fault_is_an_entry_of_its_own(service: ApiService) -> None:

@@ -31,11 +31,25 @@ WHOLE: Final = [
     *(b"".join(p) for p, _ in BODIES.values() if isinstance(p, list) and sum(map(len, p)) < SHORT),
 ]
 PIECES: Final = [
-    b"\r\n", b"\0", b"\xff", b":", b"0", b'"', b"%00", b"\xed\xa0\x80", b"[" * 70, b"1e999",
-    b"\\ud800", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"HTTP/1.0",
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"Expect: 100-continue\r\n",
-    b"Connection: keep-alive\r\n", b"GET / HTTP/1.1\r\n",
-]  # fmt: skip
+    b"\r\n",
+    b"\0",
+    b"\xff",
+    b":",
+    b"0",
+    b'"',
+    b"%00",
+    b"\xed\xa0\x80",
+    b"[" * 70,
+    b"1e999",
+    b"\\ud800",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"HTTP/1.0",
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Connection: keep-alive\r\n",
+    b"GET / HTTP/1.1\r\n",
+]
 
 
 def bent(raw: bytes, dice: random.Random) -> bytes:

@@ -80,9 +80,12 @@ async def guarded(make_service: ServiceMaker, provider: Provider) -> ApiService:
 def claims(**changed: Any) -> dict[str, Any]:
     now = int(time.time())
     told = {
-        "iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": now + 3600,
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "ada",
+        "exp": now + 3600,
         "scope": "openid hms-svc:view other:operate produce",
-    }  # fmt: skip
+    }
     return {name: value for name, value in {**told, **changed}.items() if value is not None}
 
 

@@ -121,20 +121,29 @@ def test_settings_that_make_no_door_are_named(settings: Settings, tmp_path: Path
         ("http_tls_certificate .* set http_tls_key", {"http_tls_certificate": certificate}),
         ("http_tls_key .* requires http_tls_certificate", {"http_tls_key": key}),
         *(
-            (f"http_tls_key .*{each.name}", {"http_tls_certificate": certificate, "http_tls_key": each})
+            (
+                f"http_tls_key .*{each.name}",
+                {"http_tls_certificate": certificate, "http_tls_key": each},
+            )
             for each in (other, junk, locked)
         ),
         ("requires jwt_issuer and jwt_audience", {"jwks_url": "https://login.example/keys"}),
         ("jwt_issuer .* requires jwks_url", ours),
-        ("jwks_url http://login.example .* https", {"jwks_url": "http://login.example/keys", **ours}),
-    ]  # fmt: skip
+        (
+            "jwks_url http://login.example .* https",
+            {"jwks_url": "http://login.example/keys", **ours},
+        ),
+    ]
     for match, changed in wrong:
         with pytest.raises(BadSetting, match=match):
             check_http_settings(replace(settings, **changed))
     for right in (
-        {}, {"http_tls_certificate": both}, {"http_tls_certificate": certificate, "http_tls_key": key},
-        {"jwks_url": "http://127.0.0.1/keys", **ours}, {"jwks_url": "https://login.example", **ours},
-    ):  # fmt: skip
+        {},
+        {"http_tls_certificate": both},
+        {"http_tls_certificate": certificate, "http_tls_key": key},
+        {"jwks_url": "http://127.0.0.1/keys", **ours},
+        {"jwks_url": "https://login.example", **ours},
+    ):
         check_http_settings(replace(settings, **right))
 
 

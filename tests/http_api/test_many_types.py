@@ -38,8 +38,12 @@ async def test_a_list_has_served_types_first_and_tells_how_many_it_leaves_off(
 ) -> None:
     told = (await crowded.client.get(path)).json()
     assert [queue["type"] for queue in told["queues"]] == [
-        "typo.00", "typo.01", "typo.02", "typo.03", SERVED,
-    ]  # fmt: skip
+        "typo.00",
+        "typo.01",
+        "typo.02",
+        "typo.03",
+        SERVED,
+    ]
     assert told["types_left_off"] == 7
 
 

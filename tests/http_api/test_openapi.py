@@ -123,9 +123,17 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
     )
     await service.backend.broker.enqueue([due])
     for path in (
-        "/jobs", "/jobs/a-1", "/jobs/a-1/why", "/status", "/queues", "/workers", "/failures",
-        "/cases", f"/cases/{CASE}", "/audit",
-    ):  # fmt: skip
+        "/jobs",
+        "/jobs/a-1",
+        "/jobs/a-1/why",
+        "/status",
+        "/queues",
+        "/workers",
+        "/failures",
+        "/cases",
+        f"/cases/{CASE}",
+        "/audit",
+    ):
         await ada.get(path)
     seen = {"if_match": await ada.hold("h-1")}
     answers: list[httpx.Response] = [

@@ -23,8 +23,11 @@ from .test_identity_provider import AUDIENCE, ISSUER, RSA, claims, jwk, status
 P384 = ec.generate_private_key(ec.SECP384R1())
 ED = ed25519.Ed25519PrivateKey.generate()
 PRIVATE: dict[str, Any] = {
-    "rsa": RSA, "p256": ec.generate_private_key(ec.SECP256R1()), "p384": P384, "ed": ED,
-}  # fmt: skip
+    "rsa": RSA,
+    "p256": ec.generate_private_key(ec.SECP256R1()),
+    "p384": P384,
+    "ed": ED,
+}
 KINDS = {"rsa": "RS256", "p256": "ES256", "p384": "ES256", "ed": "EdDSA"}
 
 
@@ -71,8 +74,12 @@ async def guarded(make_service: ServiceMaker, provider: tuple[LocalHttp, Path]) 
 
 async def test_a_key_without_alg_verifies_what_its_kind_may(guarded: ApiService) -> None:
     good = {
-        ("rsa", "RS256"), ("rsa", "PS256"), ("p256", "ES256"), ("p384", "ES384"), ("ed", "EdDSA"),
-    }  # fmt: skip
+        ("rsa", "RS256"),
+        ("rsa", "PS256"),
+        ("p256", "ES256"),
+        ("p384", "ES384"),
+        ("ed", "EdDSA"),
+    }
     for name, algorithm in good:
         assert (name, algorithm, await status(guarded, token(name, algorithm))) == (
             name,

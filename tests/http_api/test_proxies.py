@@ -222,7 +222,9 @@ async def test_proxies_are_named_once_there_is_a_token(make_service: ServiceMake
 
 def test_proxies_are_addresses_and_networks() -> None:
     def read(text: str) -> tuple[str, ...]:
-        return load_settings({"http_proxies": text}, environ={"HMS_SVC_CONFIG": ""}).settings.http_proxies  # fmt: skip
+        return load_settings(
+            {"http_proxies": text}, environ={"HMS_SVC_CONFIG": ""}
+        ).settings.http_proxies
 
     assert read("127.0.0.1, ::1,10.0.0.0/8") == ("127.0.0.1/32", "::1/128", "10.0.0.0/8")
     for wrong in ("localhost", "10.0.0.1/8", "*", "10.0.0.0/33"):

@@ -150,6 +150,10 @@ def test_an_address_that_is_none_is_named(tmp_path: Path, arguments: list[str], 
     environment = {**os.environ, "HMS_SVC_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
         [sys.executable, "-m", "hms_svc", "serve", *arguments],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (ran.returncode, told in ran.stderr) == (2, True)

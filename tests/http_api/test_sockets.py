@@ -21,9 +21,11 @@ from tests.support.http_wire import exchange, status_of
 from tests.support.waiting import until
 
 UPGRADE = (
-    "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)  # fmt: skip
+)
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -73,7 +75,8 @@ HEARD_NOTHING = {
 BROKEN_OFF: dict[str, tuple[bytes, int]] = {
     "a frame too large": (frame(Opcode.TEXT, b"x" * 65_537), 1009),
     "pieces too large": (
-        frame(Opcode.TEXT, b"x" * 40_000, fin=False) + frame(Opcode.CONT, b"x" * 40_000), 1009,
+        frame(Opcode.TEXT, b"x" * 40_000, fin=False) + frame(Opcode.CONT, b"x" * 40_000),
+        1009,
     ),
     "a bomb": (compressed(b"x" * 50_000_000), 1009),
     "a piece of nothing": (frame(Opcode.CONT, b"x"), 1002),
@@ -81,7 +84,7 @@ BROKEN_OFF: dict[str, tuple[bytes, int]] = {
     "an unknown kind": (b"\x83\x80\0\0\0\0", 1002),
     "a ping too long": (b"\x89\xfe\x00\x7e" + b"\0" * 130, 1002),
     "HTTP": (get("/"), 1002),
-}  # fmt: skip
+}
 
 
 async def test_what_a_follower_says_is_not_heard_or_ends_it(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -21,8 +19,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import ProgressView
 from hms_svc.http_api import access_recheck, job_stream, shared_streams
 from hms_svc.http_api.routes import streams
-from hms_svc.http_api.server_sent_events import Announced, sse
-from hms_svc.http_api.shared_streams import EventTail, Shared, Watched
+from hms_svc.http_api.shared_streams import EventTail, Watched
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.tokens import Scope
 from tests.support.api import ApiService
@@ -179,47 +176,6 @@ async def test_the_first_event_of_an_empty_bus_is_behind_no_gap(any_service: Api
         assert (await next_event(lines))[1]["type"] == "case.opened"
 
 
-class Shaky(Shared):
-    """Breaks in its first round."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rounds = 0
-        self.mended = asyncio.Event()
-
-    def _begin(self) -> None:
-        self.rounds = 0
-
-    async def _round(self) -> None:
-        self.rounds += 1
-        if self.rounds == 1:
-            raise ValueError("a fault of ours")
-        self.mended.set()
-        await asyncio.Event().wait()
-
-
-async def test_a_round_that_breaks_is_logged_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(shared_streams, "OUTAGE_SECONDS", 0.0)
-    shaky = Shaky()
-    async with shaky.followed(), asyncio.timeout(30):
-        await shaky.mended.wait()
-    assert "Shaky: a round failed" in caplog.text
-
-
-def test_no_value_of_an_event_begins_a_field_of_its_own() -> None:
-    forged = "x\ndata: {}\n\nid: 900000\r\nevent: case.opened\rdata: {}"
-    frame = sse(forged, b'{"n":1}', id="1\n\nid: 9")
-    assert re.split(rb"\r\n|\r|\n", frame) == [
-        b"id: 1  id: 9",
-        b"event: x data: {}  id: 900000  event: case.opened data: {}",
-        b'data: {"n":1}',
-        b"",
-        b"",
-    ]
-
-
 async def test_only_the_types_that_were_asked_for_come(service: ApiService) -> None:
     await announce(service, "case.opened", "tree.cut", "case.closed")
     answer = await service.client.get("/events?follow=false&type=case.*")
@@ -284,40 +240,6 @@ async def test_an_event_is_encoded_once_for_all_followers(
 
 async def _followers(service: ApiService, number: int) -> bool:
     return service.api.events.followers == number
-
-
-class HundredEvents:
-    """What an `EventTail` asks of `Reads`."""
-
-    async def newest_position(self) -> int:
-        return 0
-
-    async def kept_events(self, *, after: int, limit: int) -> list[Event]:
-        made = service_event("job-1", "a.b", "1", {}, 1000)
-        return [replace(made, position=place) for place in range(after + 1, 101)]
-
-    async def wait_for_event(self, after: int, seconds: float) -> None:
-        await asyncio.Event().wait()
-
-
-async def test_who_has_seen_nearly_all_looks_at_the_last_events_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    examined: list[int] = []
-
-    class Looked(Announced):
-        def __getattribute__(self, name: str) -> Any:
-            examined.append(1)
-            return super().__getattribute__(name)
-
-    monkeypatch.setattr(shared_streams, "Announced", Looked)
-    tail = EventTail(cast("Reads", HundredEvents()))
-    wake = tail.wake_up.listen()
-    async with tail.followed():
-        await wake.wait()
-        examined.clear()
-        assert len(await tail.after(99)) == 1
-        assert len(examined) == 2
 
 
 async def test_news_is_told_although_the_broker_was_away_for_a_moment(

@@ -16,9 +16,14 @@ CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 JOB = {"type": "crew.notify", "data": NOTICE}
 EVENT = {
-    "specversion": "1.0", "id": "e-1", "source": "/agency", "type": "tree.fell", "data": {"ward": 7},
-    "traceparent": OWN, "tracestate": "own=1",
-}  # fmt: skip
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/agency",
+    "type": "tree.fell",
+    "data": {"ward": 7},
+    "traceparent": OWN,
+    "tracestate": "own=1",
+}
 
 
 @pytest.fixture

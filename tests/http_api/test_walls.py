@@ -17,9 +17,11 @@ JSON_TYPE = "Content-Type: application/json"
 LENGTH = f"Content-Length: {len(JOB)}"
 OURS = (JSON_TYPE, LENGTH)
 SOCKET = (
-    "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)  # fmt: skip
+)
 
 
 def lines(first: str, *headers: str) -> bytes:
@@ -70,11 +72,15 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
         421,
     ),
     "a foreign absolute target": (named("localhost", target="http://evil.example/jobs"), 421),
-    "an absolute target of another scheme": (named("localhost", target="https://localhost/jobs"), 400),
+    "an absolute target of another scheme": (
+        named("localhost", target="https://localhost/jobs"),
+        400,
+    ),
     "an absolute target with a user": (named("localhost", target="http://a@localhost/jobs"), 400),
     "an absolute target without a host": (named("localhost", target="http:///jobs"), 400),
     "an absolute target and two hosts": (
-        named("localhost", "localhost", target="http://localhost/jobs"), 400,
+        named("localhost", "localhost", target="http://localhost/jobs"),
+        400,
     ),
     "an absolute target and no host": (named(target="http://localhost/jobs"), 421),
     "a target that is no path": (named("localhost", target="jobs"), 400),
@@ -119,12 +125,14 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
     "gzip": (typed(JSON_TYPE, "Content-Encoding: gzip"), 415),
     "identity and gzip": (typed(JSON_TYPE, "Content-Encoding: identity, gzip"), 415),
     "encodings twice": (
-        typed(JSON_TYPE, "Content-Encoding: identity", "Content-Encoding: gzip"), 400,
+        typed(JSON_TYPE, "Content-Encoding: identity", "Content-Encoding: gzip"),
+        400,
     ),
     "a form to an act without a body": (
-        head("/queues/crew.notify/resume", "Content-Type: text/plain", "Content-Length: 0"), 415,
+        head("/queues/crew.notify/resume", "Content-Type: text/plain", "Content-Length: 0"),
+        415,
     ),
-}  # fmt: skip
+}
 BY_THE_PARSER = {"a host after a folded line", "a target that is no path", "a tab within the host"}
 """Which of two walls such a request meets is the parser's affair."""
 

@@ -54,83 +54,233 @@ def lag(bound: str) -> Change:
 
 
 BOUNDS: Final = (
-    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0",
-    "10.0", "+Inf",
-)  # fmt: skip
+    "0.001",
+    "0.0025",
+    "0.005",
+    "0.01",
+    "0.025",
+    "0.05",
+    "0.1",
+    "0.25",
+    "0.5",
+    "1.0",
+    "2.5",
+    "5.0",
+    "10.0",
+    "+Inf",
+)
 LEASES: Final = "hms_worker_leases_lost_total"
 REFUSED: Final = "hms_worker_settlements_refused_total"
 DEAD: Final = "hms_jobs_dead_total"
 ODD: Final = {"type": "odd.type"}
 CASES: Final = (
-    Case("HmsHttpServerDown", "away for five minutes", (Change("up", "1x8 0x60"),), "7m", (TARGET,)),
+    Case(
+        "HmsHttpServerDown", "away for five minutes", (Change("up", "1x8 0x60"),), "7m", (TARGET,)
+    ),
     Case("HmsHttpServerDown", "away for a minute", (Change("up", "1x36 0x60"),), "10m"),
-    Case("HmsBrokerDown", "away for five minutes",
-         (Change("hms_broker_up", "1x8 0x60", SQLITE),), "7m", (SQLITE,)),
-    Case("HmsBrokerDown", "away for half a minute",
-         (Change("hms_broker_up", "1x38 0x60", SQLITE),), "10m"),
-    Case("HmsBrokerFull", "beyond nine tenths",
-         (Change("hms_broker_used_bytes", "95x60", SQLITE), Change("hms_broker_limit_bytes", "100x60", SQLITE)),
-         "10m", (SQLITE,)),
-    Case("HmsBrokerFull", "has refused", (Change("hms_broker_refused_total", "0x30 1+1x30", SQLITE),),
-         "11m", (SQLITE,)),
-    Case("HmsBrokerFull", "at half",
-         (Change("hms_broker_used_bytes", "50x60", SQLITE), Change("hms_broker_limit_bytes", "100x60", SQLITE)),
-         "10m"),
-    Case("HmsDatabaseDown", "away for five minutes",
-         (Change("hms_database_up", "1x8 0x60", SQLITE),), "7m", (SQLITE,)),
-    Case("HmsDatabaseDown", "away for half a minute",
-         (Change("hms_database_up", "1x38 0x60", SQLITE),), "10m"),
-    Case("HmsNoWorkers", "gone for five minutes",
-         (Change("hms_fleet_workers", "1x8 0x60"),), "7m", ({},)),
+    Case(
+        "HmsBrokerDown",
+        "away for five minutes",
+        (Change("hms_broker_up", "1x8 0x60", SQLITE),),
+        "7m",
+        (SQLITE,),
+    ),
+    Case(
+        "HmsBrokerDown",
+        "away for half a minute",
+        (Change("hms_broker_up", "1x38 0x60", SQLITE),),
+        "10m",
+    ),
+    Case(
+        "HmsBrokerFull",
+        "beyond nine tenths",
+        (
+            Change("hms_broker_used_bytes", "95x60", SQLITE),
+            Change("hms_broker_limit_bytes", "100x60", SQLITE),
+        ),
+        "10m",
+        (SQLITE,),
+    ),
+    Case(
+        "HmsBrokerFull",
+        "has refused",
+        (Change("hms_broker_refused_total", "0x30 1+1x30", SQLITE),),
+        "11m",
+        (SQLITE,),
+    ),
+    Case(
+        "HmsBrokerFull",
+        "at half",
+        (
+            Change("hms_broker_used_bytes", "50x60", SQLITE),
+            Change("hms_broker_limit_bytes", "100x60", SQLITE),
+        ),
+        "10m",
+    ),
+    Case(
+        "HmsDatabaseDown",
+        "away for five minutes",
+        (Change("hms_database_up", "1x8 0x60", SQLITE),),
+        "7m",
+        (SQLITE,),
+    ),
+    Case(
+        "HmsDatabaseDown",
+        "away for half a minute",
+        (Change("hms_database_up", "1x38 0x60", SQLITE),),
+        "10m",
+    ),
+    Case(
+        "HmsNoWorkers",
+        "gone for five minutes",
+        (Change("hms_fleet_workers", "1x8 0x60"),),
+        "7m",
+        ({},),
+    ),
     Case("HmsNoWorkers", "gone for a minute", (Change("hms_fleet_workers", "1x36 0x60"),), "10m"),
-    Case("HmsDeadLettersRising", "three more", (Change(DEAD, "0x20 3x60", NOTIFY),), "10m", (NOTIFY,)),
-    Case("HmsDeadLettersRising", "the first three of a type that is new with them",
-         (Change(DEAD, "_x20 3x60", ODD),), "10m", (ODD,)),
-    Case("HmsDeadLettersRising", "of a type that was new ten minutes ago",
-         (Change(DEAD, "_x20 3x100", ODD),), "15m", (ODD,)),
-    Case("HmsDeadLettersRising", "of a type that was new half an hour ago",
-         (Change(DEAD, "_x20 3x200", ODD),), "40m"),
+    Case(
+        "HmsDeadLettersRising", "three more", (Change(DEAD, "0x20 3x60", NOTIFY),), "10m", (NOTIFY,)
+    ),
+    Case(
+        "HmsDeadLettersRising",
+        "the first three of a type that is new with them",
+        (Change(DEAD, "_x20 3x60", ODD),),
+        "10m",
+        (ODD,),
+    ),
+    Case(
+        "HmsDeadLettersRising",
+        "of a type that was new ten minutes ago",
+        (Change(DEAD, "_x20 3x100", ODD),),
+        "15m",
+        (ODD,),
+    ),
+    Case(
+        "HmsDeadLettersRising",
+        "of a type that was new half an hour ago",
+        (Change(DEAD, "_x20 3x200", ODD),),
+        "40m",
+    ),
     Case("HmsDeadLettersRising", "old ones that stand", (Change(DEAD, "7x240", NOTIFY),), "10m"),
-    Case("HmsDeadLettersRising", "old ones, seen again after the broker was away",
-         (Change("hms_broker_up", "1x40 0x8 1x60", SQLITE),
-          Change(DEAD, "7x40 stale _x7 7x60", NOTIFY)), "15m"),
-    Case("HmsDeadLettersRising", "old ones, seen again after the door was away",
-         (Change("hms_broker_up", "1x40 stale _x7 1x60", SQLITE),
-          Change(DEAD, "7x40 stale _x7 7x60", NOTIFY)), "15m"),
-    Case("HmsQueueOld", "a job of eleven minutes",
-         (Change("hms_queue_oldest_age_seconds", "700x60", NOTIFY),), "10m", (NOTIFY,)),
-    Case("HmsQueueOld", "in a queue that is paused",
-         (Change("hms_queue_oldest_age_seconds", "700x60", NOTIFY),
-          Change("hms_queue_paused", "1x60", NOTIFY)), "10m"),
-    Case("HmsQueueGrowing", "20 more each quarter of a minute",
-         (Change("hms_jobs", "0+20x240", QUEUED),), "58m", (NOTIFY,)),
+    Case(
+        "HmsDeadLettersRising",
+        "old ones, seen again after the broker was away",
+        (
+            Change("hms_broker_up", "1x40 0x8 1x60", SQLITE),
+            Change(DEAD, "7x40 stale _x7 7x60", NOTIFY),
+        ),
+        "15m",
+    ),
+    Case(
+        "HmsDeadLettersRising",
+        "old ones, seen again after the door was away",
+        (
+            Change("hms_broker_up", "1x40 stale _x7 1x60", SQLITE),
+            Change(DEAD, "7x40 stale _x7 7x60", NOTIFY),
+        ),
+        "15m",
+    ),
+    Case(
+        "HmsQueueOld",
+        "a job of eleven minutes",
+        (Change("hms_queue_oldest_age_seconds", "700x60", NOTIFY),),
+        "10m",
+        (NOTIFY,),
+    ),
+    Case(
+        "HmsQueueOld",
+        "in a queue that is paused",
+        (
+            Change("hms_queue_oldest_age_seconds", "700x60", NOTIFY),
+            Change("hms_queue_paused", "1x60", NOTIFY),
+        ),
+        "10m",
+    ),
+    Case(
+        "HmsQueueGrowing",
+        "20 more each quarter of a minute",
+        (Change("hms_jobs", "0+20x240", QUEUED),),
+        "58m",
+        (NOTIFY,),
+    ),
     Case("HmsQueueGrowing", "but short", (Change("hms_jobs", "0+4x240", QUEUED),), "58m"),
-    Case("HmsQueueUnserved", "three wait for nobody",
-         (Change("hms_jobs", "3x60", QUEUED), Change("hms_queue_served", "0x60", NOTIFY)),
-         "10m", (NOTIFY,)),
-    Case("HmsQueueUnserved", "three wait for a worker that is there",
-         (Change("hms_jobs", "3x60", QUEUED),), "10m"),
-    Case("HmsOutboxLag", "a minute and a half", (Change("hms_outbox_lag_seconds", "90x60"),), "10m", ({},)),
-    Case("HmsOutboxLag", "a minute and a half, just now",
-         (Change("hms_outbox_lag_seconds", "0x36 90x60"),), "10m"),
+    Case(
+        "HmsQueueUnserved",
+        "three wait for nobody",
+        (Change("hms_jobs", "3x60", QUEUED), Change("hms_queue_served", "0x60", NOTIFY)),
+        "10m",
+        (NOTIFY,),
+    ),
+    Case(
+        "HmsQueueUnserved",
+        "three wait for a worker that is there",
+        (Change("hms_jobs", "3x60", QUEUED),),
+        "10m",
+    ),
+    Case(
+        "HmsOutboxLag",
+        "a minute and a half",
+        (Change("hms_outbox_lag_seconds", "90x60"),),
+        "10m",
+        ({},),
+    ),
+    Case(
+        "HmsOutboxLag",
+        "a minute and a half, just now",
+        (Change("hms_outbox_lag_seconds", "0x36 90x60"),),
+        "10m",
+    ),
     Case("HmsLeasesLost", "three leases", (Change(LEASES, "0x20 3x60"),), "10m", ({},)),
-    Case("HmsLeasesLost", "three leases, of a door that has never refused a settlement",
-         (Change(LEASES, "0x20 3x60"), Change(REFUSED, "")), "10m", ({},)),
-    Case("HmsLeasesLost", "one settlement, where no lease was ever lost",
-         (Change(LEASES, ""), Change(REFUSED, "0x20 1x60")), "10m", ({},)),
+    Case(
+        "HmsLeasesLost",
+        "three leases, of a door that has never refused a settlement",
+        (Change(LEASES, "0x20 3x60"), Change(REFUSED, "")),
+        "10m",
+        ({},),
+    ),
+    Case(
+        "HmsLeasesLost",
+        "one settlement, where no lease was ever lost",
+        (Change(LEASES, ""), Change(REFUSED, "0x20 1x60")),
+        "10m",
+        ({},),
+    ),
     Case("HmsLeasesLost", "long ago", (Change(LEASES, "3x60"), Change(REFUSED, "1x60")), "10m"),
     Case("HmsLoopLag", "every sample late", tuple(map(lag, BOUNDS)), "20m", ({},)),
-    Case("HmsLoopLag", "every sample in time",
-         tuple(Change("hms_worker_loop_lag_seconds_bucket", "0+10x240", {"le": bound})
-               for bound in BOUNDS), "20m"),
-    Case("HmsClaimHangs", "for minutes",
-         (Change("hms_worker_turning_seconds", "0x8 40x60"),), "10m",
-         ({"instance": TARGET["instance"]},)),
-    Case("HmsClaimHangs", "again and again, each given up after 15 s",
-         (Change("hms_worker_turning_seconds", "0x8 15 0 14 1 13 15 2 15 0 14 1 13 15 2 14 1 13 15"),), "6m",
-         ({"instance": TARGET["instance"]},)),
-    Case("HmsClaimHangs", "for half a minute", (Change("hms_worker_turning_seconds", "0x38 40x60"),), "10m"),
-)  # fmt: skip
+    Case(
+        "HmsLoopLag",
+        "every sample in time",
+        tuple(
+            Change("hms_worker_loop_lag_seconds_bucket", "0+10x240", {"le": bound})
+            for bound in BOUNDS
+        ),
+        "20m",
+    ),
+    Case(
+        "HmsClaimHangs",
+        "for minutes",
+        (Change("hms_worker_turning_seconds", "0x8 40x60"),),
+        "10m",
+        ({"instance": TARGET["instance"]},),
+    ),
+    Case(
+        "HmsClaimHangs",
+        "again and again, each given up after 15 s",
+        (
+            Change(
+                "hms_worker_turning_seconds", "0x8 15 0 14 1 13 15 2 15 0 14 1 13 15 2 14 1 13 15"
+            ),
+        ),
+        "6m",
+        ({"instance": TARGET["instance"]},),
+    ),
+    Case(
+        "HmsClaimHangs",
+        "for half a minute",
+        (Change("hms_worker_turning_seconds", "0x38 40x60"),),
+        "10m",
+    ),
+)
 
 
 def rules() -> dict[str, dict[str, Any]]:
@@ -155,8 +305,13 @@ def written(name: str, labels: dict[str, str]) -> str:
 
 def series_of(case: Case, exposed: dict[str, list[dict[str, str]]]) -> list[dict[str, str]]:
     """All series of a healthy service, at rest, with the case's changes."""
-    still = {"up": "1", "hms_broker_up": "1", "hms_database_up": "1", "hms_fleet_workers": "1",
-             "hms_queue_served": "1"}  # fmt: skip
+    still = {
+        "up": "1",
+        "hms_broker_up": "1",
+        "hms_database_up": "1",
+        "hms_fleet_workers": "1",
+        "hms_queue_served": "1",
+    }
     values = {
         written(name, labels | TARGET): f"{still.get(name, '0')}x{LONGEST}"
         for name, samples in exposed.items()

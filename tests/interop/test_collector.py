@@ -82,14 +82,21 @@ class Rotel:
         self.address = f"{LOOPBACK}:{free_port()}"
         self._log = folder / "rotel.log"
         self._command = [
-            str(Path(place).with_name("rotel-agent")), "start",
-            "--otlp-http-endpoint", self.address,
-            "--otlp-grpc-endpoint", f"{LOOPBACK}:{free_port()}",
-            "--exporter", "otlp",
-            "--otlp-exporter-endpoint", f"http://{LOOPBACK}:{sink.server_port}",
-            "--otlp-exporter-protocol", "http",
-            "--batch-timeout", "100ms",
-        ]  # fmt: skip
+            str(Path(place).with_name("rotel-agent")),
+            "start",
+            "--otlp-http-endpoint",
+            self.address,
+            "--otlp-grpc-endpoint",
+            f"{LOOPBACK}:{free_port()}",
+            "--exporter",
+            "otlp",
+            "--otlp-exporter-endpoint",
+            f"http://{LOOPBACK}:{sink.server_port}",
+            "--otlp-exporter-protocol",
+            "http",
+            "--batch-timeout",
+            "100ms",
+        ]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

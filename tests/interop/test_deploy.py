@@ -40,7 +40,10 @@ def test_units_are_what_systemd_takes(tmp_path: Path) -> None:
         units[-1].write_text(installed)
     done = subprocess.run(
         [analyze, "verify", "--man=no", *map(str, units)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     told = [line for line in done.stderr.splitlines() if any(each.name in line for each in units)]
     assert (done.returncode, told) == (0, [])

@@ -50,9 +50,13 @@ def served(tmp_path: Path, keys: dict[str, Any], site: Site) -> Iterator[str]:
     address = f"{LOOPBACK}:{free_port()}"
     with answering(lambda *_: (200, {}, published), authority.issue("login")) as url:
         started = site.serve(
-            http=address, jwks_url=f"{url}/certs", jwt_issuer=ISSUER, jwt_audience=AUDIENCE,
-            jwt_scopes="realm_access.roles", ca_file=authority.path,
-        )  # fmt: skip
+            http=address,
+            jwks_url=f"{url}/certs",
+            jwt_issuer=ISSUER,
+            jwt_audience=AUDIENCE,
+            jwt_scopes="realm_access.roles",
+            ca_file=authority.path,
+        )
         started.wait_until("it is ready", lambda: is_ready(address))
         yield f"http://{address}"
 

@@ -35,9 +35,13 @@ class Builder:
         self.folder = folder
         self.wheels = folder / "wheels"
         self._options = [
-            "--root", str(folder / "store"), "--runroot", str(folder / "run"),
-            "--storage-driver", "vfs",
-        ]  # fmt: skip
+            "--root",
+            str(folder / "store"),
+            "--runroot",
+            str(folder / "run"),
+            "--storage-driver",
+            "vfs",
+        ]
 
     def run(self, *words: str, at: Path = ROOT) -> str:
         """Run one command of buildah; return what it printed."""
@@ -56,9 +60,15 @@ class Builder:
 
 def _run(words: list[str], at: Path, environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        words, cwd=at, env=environment, capture_output=True, text=True, check=False,
-        timeout=SECONDS, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        words,
+        cwd=at,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, f"{words}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done.stdout
 
@@ -84,8 +94,20 @@ def make_base(builder: Builder) -> None:
         ROOT,
     )
     (base / "usr/bin/python").symlink_to("python3")
-    lock = [sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "--no-deps",
-            "--only-binary", ":all:", "--python-version", "3.11", "-r"]  # fmt: skip
+    lock = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--require-hashes",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--python-version",
+        "3.11",
+        "-r",
+    ]
     every = builder.folder / "every.txt"
     text = (ROOT / "requirements/run.txt").read_text()
     every.write_text(re.sub(r" ; [^\\\n]*", "", text))

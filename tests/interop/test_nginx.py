@@ -44,8 +44,11 @@ def of_the_page(port: int, api: int, certificate: Path, key: Path) -> str:
     """Return the block of docs/http_api.md, with our ports, our name, and a certificate."""
     [block] = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/http_api.md").read_text(), re.DOTALL)
     pair = f"ssl_certificate {certificate}; ssl_certificate_key {key};"
-    changes = {"listen 443 ssl;": f"listen {LOOPBACK}:{port} ssl; {pair}", "127.0.0.1:8710": f"{LOOPBACK}:{api}",
-               "city.example;": f"{NAME};"}  # fmt: skip
+    changes = {
+        "listen 443 ssl;": f"listen {LOOPBACK}:{port} ssl; {pair}",
+        "127.0.0.1:8710": f"{LOOPBACK}:{api}",
+        "city.example;": f"{NAME};",
+    }
     for old, new in changes.items():
         assert old in block, old
         block = block.replace(old, new)

@@ -20,11 +20,23 @@ pytestmark = pytest.mark.interop
 SESSION = Path(__file__).parents[1] / "data/openapi_session.py"
 SCOPES = "produce,view,operate"
 SEEN: dict[str, Any] = {
-    "location": True, "replayed": "true", "again": True, "batch": ["drill.run", "nobody.serves.this"],
-    "ended": True, "state": "completed", "listed": True, "case": True, "why": True,
-    "cancelled": [1, "cancelled"], "retried": 1, "event": False, "wrong": [422, ["data.lat"]],
-    "absent": [404, "urn:hms-svc:problem:unknown-id"], "unknown": 401, "health": ["alive\n", "ready\n"],
-}  # fmt: skip
+    "location": True,
+    "replayed": "true",
+    "again": True,
+    "batch": ["drill.run", "nobody.serves.this"],
+    "ended": True,
+    "state": "completed",
+    "listed": True,
+    "case": True,
+    "why": True,
+    "cancelled": [1, "cancelled"],
+    "retried": 1,
+    "event": False,
+    "wrong": [422, ["data.lat"]],
+    "absent": [404, "urn:hms-svc:problem:unknown-id"],
+    "unknown": 401,
+    "health": ["alive\n", "ready\n"],
+}
 """What each client sees in its session."""
 
 
@@ -85,17 +97,32 @@ def test_linters_find_nothing_in_the_document(served: Served) -> None:
 def test_a_generated_python_client_does_the_whole_session(served: Served, tmp_path: Path) -> None:
     """Of the bodies of /envelopes it knows one event and bytes: its generator takes no others."""
     told = run(
-        part("openapi-python-client"), "generate", "--path", served.document,
-        "--output-path", "hms_client", "--meta", "none", cwd=tmp_path,
-    )  # fmt: skip
+        part("openapi-python-client"),
+        "generate",
+        "--path",
+        served.document,
+        "--output-path",
+        "hms_client",
+        "--meta",
+        "none",
+        cwd=tmp_path,
+    )
     warnings = [line for line in told.stderr.splitlines() if line.startswith(("WARNING", "ERROR"))]
     assert set(warnings) == {"WARNING parsing POST /envelopes within envelopes."}, told
     python = GENERATOR / "python"
     (tmp_path / SESSION.name).write_bytes(SESSION.read_bytes())
     run(
-        sys.executable, "-m", "mypy", "--strict", "--python-executable", python,
-        "--cache-dir", tmp_path / "cache", SESSION.name, cwd=tmp_path,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        python,
+        "--cache-dir",
+        tmp_path / "cache",
+        SESSION.name,
+        cwd=tmp_path,
+    )
     seen = run(python, "-W", "error", SESSION.name, served.url, served.token, cwd=tmp_path)
     assert json.loads(seen.stdout) == SEEN
 
@@ -106,16 +133,30 @@ def test_a_generated_typescript_client_does_the_whole_session(
     folder = tmp_path / "client"
     folder.mkdir()
     run_node(
-        "node_modules/.bin/openapi-typescript", str(served.document),
-        "--output", str(folder / "schema.d.ts"), "--default-non-nullable", "false",
-    )  # fmt: skip
+        "node_modules/.bin/openapi-typescript",
+        str(served.document),
+        "--output",
+        str(folder / "schema.d.ts"),
+        "--default-non-nullable",
+        "false",
+    )
     session = folder / "openapi_session.ts"
     session.write_bytes((NODE / session.name).read_bytes())
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "node_modules").symlink_to(NODE / "node_modules")
     run_node(
-        "node_modules/.bin/tsc", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022",
-        "--module", "nodenext", "--types", "node", "--outDir", str(folder), str(session),
-    )  # fmt: skip
+        "node_modules/.bin/tsc",
+        "--strict",
+        "--noUncheckedIndexedAccess",
+        "--target",
+        "es2022",
+        "--module",
+        "nodenext",
+        "--types",
+        "node",
+        "--outDir",
+        str(folder),
+        str(session),
+    )
     told = run_node(str(session.with_suffix(".js")), served.url, served.token)
     assert json.loads(told) == {**SEEN, "planned": True}

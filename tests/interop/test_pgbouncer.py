@@ -57,8 +57,12 @@ def bouncer(folder: Path, address: PostgresAddress, mode: str, size: int = 30) -
 def run(site: Site, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hms_svc", *words],
-        env=site.environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env=site.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def can_dial(port: int) -> bool:
@@ -102,8 +106,12 @@ async def test_sessions_have_our_settings_in_session_mode(through: Callable[[str
     )
     connector = Connector(address, statement_seconds=4)
     connection = await connector.connect()
-    for name, value in {**connector.settings, "statement_timeout": "4s", "lock_timeout": "3200ms",
-                        "idle_in_transaction_session_timeout": "2s"}.items():  # fmt: skip
+    for name, value in {
+        **connector.settings,
+        "statement_timeout": "4s",
+        "lock_timeout": "3200ms",
+        "idle_in_transaction_session_timeout": "2s",
+    }.items():
         assert (name, await connection.fetchval(f"SHOW {name}")) == (name, value)
     await connector.close_all()
 

@@ -91,9 +91,12 @@ def town(site: Site, tmp_path: Path) -> Iterator[Town]:
             '[[sender.map]]\nevent = "city.call"\njob = "crew.notify"\n'
         )
         served = site.serve(
-            http=address, webhook_url=f"{url}/crew", webhook_secret=OURS,
-            webhook_allowed_hosts=LOOPBACK, agencies_file=agencies,
-        )  # fmt: skip
+            http=address,
+            webhook_url=f"{url}/crew",
+            webhook_secret=OURS,
+            webhook_allowed_hosts=LOOPBACK,
+            agencies_file=agencies,
+        )
         served.wait_until("it is ready", lambda: is_ready(address))
         yield Town(f"http://{address}", served, receiver)
 

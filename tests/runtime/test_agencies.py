@@ -30,9 +30,12 @@ event = "gov.city.pothole.*"
 job = "pothole.report"
 """
 HEADERS = {
-    "ce-specversion": "1.0", "ce-id": "7", "ce-source": "/a2a/1", "ce-traceparent": TRACE,
+    "ce-specversion": "1.0",
+    "ce-id": "7",
+    "ce-source": "/a2a/1",
+    "ce-traceparent": TRACE,
     "ce-type": "gov.city.pothole.reported",
-}  # fmt: skip
+}
 
 
 async def test_an_envelope_that_nothing_took_is_a_dead_letter_until_a_mapping_does(

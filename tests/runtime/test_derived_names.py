@@ -134,8 +134,9 @@ async def test_the_handler_of_a_tick_hands_in_jobs_that_go_on_from_its_id(
         told = result_of(await harness.run(id=TICK))
         assert "begins with hms:, which is reserved for jobs that hms-svc creates itself" in told
         assert {view.id for view in await letters(harness)} == {
-            f"{TICK}.awaited", f"{TICK}:blocking",
-        }  # fmt: skip
+            f"{TICK}.awaited",
+            f"{TICK}:blocking",
+        }
 
 
 async def test_an_event_that_a_service_may_not_announce_undoes_its_case(

@@ -89,9 +89,13 @@ def test_a_discarded_one_has_ended() -> None:
 
 def test_another_worker_is_started_if_it_was_killed(environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SUPERVISE], env=environment, capture_output=True, text=True,
-        timeout=PATIENCE_SECONDS, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", SUPERVISE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(" serves ") == 1
 
@@ -102,8 +106,10 @@ def test_a_wrong_command_line_leaves_no_worker_behind(
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "hms_svc", "serve", *arguments],
-        env=environment, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     _, complaint = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert b"Traceback" not in complaint

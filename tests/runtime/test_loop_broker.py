@@ -100,9 +100,13 @@ def test_a_loop_that_ends_closes_it_without_a_warning(
 ) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN], env=environment,
-        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", "-c", RUN],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

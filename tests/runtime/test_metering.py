@@ -164,8 +164,9 @@ async def test_a_large_report_is_split_and_loses_nothing() -> None:
     assert max(map(len, listener.messages)) <= MAX_REPORT_BYTES
     assert listener.counted(ATTEMPTS) == {(type, "completed"): 1 for type in types}
     assert [report.goodbye for report in listener.reports] == [
-        *(False for _ in listener.reports[1:]), True,
-    ]  # fmt: skip
+        *(False for _ in listener.reports[1:]),
+        True,
+    ]
 
 
 def test_what_is_not_known_beforehand_has_no_label_of_its_own() -> None:
@@ -175,9 +176,12 @@ def test_what_is_not_known_beforehand_has_no_label_of_its_own() -> None:
     later = Disposition(state=State.SCHEDULED, cause=Cause.SNOOZED)
     given = Disposition(state=State.SCHEDULED, cause=Cause.RELEASED)
     settled = [
-        settlement(TYPE, 1, said_no), settlement("invented", 2, DONE), settlement(TYPE, 3, later),
-        settlement(TYPE, 4, given), settlement(TYPE, 5, DONE),
-    ]  # fmt: skip
+        settlement(TYPE, 1, said_no),
+        settlement("invented", 2, DONE),
+        settlement(TYPE, 3, later),
+        settlement(TYPE, 4, given),
+        settlement(TYPE, 5, DONE),
+    ]
     meter.settled(settled, [settled[-1].token], 0.001)
     meter.vetted("act", Effect.HOLD)
     meter.vetted("invented", Effect.DENY)

@@ -224,8 +224,11 @@ async def test_a_thread_that_a_handler_starts_has_no_job(open_harness: HarnessMa
     refused: list[str] = []
 
     def handler(job: RunningJob) -> None:
-        calls = (lambda: dao.insert_case(PLACE), lambda: gov.vet("create_case", PLACE),
-                 lambda: dao.case_exists(1.0, 1.0))  # fmt: skip
+        calls = (
+            lambda: dao.insert_case(PLACE),
+            lambda: gov.vet("create_case", PLACE),
+            lambda: dao.case_exists(1.0, 1.0),
+        )
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             for call in calls:
                 try:

@@ -154,16 +154,34 @@ BROKE = RaisedError(Failure("KeyError", "'lat'"), "handler")
 TABLE: list[tuple[Outcome, int, State, str, str]] = [
     (Finished(b"1"), 1, State.COMPLETED, "", ""),
     (PayloadRefused("Model", "lat: no"), 1, State.REJECTED, "payload", "Model"),
-    (RejectedAttempt(ValidationFailed("no"), "identity"), 1, State.REJECTED, "identity", "identity"),
+    (
+        RejectedAttempt(ValidationFailed("no"), "identity"),
+        1,
+        State.REJECTED,
+        "identity",
+        "identity",
+    ),
     (RejectedAttempt(ValidationFailed("no", validator="own"), "x"), 1, State.REJECTED, "own", "x"),
-    (RejectedAttempt(DuplicateCase("no", case_id="c"), "handler"), 1, State.REJECTED, "duplicate", "handler"),
+    (
+        RejectedAttempt(DuplicateCase("no", case_id="c"), "handler"),
+        1,
+        State.REJECTED,
+        "duplicate",
+        "handler",
+    ),
     (
         RejectedAttempt(ActionDenied("no", action="a", rule="r-1"), "r-1"),
-        1, State.REJECTED, "governance", "r-1",
+        1,
+        State.REJECTED,
+        "governance",
+        "r-1",
     ),
     (
         HeldAttempt(ActionHeld("wait", action="a", rule="r-2", digest="d")),
-        1, State.HELD, "governance", "r-2",
+        1,
+        State.HELD,
+        "governance",
+        "r-2",
     ),
     (BROKE, 1, State.RETRYING, "error", "handler"),
     (BROKE, 3, State.DEAD, "error", "handler"),
@@ -177,7 +195,7 @@ TABLE: list[tuple[Outcome, int, State, str, str]] = [
     (DeadLetter("why"), 1, State.DEAD, "error", "handler"),
     (Unreachable(BrokerUnavailable("gone")), 3, State.SCHEDULED, "", ""),
     (Stopped(), 3, State.QUEUED, "", ""),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("outcome", "attempt", "state", "reason", "by"), TABLE)

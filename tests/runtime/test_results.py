@@ -52,8 +52,10 @@ async def test_an_error_is_retried_until_the_attempts_are_used_up(
         harness.start()
         detail = await harness.run()
         assert (detail.view.state, detail.view.reason, detail.view.by) == (
-            State.DEAD, "error", "handler",
-        )  # fmt: skip
+            State.DEAD,
+            "error",
+            "handler",
+        )
         errors = [attempt.error for attempt in detail.attempts]
         assert errors == [f"RuntimeError: attempt {number}" for number in (1, 2, 3)]
         assert "in handler" in detail.attempts[0].traceback
@@ -97,8 +99,11 @@ async def test_a_handler_may_end_its_job(
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason, view.by, view.detail) == (
-            state, reason, "handler", asked.why,
-        )  # fmt: skip
+            state,
+            reason,
+            "handler",
+            asked.why,
+        )
 
 
 @pytest.mark.parametrize(
@@ -168,10 +173,20 @@ async def exits_too(job: RunningJob) -> None:
 @pytest.mark.parametrize(
     "handler",
     [
-        raises, prints, refuses, refuses_in_no_words, gives_up, cancels_in_no_words, says_nul,
-        goes_on_and_on, cannot_say, cannot_say_either, exits, exits_too,
+        raises,
+        prints,
+        refuses,
+        refuses_in_no_words,
+        gives_up,
+        cancels_in_no_words,
+        says_nul,
+        goes_on_and_on,
+        cannot_say,
+        cannot_say_either,
+        exits,
+        exits_too,
     ],
-)  # fmt: skip
+)
 async def test_words_that_cannot_be_written_hold_nobody_up(
     open_harness: HarnessMaker, handler: Any
 ) -> None:

@@ -48,8 +48,10 @@ def test_enqueue_returns_the_state_of_the_job() -> None:
     first, second = (Job("x.y", {}, unique_key="k") for _ in range(2))
     later = Job("x.y", {}, delay=timedelta(hours=1))
     assert (first.enqueue(), second.enqueue(), later.enqueue()) == (
-        "queued", "rejected", "scheduled",
-    )  # fmt: skip
+        "queued",
+        "rejected",
+        "scheduled",
+    )
     assert Job.enqueue_all([first, second]) == ["queued", "rejected"]
 
 
@@ -62,9 +64,13 @@ async def test_awaited_enqueue_returns_the_state_of_the_job() -> None:
 
 def run(script: str, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        [sys.executable, SCRIPTS / script], env=environment, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, SCRIPTS / script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -201,9 +207,13 @@ def run_script(
     script = tmp_path / "script.py"
     script.write_text(text)
     return subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60,
+        [sys.executable, script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

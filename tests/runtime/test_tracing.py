@@ -135,8 +135,9 @@ async def test_plain_jobs_failures_and_foreign_contexts(
     assert attempt.parent_span_id == b""
     assert attributes(handle) == {"error.type": "RuntimeError"}
     assert (attributes(attempt)["hms.reason"], attempt.status.code) == (
-        "error", Status.STATUS_CODE_ERROR,
-    )  # fmt: skip
+        "error",
+        Status.STATUS_CODE_ERROR,
+    )
     assert not any(b"s3cret" in received.body for received in collector.received)
 
 

@@ -92,8 +92,11 @@ async def test_a_validators_no_rejects_under_its_name(
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason, view.by, view.detail) == (
-            State.REJECTED, validator.__name__, validator.__name__, detail,
-        )  # fmt: skip
+            State.REJECTED,
+            validator.__name__,
+            validator.__name__,
+            detail,
+        )
 
 
 @pytest.mark.parametrize("handler", [plain, waiting])
@@ -202,8 +205,10 @@ async def test_governance_denies_whatever_the_handler_does_next(
         harness.start()
         view = (await harness.run(DENIED)).view
         assert (view.state, view.reason, view.by) == (
-            State.REJECTED, "governance", "photo-from-nowhere",
-        )  # fmt: skip
+            State.REJECTED,
+            "governance",
+            "photo-from-nowhere",
+        )
         assert await harness.cases() == []
 
 

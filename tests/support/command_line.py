@@ -40,6 +40,8 @@ class Answer:
 
 
 Cli = Callable[..., Answer]
+City = tuple[Cli, Path]
+"""The command line on a data directory, and that directory."""
 
 
 def environment(data_dir: Path) -> dict[str, str]:
@@ -63,6 +65,11 @@ def make_cli(data_dir: Path) -> Cli:
     return run
 
 
+def find(cli: Cli, where: str) -> dict[str, Any]:
+    """Return the only job that a filter matches."""
+    return cli("jobs", "list", "--where", where, "--json").row
+
+
 def drain(data_dir: Path) -> None:
     """Run one worker process until nothing is left to do."""
     subprocess.run(
@@ -81,7 +88,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, Path]:
+def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     """A data directory in which the sample jobs have run, and its command line."""
     folder = tmp_path_factory.mktemp("city")
     run = make_cli(folder)

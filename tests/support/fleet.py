@@ -45,9 +45,13 @@ class Fleet:
         return [job.id for job in jobs]
 
     async def claim(
-        self, limit: int = 10, *types: str, worker: str = "worker-1", lease_ms: int = 30_000,
+        self,
+        limit: int = 10,
+        *types: str,
+        worker: str = "worker-1",
+        lease_ms: int = 30_000,
         lane: Lane = Lane.NORMAL,
-    ) -> list[ClaimedJob]:  # fmt: skip
+    ) -> list[ClaimedJob]:
         served = tuple(ServedType(type, 3) for type in (types or (TYPE,)))
         return await self.broker.claim(ClaimRequest(worker, served, limit, lease_ms, lane))
 

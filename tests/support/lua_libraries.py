@@ -10,9 +10,17 @@ from typing import Any, Final
 _SIZES: Final = {"i8": "q", "I8": "Q", "i4": "i", "I4": "I", "i2": "h", "I2": "H"}
 _PIECE: Final = re.compile(r"[iI][248]|c(\d+)")
 _INTEGERS: Final = {
-    0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
-    0xCA: ">f", 0xCB: ">d",
-}  # fmt: skip
+    0xCC: ">B",
+    0xCD: ">H",
+    0xCE: ">I",
+    0xCF: ">Q",
+    0xD0: ">b",
+    0xD1: ">h",
+    0xD2: ">i",
+    0xD3: ">q",
+    0xCA: ">f",
+    0xCB: ">d",
+}
 _LENGTHS: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4}
 
 

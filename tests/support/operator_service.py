@@ -9,6 +9,7 @@ from typing import Any
 
 from hms_svc import bootstrap
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job import make_job
 from hms_svc.domain.views import AuditRecord, JobView
 from hms_svc.governance.local import load_local_policy
 from hms_svc.operations.service import Operations, make_operations
@@ -46,6 +47,12 @@ class OperatorHarness:
             "policy": load_local_policy(self.settings.policy_file),
         }
         return make_operations(self.settings, **{**given, **parts})
+
+    async def enqueue(self, count: int) -> list[str]:
+        """Enqueue small jobs of one type that nothing handles, and return their ids."""
+        jobs = [make_job("x.y", {"n": n}, now_ms=1) for n in range(count)]
+        await self.engines.broker.enqueue(jobs)
+        return [job.id for job in jobs]
 
     async def jobs(self, where: str = "") -> list[JobView]:
         page = await self.operations.reads.jobs(parse_filter(where), limit=0, cursor=None)

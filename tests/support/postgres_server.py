@@ -74,9 +74,12 @@ class PostgresServer:
         """Open a plain connection, by default to the home database."""
         home = self.home
         return await asyncpg.connect(
-            host=home.host, port=home.port, user=home.user, password=home.password,
+            host=home.host,
+            port=home.port,
+            user=home.user,
+            password=home.password,
             database=database or home.database,
-        )  # fmt: skip
+        )
 
     async def execute(self, database: str, *statements: str) -> None:
         """Run statements, each in its own transaction."""

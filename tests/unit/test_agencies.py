@@ -58,8 +58,10 @@ def test_the_first_sender_and_the_first_mapping_that_fit_decide(tmp_path: Path) 
     assert (stranger.name, stranger.secrets) == ("anyone", ())
     [act] = agencies.receivers
     assert [act.takes(type) for type in ("case.opened", "job.dead", "job.held")] == [
-        True, True, False,
-    ]  # fmt: skip
+        True,
+        True,
+        False,
+    ]
 
 
 def test_without_a_file_there_are_none() -> None:

@@ -24,9 +24,12 @@ class Receiver:
         self.now = 0.0
         self.put_off: list[Snooze] = []
         self.webhook = Webhook(
-            server.url, secret=SECRET, allowed_hosts=("127.0.0.1",), timeout_seconds=timeout_seconds,
+            server.url,
+            secret=SECRET,
+            allowed_hosts=("127.0.0.1",),
+            timeout_seconds=timeout_seconds,
             breaker=Breaker(now=lambda: self.now),
-        )  # fmt: skip
+        )
 
     async def tell(self) -> str:
         try:
@@ -80,8 +83,14 @@ async def test_a_receiver_that_refuses_one_event_is_told_of_the_others(
 async def test_an_answer_in_between_begins_the_count_anew(receiver: Receiver) -> None:
     receiver.server.first_statuses = [500, 429, 204, 500, 429, 500]
     assert [await receiver.tell() for _ in range(7)] == [
-        "500", "429", "204", "500", "429", "500", "later",
-    ]  # fmt: skip
+        "500",
+        "429",
+        "204",
+        "500",
+        "429",
+        "500",
+        "later",
+    ]
 
 
 async def test_who_answers_slowly_is_tried_twice_at_a_time_until_it_is_quick_again() -> None:
@@ -143,12 +152,24 @@ async def test_other_answers_ask_for_nothing(receiver: Receiver, status: int) ->
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("30", 30), (" 30 ", 30), ("0", None), ("", None), ("-5", None), ("1.5", None), ("soon", None),
-        ("9" * 5000, 10**9), ("٣", None), ("0000000005", 5), ("0" * 20, None),
-        ("Thu, 01 Jan 1970 00:17:40 GMT", 60), ("Thursday, 01-Jan-70 00:17:40 GMT", 60),
-        ("Thu Jan  1 00:17:40 1970", 60), ("Thu, 01 Jan 1970 00:16:40 GMT", None),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", None), ("Thu, 99 Jan 1970 00:00:00 GMT", None),
+        ("30", 30),
+        (" 30 ", 30),
+        ("0", None),
+        ("", None),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("9" * 5000, 10**9),
+        ("٣", None),
+        ("0000000005", 5),
+        ("0" * 20, None),
+        ("Thu, 01 Jan 1970 00:17:40 GMT", 60),
+        ("Thursday, 01-Jan-70 00:17:40 GMT", 60),
+        ("Thu Jan  1 00:17:40 1970", 60),
+        ("Thu, 01 Jan 1970 00:16:40 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Thu, 99 Jan 1970 00:00:00 GMT", None),
     ],
-)  # fmt: skip
+)
 def test_retry_after_is_read_as_seconds_or_a_date(text: str, seconds: float | None) -> None:
     assert retry_after_seconds(text, 1000.0) == seconds

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hms_svc.domain.errors import BadInput
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.views import FailureGroup, QueueCounts, QueueView
 from hms_svc.tui import columns
 from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import ALIASES, Kind, Target
-from hms_svc.tui.completion import complete_command, complete_filter, read_command
+from hms_svc.tui.commands import Kind, Target
 from hms_svc.tui.hints import hints
 from hms_svc.tui.order import KeptOrder
 from hms_svc.tui.recent_groups import RecentGroups
@@ -27,9 +22,16 @@ from hms_svc.tui.text import Row
 from hms_svc.tui.trend import BARS, Durations, QueueTrend, Trends
 
 QUEUE = QueueView(
-    type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,
-    next_due_at=None, paused=False, paused_by="", pause_reason="", served=True,
-)  # fmt: skip
+    type="pothole.report",
+    counts=QueueCounts(),
+    counters={},
+    oldest_queued_at=None,
+    next_due_at=None,
+    paused=False,
+    paused_by="",
+    pause_reason="",
+    served=True,
+)
 
 
 def queue(ready: int = 0, **counters: int) -> QueueView:
@@ -55,10 +57,17 @@ def test_a_rate_has_at_most_five_characters(per_second: float) -> None:
 @pytest.mark.parametrize(
     ("number", "written"),
     [
-        (999, "999"), (9_999, "9,999"), (22_800, "22.8k"), (50_000, "50.0k"), (99_960, "100k"),
-        (124_000, "124k"), (999_499, "999k"), (999_600, "1.0M"), (1_250_000, "1.2M"),
+        (999, "999"),
+        (9_999, "9,999"),
+        (22_800, "22.8k"),
+        (50_000, "50.0k"),
+        (99_960, "100k"),
+        (124_000, "124k"),
+        (999_499, "999k"),
+        (999_600, "1.0M"),
+        (1_250_000, "1.2M"),
     ],
-)  # fmt: skip
+)
 def test_counts_and_rates_are_short_and_whole(number: int, written: str) -> None:
     assert f.count(number) == written
     assert f.rate(number) == written
@@ -70,9 +79,12 @@ def test_an_attempt_has_at_most_five_characters(number: int, most: int | None) -
 
 
 @given(
-    st.builds(QueueCounts, **{name: st.integers(0, 10**12) for name in QueueCounts.__struct_fields__}),
-    st.floats(0, 10**9), st.integers(0, 10**12),
-)  # fmt: skip
+    st.builds(
+        QueueCounts, **{name: st.integers(0, 10**12) for name in QueueCounts.__struct_fields__}
+    ),
+    st.floats(0, 10**9),
+    st.integers(0, 10**12),
+)
 def test_no_number_of_a_queue_is_cut(counts: QueueCounts, rate: float, drain: int) -> None:
     trend = QueueTrend(arrivals=rate, departures=rate, failed_share=1.0, drain_ms=drain)
     view = msgspec.structs.replace(QUEUE, counts=counts, oldest_queued_at=0)
@@ -153,9 +165,21 @@ def test_a_removed_queue_is_forgotten() -> None:
 
 def test_a_group_that_empties_at_each_attempt_keeps_its_row_for_some_seconds() -> None:
     one = FailureGroup(
-        id="a", state=State.RETRYING, type="x.y", reason="error", by="", error="E", pattern="p",
-        count=2, first_at=0, last_at=9, newest_detail="", newest_id="j", recent=(), next_at=50,
-    )  # fmt: skip
+        id="a",
+        state=State.RETRYING,
+        type="x.y",
+        reason="error",
+        by="",
+        error="E",
+        pattern="p",
+        count=2,
+        first_at=0,
+        last_at=9,
+        newest_detail="",
+        newest_id="j",
+        recent=(),
+        next_at=50,
+    )
     dead = msgspec.structs.replace(one, id="b", state=State.DEAD, next_at=None)
     groups = RecentGroups()
     shown = [
@@ -199,83 +223,6 @@ def test_the_panels_of_the_overview_fill_the_screen_and_none_is_negative(
         assert right == shares["results"]
     else:
         assert shares["queues"] + shares["results"] + right == available
-
-
-@pytest.mark.parametrize(
-    ("text", "grown"),
-    [
-        ("sta", "state:"), ("state:de", "state:dead"), ("state:dead,rej", "state:dead,rejected"),
-        ("-typ", "-type:"), ("(state:q", "(state:queued"), ("type:po", "type:pothole.report"),
-        ("", None), ("type:zzz", None), ("nosuch", None),
-    ],
-)  # fmt: skip
-def test_a_filter_is_completed_by_fields_states_and_types(text: str, grown: str | None) -> None:
-    assert next(iter(complete_filter(text, ["pothole.report"])), None) == grown
-
-
-@pytest.mark.parametrize(
-    ("text", "grown"),
-    [
-        ("ret", "retry"), ("pause po", "pause pothole.report"), ("theme l", "theme light"),
-        ("retry state:d", "retry state:dead"), ("zzz", None), ("fail", "failures"),
-        ("jobs state:d", "jobs state:dead"), ("dl", "dlq"),
-    ],
-)  # fmt: skip
-def test_a_command_is_completed_by_name_and_argument(text: str, grown: str | None) -> None:
-    assert next(iter(complete_command(text, ["pothole.report"])), None) == grown
-
-
-def test_a_typed_command_takes_ids_a_filter_or_a_type_with_a_reason() -> None:
-    ids = read_command("retry a-1 b-2").target
-    assert ids is not None
-    assert ids.ids == ("a-1", "b-2")
-    where = read_command("cancel state:queued type:x").target
-    assert where is not None
-    assert where.where == "state:queued type:x"
-    paused = read_command("pause crew.notify the crew is away")
-    assert paused.target is not None
-    assert (paused.target.ids, paused.argument) == (("crew.notify",), "the crew is away")
-
-
-@given(st.text(max_size=40))
-def test_nothing_typed_breaks_the_command_line(text: str) -> None:
-    with contextlib.suppress(BadInput):
-        typed, name = read_command(text).command.name, text.split(maxsplit=1)[0]
-        assert typed == ALIASES.get(name, (name, ""))[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "argument"),
-    [
-        ("failures", "go-failures", ""), ("dlq", "go-failures", ""), ("held", "go-held", ""),
-        ("jobs state:dead age>1h", "go-jobs", "state:dead age>1h"), ("q", "quit", ""),
-        ("dead", "go-jobs", "state:dead"), ("dead type:x", "go-jobs", "state:dead type:x"),
-        ("retrying", "go-jobs", "state:retrying"), ("go-held", "go-held", ""), ("h", "help", ""),
-    ],
-)  # fmt: skip
-def test_common_names_of_commands_are_understood(text: str, name: str, argument: str) -> None:
-    typed = read_command(text)
-    assert (typed.command.name, typed.target, typed.argument) == (name, None, argument)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("cases state:dead", "cases takes no argument; jobs takes a filter: jobs state:dead"),
-        ("jobs nosuch:x", "no field 'nosuch'"),
-        ("falures", "did you mean failures?"),
-        ("zzz", "did you mean help?"),
-    ],
-)
-def test_an_invalid_command_names_what_is_right(text: str, message: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(message)):
-        read_command(text)
-
-
-def test_all_completions_are_returned_in_order() -> None:
-    assert complete_filter("state:re", []) == ["state:retrying", "state:rejected"]
-    assert complete_filter("type:", ["a.b", "c.d"]) == ["type:a.b", "type:c.d"]
-    assert complete_filter("", []) == []
 
 
 JOB = Target(kind="job", ids=("j-1",))
@@ -330,10 +277,14 @@ def named(type: str, **changed: object) -> QueueView:
 def test_queues_with_problems_come_first_and_idle_ones_are_one_row_if_they_do_not_fit() -> None:
     waiting = QueueCounts(queued=3)
     seen = [
-        named("a.idle"), named("b.idle"), named("c.busy", counts=waiting), named("d.idle"),
-        named("x.dead", counts=QueueCounts(dead=79)), named("y.paused", paused=True),
+        named("a.idle"),
+        named("b.idle"),
+        named("c.busy", counts=waiting),
+        named("d.idle"),
+        named("x.dead", counts=QueueCounts(dead=79)),
+        named("y.paused", paused=True),
         named("z.unserved", counts=waiting, served=False),
-    ]  # fmt: skip
+    ]
     keys = [row.key for row in queue_rows(seen, {}, 0)]
     assert keys == ["z.unserved", "x.dead", "y.paused", "c.busy", "a.idle", "b.idle", "d.idle"]
     folded = queue_rows(seen, {}, 0, 5)

@@ -154,10 +154,17 @@ def test_a_handler_that_could_not_be_called_is_refused(handler: Any, said: str) 
 @pytest.mark.parametrize(
     "handler",
     [
-        charge, later, Counter(), OperatorHarness().charge, functools.partial(two, more=1), lambda: 1,
-        lambda job, more=1: 1, lambda *jobs: 1, print,
+        charge,
+        later,
+        Counter(),
+        OperatorHarness().charge,
+        functools.partial(two, more=1),
+        lambda: 1,
+        lambda job, more=1: 1,
+        lambda *jobs: 1,
+        print,
     ],
-)  # fmt: skip
+)
 def test_a_handler_takes_the_job_or_nothing(handler: Callable[..., Any]) -> None:
     registry = Registry()
     assert registry.job("fee.charge")(handler) is handler
@@ -167,11 +174,18 @@ def test_a_handler_takes_the_job_or_nothing(handler: Callable[..., Any]) -> None
 def test_all_that_may_be_declared_is_taken() -> None:
     registry = Registry()
     registry.job(
-        "fee.charge", payload=Fee, validators=[one, later, Counter()], action="charge_fee",
-        retry=RetryPolicy(max_attempts=1, base_seconds=0, cap_seconds=0), timeout_seconds=0.5,
-        priority=-1000, unique=one, schedule=DAILY, schedule_data={"amount": 1},
+        "fee.charge",
+        payload=Fee,
+        validators=[one, later, Counter()],
+        action="charge_fee",
+        retry=RetryPolicy(max_attempts=1, base_seconds=0, cap_seconds=0),
+        timeout_seconds=0.5,
+        priority=-1000,
+        unique=one,
+        schedule=DAILY,
+        schedule_data={"amount": 1},
         time_zone="Europe/Paris",
-    )(charge)  # fmt: skip
+    )(charge)
     [declared] = registry
     assert (declared.priority, len(declared.validators)) == (-1000, 3)
 

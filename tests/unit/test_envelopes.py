@@ -25,10 +25,14 @@ from hms_svc.sdk.agencies_file import read_agencies
 NOON = 1_767_225_600
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 ATTRIBUTES = {
-    "id": "7", "source": "/hms-a2a/straße", "type": "gov.city.pothole.reported",
-    "subject": 'a "quoted" 100 % ☂', "time": datetime(2026, 1, 1, tzinfo=UTC),
-    "datacontenttype": "application/json", "traceparent": TRACE,
-}  # fmt: skip
+    "id": "7",
+    "source": "/hms-a2a/straße",
+    "type": "gov.city.pothole.reported",
+    "subject": 'a "quoted" 100 % ☂',
+    "time": datetime(2026, 1, 1, tzinfo=UTC),
+    "datacontenttype": "application/json",
+    "traceparent": TRACE,
+}
 POTHOLE = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0}
 STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -40,7 +44,9 @@ source = "/hms-a2a/*"
 event = "gov.city.pothole.*"
 job = "pothole.report"
 """
-SIGNED = AGENCIES.replace("[[sender.map]]", 'secrets = ["the-old-secret", "the-new-secret"]\n[[sender.map]]')  # fmt: skip
+SIGNED = AGENCIES.replace(
+    "[[sender.map]]", 'secrets = ["the-old-secret", "the-new-secret"]\n[[sender.map]]'
+)
 
 
 class Noon:

@@ -21,24 +21,52 @@ from hms_svc.operations.explanation import JobFacts, explain
 
 NOW = 1_800_000_000_000
 VIEW = JobView(
-    id="j", type="t", state=State.QUEUED, attempt=2, enqueued_at=NOW - 65_000, reason="", by="",
-    detail="", data=b"{}", max_attempts=5,
-)  # fmt: skip
+    id="j",
+    type="t",
+    state=State.QUEUED,
+    attempt=2,
+    enqueued_at=NOW - 65_000,
+    reason="",
+    by="",
+    detail="",
+    data=b"{}",
+    max_attempts=5,
+)
 QUEUE = QueueView(
-    type="t", counts=QueueCounts(), counters={}, oldest_queued_at=None, next_due_at=None, paused=False, paused_by="",
-    pause_reason="", served=True,
-)  # fmt: skip
+    type="t",
+    counts=QueueCounts(),
+    counters={},
+    oldest_queued_at=None,
+    next_due_at=None,
+    paused=False,
+    paused_by="",
+    pause_reason="",
+    served=True,
+)
 WORKER = WorkerView(
-    id="w", host="h", pid=1, slots=4, busy=3, jobs=(), types=("t",), started_at=0, last_seen_at=0,
-    lane="normal", type_slots=(("t", 1),),
-)  # fmt: skip
+    id="w",
+    host="h",
+    pid=1,
+    slots=4,
+    busy=3,
+    jobs=(),
+    types=("t",),
+    started_at=0,
+    last_seen_at=0,
+    lane="normal",
+    type_slots=(("t", 1),),
+)
 
 
 def told(view: dict[str, Any], detail: dict[str, Any] | None = None, **facts: Any) -> str:
     job = JobDetail(
-        view=msgspec.structs.replace(VIEW, **view), result=None, attempts=(), history=(),
-        progress=(), envelope=b"{}",
-    )  # fmt: skip
+        view=msgspec.structs.replace(VIEW, **view),
+        result=None,
+        attempts=(),
+        history=(),
+        progress=(),
+        envelope=b"{}",
+    )
     return explain(
         JobFacts(detail=msgspec.structs.replace(job, **(detail or {})), now_ms=NOW, **facts)
     )

@@ -106,9 +106,16 @@ def test_does_not_fit(text: str) -> None:
 
 def test_data_that_is_no_json_fits_no_data_term() -> None:
     view = JobView(
-        id="x", type="t", state=State.DEAD, attempt=0, enqueued_at=NOW, reason="malformed",
-        by="", detail="", data=b"\xff{",
-    )  # fmt: skip
+        id="x",
+        type="t",
+        state=State.DEAD,
+        attempt=0,
+        enqueued_at=NOW,
+        reason="malformed",
+        by="",
+        detail="",
+        data=b"\xff{",
+    )
     assert not parse_filter("data.ward:7").matches(view, NOW)
 
 
@@ -218,9 +225,27 @@ def position_of_fault(text: str) -> int:
 
 
 _PIECES = st.sampled_from(
-    [*(f"{field}{op}" for field in FIELDS for op in (":", "~", ">", "<=")), "(", ")", "-", " OR ",
-     " AND ", "NOT ", '"', "'", "\\", " ", "*", ",", "dead", "1h", "7", "data.a.0:", "x"]
-)  # fmt: skip
+    [
+        *(f"{field}{op}" for field in FIELDS for op in (":", "~", ">", "<=")),
+        "(",
+        ")",
+        "-",
+        " OR ",
+        " AND ",
+        "NOT ",
+        '"',
+        "'",
+        "\\",
+        " ",
+        "*",
+        ",",
+        "dead",
+        "1h",
+        "7",
+        "data.a.0:",
+        "x",
+    ]
+)
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(_PIECES, max_size=25).map("".join)))

@@ -14,12 +14,20 @@ from tests.unit.test_filter import NOW, VIEW
 @pytest.mark.parametrize(
     ("text", "fits"),
     [
-        ("state!=dead", True), ("state!=rejected", False), ("state!=dead,rejected", False),
-        ("type!=pothole.*", False), ("-state!=rejected", True), ("error!~upstream", False),
-        ("error!~downstream", True), ("data.ward!=8", True), ("attempts!=4", False),
-        ('detail~"/3.1/"', False), ("detail~/3.1", False), ("data.street~/", False),
+        ("state!=dead", True),
+        ("state!=rejected", False),
+        ("state!=dead,rejected", False),
+        ("type!=pothole.*", False),
+        ("-state!=rejected", True),
+        ("error!~upstream", False),
+        ("error!~downstream", True),
+        ("data.ward!=8", True),
+        ("attempts!=4", False),
+        ('detail~"/3.1/"', False),
+        ("detail~/3.1", False),
+        ("data.street~/", False),
     ],
-)  # fmt: skip
+)
 def test_unequal_is_what_does_not_fit(text: str, fits: bool) -> None:
     assert parse_filter(text).matches(VIEW, NOW) is fits
 

@@ -29,9 +29,16 @@ MANY_TERMS = " OR ".join(f"data.b~z{number}" for number in range(260))
 
 def view(job_id: str, text: str = LONG) -> JobView:
     return JobView(
-        id=job_id, type="a.b", state=State.QUEUED, attempt=0, enqueued_at=1, reason="", by="",
-        detail="", data=json.dumps({"b": text}, ensure_ascii=False).encode(),
-    )  # fmt: skip
+        id=job_id,
+        type="a.b",
+        state=State.QUEUED,
+        attempt=0,
+        enqueued_at=1,
+        reason="",
+        by="",
+        detail="",
+        data=json.dumps({"b": text}, ensure_ascii=False).encode(),
+    )
 
 
 async def walk(views: list[JobView], after: int = 0) -> AsyncIterator[tuple[tuple[int], JobView]]:

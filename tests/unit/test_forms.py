@@ -89,14 +89,27 @@ def test_the_defaults_of_every_built_in_form_are_what_their_model_means(type: st
 
 def test_typed_texts_become_strict_data_and_empty_ones_are_left_out() -> None:
     texts = {
-        "name": " a b ", "count": "7", "ratio": "-1.5", "loud": "yes", "size": "s", "colour": "2",
-        "nested": '{"deep": 1}', "tags": '["x"]', "mixed": "",
-    }  # fmt: skip
+        "name": " a b ",
+        "count": "7",
+        "ratio": "-1.5",
+        "loud": "yes",
+        "size": "s",
+        "colour": "2",
+        "nested": '{"deep": 1}',
+        "tags": '["x"]',
+        "mixed": "",
+    }
     data = fill(FORM, texts)
     assert data == {
-        "name": " a b ", "count": 7, "ratio": -1.5, "loud": True, "size": "s", "colour": 2,
-        "nested": {"deep": 1}, "tags": ["x"],
-    }  # fmt: skip
+        "name": " a b ",
+        "count": 7,
+        "ratio": -1.5,
+        "loud": True,
+        "size": "s",
+        "colour": 2,
+        "nested": {"deep": 1},
+        "tags": ["x"],
+    }
     assert fill(FORM, write(FORM, data)) == data
 
 
@@ -145,6 +158,9 @@ def test_a_type_without_a_model_has_one_field_for_the_whole_payload() -> None:
 
 def test_types_are_listed_by_name() -> None:
     assert Forms(builtin_registry()).types() == (
-        "analysis.run", "crew.notify", "drill.run", "pothole.report",
-    )  # fmt: skip
+        "analysis.run",
+        "crew.notify",
+        "drill.run",
+        "pothole.report",
+    )
     assert Forms(None).types() == ()

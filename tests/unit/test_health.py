@@ -18,9 +18,17 @@ NOW = 1_800_000_000_000
 MINUTE = 60_000
 FULL = Capacity(used=1_000_000, limit=1_000_000)
 WORKER = WorkerView(
-    id="w1", host="h", pid=1, slots=4, busy=0, jobs=(), types=("a.job",), started_at=NOW - 9 * MINUTE,
-    last_seen_at=NOW - 2_000, lane="normal",
-)  # fmt: skip
+    id="w1",
+    host="h",
+    pid=1,
+    slots=4,
+    busy=0,
+    jobs=(),
+    types=("a.job",),
+    started_at=NOW - 9 * MINUTE,
+    last_seen_at=NOW - 2_000,
+    lane="normal",
+)
 FROZEN = msgspec.structs.replace(WORKER, last_seen_at=NOW - 20_000, jobs=("j1", "j2"), busy=2)
 
 
@@ -28,9 +36,16 @@ def queue(type: str = "a.job", *, served: bool = True, **fields: Any) -> QueueVi
     names = set(QueueCounts.__struct_fields__)
     counts = {name: fields.pop(name) for name in list(fields) if name in names}
     view = QueueView(
-        type=type, counts=QueueCounts(**counts), counters={}, oldest_queued_at=None, next_due_at=None,
-        paused=False, paused_by="", pause_reason="", served=served,
-    )  # fmt: skip
+        type=type,
+        counts=QueueCounts(**counts),
+        counters={},
+        oldest_queued_at=None,
+        next_due_at=None,
+        paused=False,
+        paused_by="",
+        pause_reason="",
+        served=served,
+    )
     return msgspec.structs.replace(view, **fields)
 
 
@@ -40,9 +55,12 @@ def paused(type: str = "a.job", **fields: Any) -> QueueView:
 
 def seen(**parts: Any) -> HealthInputs:
     whole = HealthInputs(
-        at=NOW, broker=BrokerHealth("redis", True, 0.4), database=DatabaseHealth("postgresql", True),
-        queues=[queue()], workers=[WORKER],
-    )  # fmt: skip
+        at=NOW,
+        broker=BrokerHealth("redis", True, 0.4),
+        database=DatabaseHealth("postgresql", True),
+        queues=[queue()],
+        workers=[WORKER],
+    )
     return msgspec.structs.replace(whole, **parts)
 
 
@@ -53,7 +71,11 @@ def waiting(number: int, type: str = "a.job", **fields: Any) -> QueueView:
 SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "well": ({}, []),
     "broker away": (
-        {"broker": BrokerHealth("redis", False, 0.0, ("refused",)), "queues": None, "workers": None},
+        {
+            "broker": BrokerHealth("redis", False, 0.0, ("refused",)),
+            "queues": None,
+            "workers": None,
+        },
         ["down: broker down | refused"],
     ),
     "database away": (
@@ -79,8 +101,10 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are rejected",
-            ("down: database full | 1,000,000 of 1,000,000 bytes are used: no case can be written, and "
-            "no job that writes one can finish"),
+            (
+                "down: database full | 1,000,000 of 1,000,000 bytes are used: no case can be written, and "
+                "no job that writes one can finish"
+            ),
         ],
     ),
     "no worker, nothing to do": (
@@ -90,8 +114,10 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no worker, jobs wait": (
         {"workers": [], "queues": [waiting(3000, served=False)]},
         [
-            ("down: no workers, 3,000 jobs waiting, oldest 4 m | "
-            "no worker is alive: start one with hms-svc serve")
+            (
+                "down: no workers, 3,000 jobs waiting, oldest 4 m | "
+                "no worker is alive: start one with hms-svc serve"
+            )
         ],
     ),
     "the only worker killed": (
@@ -101,10 +127,14 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "queues": [queue(served=False, processing=4, overdue=4, overdue_since=NOW - 30_000)],
         },
         [
-            ("down: no workers for 1 m, 4 jobs in processing | no worker is alive: start one with "
-            "hms-svc serve; w1 was the last live one"),
-            ("down: 4 leases overdue for 30 s | jobs in processing whose lease ran out: there is no live "
-            "worker to requeue them"),
+            (
+                "down: no workers for 1 m, 4 jobs in processing | no worker is alive: start one with "
+                "hms-svc serve; w1 was the last live one"
+            ),
+            (
+                "down: 4 leases overdue for 30 s | jobs in processing whose lease ran out: there is no live "
+                "worker to requeue them"
+            ),
         ],
     ),
     "the only worker frozen": (
@@ -119,36 +149,49 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an overdue lease": (
         {"queues": [queue(overdue=1, overdue_since=NOW - MINUTE)]},
         [
-            ("degraded: 1 lease overdue for 1 m | jobs in processing whose lease ran out: no worker "
-            "requeues them")
+            (
+                "degraded: 1 lease overdue for 1 m | jobs in processing whose lease ran out: no worker "
+                "requeues them"
+            )
         ],
     ),
     "unserved type": (
         {"queues": [queue(), waiting(30, "snow.report", served=False)]},
         [
-            ("degraded: snow.report unserved, 30 jobs waiting, oldest 4 m | "
-            "no live worker serves snow.report (30)")
+            (
+                "degraded: snow.report unserved, 30 jobs waiting, oldest 4 m | "
+                "no live worker serves snow.report (30)"
+            )
         ],
     ),
     "a type whose only worker is quiet": (
         {
             "queues": [waiting(30, served=False, quiet_workers=1)],
-            "workers": [msgspec.structs.replace(
-                WORKER, state=WorkerState.QUIET,
-                request=WorkerRequest(WorkerState.QUIET, "ann", "bad disk", NOW - MINUTE),
-            )],
+            "workers": [
+                msgspec.structs.replace(
+                    WORKER,
+                    state=WorkerState.QUIET,
+                    request=WorkerRequest(WorkerState.QUIET, "ann", "bad disk", NOW - MINUTE),
+                )
+            ],
         },
         [
-            ("degraded: a.job unserved, 30 jobs waiting, oldest 4 m | "
-            "the only live worker that serves a.job claims no more jobs (quiet by ann: bad disk)"),
-            ("note: 1 of 1 worker quiet for 1 m | claims no jobs until it is resumed: w1 by ann (bad disk)"),
+            (
+                "degraded: a.job unserved, 30 jobs waiting, oldest 4 m | "
+                "the only live worker that serves a.job claims no more jobs (quiet by ann: bad disk)"
+            ),
+            (
+                "note: 1 of 1 worker quiet for 1 m | claims no jobs until it is resumed: w1 by ann (bad disk)"
+            ),
         ],
     ),
     "hung slots": (
         {"workers": [msgspec.structs.replace(WORKER, hung=3)]},
         [
-            ("degraded: 3 of 4 slots hung | occupied by functions that run on past their timeout: the log "
-            "of hms-svc serve names them")
+            (
+                "degraded: 3 of 4 slots hung | occupied by functions that run on past their timeout: the log "
+                "of hms-svc serve names them"
+            )
         ],
     ),
     "a key of the wrong kind": (
@@ -185,7 +228,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "note: c.job paused | c.job was paused by ann (storm)",
         ],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
@@ -212,8 +255,9 @@ def test_what_nothing_records_began_when_it_was_first_seen() -> None:
     watch.take(slow)
     later = watch.take(msgspec.structs.replace(slow, at=NOW + MINUTE))
     assert [each.summary(NOW + MINUTE) for each in later.troubles] == [
-        "broker slow for 1 m", "a.job paused for 1 m",
-    ]  # fmt: skip
+        "broker slow for 1 m",
+        "a.job paused for 1 m",
+    ]
     watch.take(lively(at=NOW + MINUTE))
     again = watch.take(msgspec.structs.replace(slow, at=NOW + 2 * MINUTE))
     assert {each.since for each in again.troubles} == {NOW + 2 * MINUTE}

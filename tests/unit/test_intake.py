@@ -91,8 +91,11 @@ def test_assignments_reach_into_the_job_or_its_data() -> None:
     (job,) = shape(b'{"type":"x","data":{"a":{"c":1},"tags":["p","q"]}}', assignments=assignments)
     assert job.priority == 5
     assert job.payload() == {
-        "a": {"c": 1, "b": [1]}, "lat": 2.5, "name": "12 Elm St", "tags": ["p", "x"],
-    }  # fmt: skip
+        "a": {"c": 1, "b": [1]},
+        "lat": 2.5,
+        "name": "12 Elm St",
+        "tags": ["p", "x"],
+    }
 
 
 def test_a_path_that_is_set_twice_is_refused() -> None:

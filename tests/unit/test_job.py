@@ -44,8 +44,11 @@ def test_reads_every_field_of_the_envelope() -> None:
         now_ms=NOW,
     )
     assert (job.id, job.type, job.payload(), job.enqueued_at) == (
-        "a.b:c-1", "pothole.report", {"lat": 1.5}, NOW,
-    )  # fmt: skip
+        "a.b:c-1",
+        "pothole.report",
+        {"lat": 1.5},
+        NOW,
+    )
     assert (job.not_before, job.expires_at) == (NOW + 1000, NOW)
     assert (job.priority, job.max_attempts, job.unique_key) == (-7, 3, "k")
     assert (job.traceparent, job.retried_from) == ("00-x", "older")

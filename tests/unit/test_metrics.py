@@ -34,17 +34,32 @@ class HandClock:
 
 def queue(type: str, **changed: Any) -> QueueView:
     fields: dict[str, Any] = {
-        "type": type, "counts": QueueCounts(), "counters": {}, "oldest_queued_at": None,
-        "next_due_at": None, "paused": False, "paused_by": "", "pause_reason": "", "served": True,
-    }  # fmt: skip
+        "type": type,
+        "counts": QueueCounts(),
+        "counters": {},
+        "oldest_queued_at": None,
+        "next_due_at": None,
+        "paused": False,
+        "paused_by": "",
+        "pause_reason": "",
+        "served": True,
+    }
     return QueueView(**{**fields, **changed})
 
 
 def worker(id: str, **changed: Any) -> WorkerView:
     fields: dict[str, Any] = {
-        "id": id, "host": "h", "pid": 1, "slots": 4, "busy": 1, "jobs": (), "types": (),
-        "started_at": NOON, "last_seen_at": NOON, "lane": "normal",
-    }  # fmt: skip
+        "id": id,
+        "host": "h",
+        "pid": 1,
+        "slots": 4,
+        "busy": 1,
+        "jobs": (),
+        "types": (),
+        "started_at": NOON,
+        "last_seen_at": NOON,
+        "lane": "normal",
+    }
     return WorkerView(**{**fields, **changed})
 
 
@@ -96,8 +111,12 @@ def test_a_series_that_can_come_stands_at_0_before_it_does() -> None:
     registry = Registry()
     registry.job("a.b", validators=[validator], action="act")(lambda: None)
     bare, metrics = Metrics(HandClock()), Metrics(HandClock(), LabelValues(registry).series())
-    for name in ("hms_worker_leases_lost_total", "hms_worker_settlements_refused_total",
-                 "hms_worker_claims_total", "hms_worker_loop_lag_seconds_count"):  # fmt: skip
+    for name in (
+        "hms_worker_leases_lost_total",
+        "hms_worker_settlements_refused_total",
+        "hms_worker_claims_total",
+        "hms_worker_loop_lag_seconds_count",
+    ):
         assert samples(bare)[name] == 0
     found = samples(metrics)
     for name in (
@@ -134,9 +153,13 @@ def test_what_is_no_report_is_counted_and_nothing_else() -> None:
     short = CounterDelta("hms_worker_attempts_total", ("a.b",), 1)
     crooked = HistogramDelta("hms_worker_wait_seconds", ("a.b",), (1, 2), 1.0)
     for message in (
-        b"", b"\xff\x00", msgspec.msgpack.encode({"worker": 1}), report(counters=(unknown,)),
-        report(counters=(short,)), report(histograms=(crooked,)),
-    ):  # fmt: skip
+        b"",
+        b"\xff\x00",
+        msgspec.msgpack.encode({"worker": 1}),
+        report(counters=(unknown,)),
+        report(counters=(short,)),
+        report(histograms=(crooked,)),
+    ):
         metrics.take(message)
     after = samples(metrics)
     assert after.pop("hms_worker_reports_total malformed") == 6
@@ -174,9 +197,13 @@ def test_liveness_tells_silence_and_farewell_and_forgets() -> None:
 def test_the_fleet_is_told_by_type() -> None:
     counts = QueueCounts(queued=3, dead=1)
     waiting = queue(
-        "a.b", counts=counts, counters={"accepted": 9}, oldest_queued_at=NOON - 2_500, paused=True,
+        "a.b",
+        counts=counts,
+        counters={"accepted": 9},
+        oldest_queued_at=NOON - 2_500,
+        paused=True,
         served=False,
-    )  # fmt: skip
+    )
     found = samples(
         Metrics(HandClock()),
         seen(
@@ -193,8 +220,9 @@ def test_the_fleet_is_told_by_type() -> None:
     assert (found["hms_fleet_workers"], found["hms_fleet_busy_slots"]) == (2, 3)
     assert (found["hms_broker_up redis"], found["hms_database_up sqlite"]) == (1, 0)
     assert (found["hms_broker_round_trip_seconds"], found["hms_outbox_lag_seconds"]) == (
-        0.0015, 1.25,
-    )  # fmt: skip
+        0.0015,
+        1.25,
+    )
 
 
 def test_without_the_broker_nothing_is_said_of_the_fleet() -> None:
@@ -210,8 +238,10 @@ def test_types_beyond_the_cap_share_a_label_and_the_served_ones_come_first() -> 
     queues = [queue(f"bogus-{number}", counts=one, served=False) for number in range(5)]
     found = samples(metrics, seen(queues=[*queues, queue("real", counts=one)]))
     assert {name: value for name, value in found.items() if name.startswith("hms_jobs queued")} == {
-        "hms_jobs queued real": 1, "hms_jobs queued bogus-0": 1, "hms_jobs queued other": 4,
-    }  # fmt: skip
+        "hms_jobs queued real": 1,
+        "hms_jobs queued bogus-0": 1,
+        "hms_jobs queued other": 4,
+    }
     metrics.take(report(counters=completed(1, "late")))
     assert samples(metrics)["hms_worker_attempts_total completed other"] == 1
 

@@ -31,9 +31,16 @@ class Shelf:
 
 def view(job_id: str) -> JobView:
     return JobView(
-        id=job_id, type="a.b", state=State.REJECTED, attempt=0, enqueued_at=1,
-        reason="", by="", detail="", data=b"null",
-    )  # fmt: skip
+        id=job_id,
+        type="a.b",
+        state=State.REJECTED,
+        attempt=0,
+        enqueued_at=1,
+        reason="",
+        by="",
+        detail="",
+        data=b"null",
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,17 @@ from hms_svc.tui.payload_summary import common_cause, common_entries, payload_su
 from hms_svc.tui.rows import job_rows
 
 JOB = JobView(
-    id="j1", type="a.job", state=State.DEAD, attempt=3, enqueued_at=0, reason="error", by="handler",
-    detail="TypeError: no lamp", data=b'{"user": "u1", "lamp": "L-1", "began": 5}', cause="c1",
-)  # fmt: skip
+    id="j1",
+    type="a.job",
+    state=State.DEAD,
+    attempt=3,
+    enqueued_at=0,
+    reason="error",
+    by="handler",
+    detail="TypeError: no lamp",
+    data=b'{"user": "u1", "lamp": "L-1", "began": 5}',
+    cause="c1",
+)
 OTHER = msgspec.structs.replace(JOB, id="j2", data=b'{"user": "u2", "lamp": "L-1", "began": 5}')
 
 
@@ -93,21 +101,28 @@ def moved(fence: int, target: State, cause: Cause) -> Move:
         (0, [attempt(1, 1)], [moved(1, State.SCHEDULED, Cause.SNOOZED)], ["not counted: snoozed"]),
         (0, [attempt(1, 1)], [moved(1, State.HELD, Cause.OPERATOR)], ["not counted: held"]),
         (
-            1, [attempt(1, 1), attempt(1, 2)],
+            1,
+            [attempt(1, 1), attempt(1, 2)],
             [moved(1, State.QUEUED, Cause.RELEASED), moved(2, State.COMPLETED, Cause.FINISHED)],
             ["not counted: released", ""],
         ),
         (
-            0, [attempt(1, 1)], [moved(1, State.DEAD, Cause.FAILED)],
+            0,
+            [attempt(1, 1)],
+            [moved(1, State.DEAD, Cause.FAILED)],
             ["not counted: the job was retried by hand since"],
         ),
     ],
-)  # fmt: skip
+)
 def test_an_uncounted_attempt_shows_why(
     used: int, attempts: list[AttemptView], history: list[Move], reasons: list[str]
 ) -> None:
     detail = JobDetail(
-        view=msgspec.structs.replace(JOB, attempt=used), result=None, attempts=tuple(attempts),
-        history=tuple(history), progress=(), envelope=b"",
-    )  # fmt: skip
+        view=msgspec.structs.replace(JOB, attempt=used),
+        result=None,
+        attempts=tuple(attempts),
+        history=tuple(history),
+        progress=(),
+        envelope=b"",
+    )
     assert [uncounted_reason(detail, each) for each in attempts] == reasons

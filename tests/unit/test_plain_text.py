@@ -30,8 +30,16 @@ def test_nothing_harmful_is_left(text: str) -> None:
     for character in plain(text):
         assert unicodedata.category(character) not in {"Cc", "Cs"}
         assert unicodedata.bidirectional(character) not in {
-            "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI",
-        }  # fmt: skip
+            "LRE",
+            "RLE",
+            "LRO",
+            "RLO",
+            "PDF",
+            "LRI",
+            "RLI",
+            "FSI",
+            "PDI",
+        }
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -17,10 +17,20 @@ from tests.support.operator_service import open_operator
 from tests.unit.test_explanation import NOW, QUEUE, WORKER
 
 GROUP = FailureGroup(
-    id="c", state=State.DEAD, type="t", reason="error", by="", error="OSError", pattern="no crew at #",
-    count=50_000, first_at=NOW - 3_600_000, last_at=NOW - 5_000, newest_detail="no crew at 7",
-    newest_id="j", recent=(*[0] * 10, 40, 2),
-)  # fmt: skip
+    id="c",
+    state=State.DEAD,
+    type="t",
+    reason="error",
+    by="",
+    error="OSError",
+    pattern="no crew at #",
+    count=50_000,
+    first_at=NOW - 3_600_000,
+    last_at=NOW - 5_000,
+    newest_detail="no crew at 7",
+    newest_id="j",
+    recent=(*[0] * 10, 40, 2),
+)
 
 
 @pytest.mark.parametrize(
@@ -29,48 +39,66 @@ GROUP = FailureGroup(
         ({}, {}, (), "has no ready job."),
         (
             {"queued": 84, "processing": 3},
-            {"paused": True, "paused_by": "ada", "pause_reason": "storm"}, (WORKER,),
+            {"paused": True, "paused_by": "ada", "pause_reason": "storm"},
+            (WORKER,),
             "was paused by ada (storm); 84 ready jobs wait; besides, 3 running.",
         ),
         (
-            {"queued": 1}, {"paused": True, "intake_paused": True}, (),
+            {"queued": 1},
+            {"paused": True, "intake_paused": True},
+            (),
             "was paused by an unknown operator, and new jobs are rejected over HTTP; 1 ready job waits.",
         ),
         (
-            {"queued": 17}, {"served": False, "oldest_queued_at": NOW - 65_000}, (),
+            {"queued": 17},
+            {"served": False, "oldest_queued_at": NOW - 65_000},
+            (),
             "has 17 ready jobs, the oldest for 1 m 5 s, and no live worker serves it: no worker is alive.",
         ),
         (
-            {"queued": 1}, {"served": False, "quiet_workers": 2}, (),
+            {"queued": 1},
+            {"served": False, "quiet_workers": 2},
+            (),
             "has 1 ready job, and all 2 live workers that serve t claim no more jobs (quiet or stopping).",
         ),
         (
-            {"queued": 1}, {"served": False},
+            {"queued": 1},
+            {"served": False},
             (msgspec.structs.replace(WORKER, types=("other",)),),
             "and no live worker serves it: the live workers (1 worker) serve other types.",
         ),
         (
-            {"queued": 9, "processing": 1}, {}, (WORKER,),
+            {"queued": 9, "processing": 1},
+            {},
+            (WORKER,),
             "has 9 ready jobs: it may use 1 slot, and all of them are busy.",
         ),
         (
-            {"queued": 9}, {}, (msgspec.structs.replace(WORKER, busy=4, hung=2),),
+            {"queued": 9},
+            {},
+            (msgspec.structs.replace(WORKER, busy=4, hung=2),),
             "all 4 slots that serve it (1 worker) are busy, 2 of them with functions that run on past",
         ),
         (
-            {"queued": 9}, {}, (WORKER,),
+            {"queued": 9},
+            {},
+            (WORKER,),
             "is moving: 9 ready jobs; 0 of its jobs run (the limit is 1), and 3 of the 4 slots that serve it",
         ),
         (
-            {"scheduled": 12, "retrying": 41, "held": 2}, {"next_due_at": NOW + 300_000}, (WORKER,),
+            {"scheduled": 12, "retrying": 41, "held": 2},
+            {"next_due_at": NOW + 300_000},
+            (WORKER,),
             "; besides, 12 scheduled, the next in 5 m, 41 waiting to be retried, 2 held for approval.",
         ),
         (
-            {"scheduled": 1}, {"next_due_at": NOW - 60_000}, (),
+            {"scheduled": 1},
+            {"next_due_at": NOW - 60_000},
+            (),
             "besides, 1 scheduled, the next overdue for 1 m",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_way_that_a_queue_stands_has_its_sentence(
     counts: dict[str, int], queue: dict[str, Any], workers: tuple[Any, ...], told: str
 ) -> None:
@@ -87,9 +115,14 @@ def test_a_group_tells_what_fails_how_many_and_since_when() -> None:
         "2 of them in the last 1 s."
     )
     one = msgspec.structs.replace(
-        GROUP, count=1, state=State.REJECTED, reason="governance", by="photo-from-nowhere", error="",
+        GROUP,
+        count=1,
+        state=State.REJECTED,
+        reason="governance",
+        by="photo-from-nowhere",
+        error="",
         pattern="",
-    )  # fmt: skip
+    )
     told = "1 job of t is rejected (governance by photo-from-nowhere): no crew at 7; the first"
     assert explain_group(one, NOW).startswith(told)
 
@@ -99,10 +132,18 @@ def test_a_group_tells_what_fails_how_many_and_since_when() -> None:
     [
         (27_000, {}, "the newest 5 s ago, the next attempt is due in 27 s; 42 attempts failed in"),
         (-60_000, {}, "the next attempt was due 1 m ago; 42 attempts"),
-        (27_000, {"served": False}, "is due in 27 s, but no live worker serves t: no worker is alive; 42"),
-        (27_000, {"paused": True, "paused_by": "ann"}, "in 27 s, but the queue is paused by ann; 42"),
+        (
+            27_000,
+            {"served": False},
+            "is due in 27 s, but no live worker serves t: no worker is alive; 42",
+        ),
+        (
+            27_000,
+            {"paused": True, "paused_by": "ann"},
+            "in 27 s, but the queue is paused by ann; 42",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_group_of_what_is_failing_tells_when_it_is_tried_again_and_what_keeps_it(
     due_in_ms: int, queue: dict[str, Any], told: str
 ) -> None:

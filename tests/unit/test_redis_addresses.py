@@ -51,12 +51,17 @@ def test_what_cannot_be_is_refused_by_name(url: str, told: str) -> None:
 def test_each_scheme_has_one_of_valkey(name: str) -> None:
     plain, secure = read_broker_url(f"{name}://h/2"), read_broker_url(f"{name}s://h/2")
     assert (plain.kind, plain.tls, secure.kind, secure.tls) == (
-        BackendKind.REDIS, False, BackendKind.REDIS, True,
-    )  # fmt: skip
+        BackendKind.REDIS,
+        False,
+        BackendKind.REDIS,
+        True,
+    )
     fleet = read_broker_url(f"{name}s+sentinel://u:p%40ss@h1,[::1]:7/city/3")
     assert (fleet.kind, fleet.tls, fleet.hosts) == (
-        BackendKind.SENTINEL, True, ("h1:26379", "::1:7"),
-    )  # fmt: skip
+        BackendKind.SENTINEL,
+        True,
+        ("h1:26379", "::1:7"),
+    )
     address = read_redis_address(fleet)
     assert address.sentinels == (("h1", 26379), ("::1", 7))
     assert address.login == {"username": "u", "password": "p@ss"}

@@ -202,9 +202,15 @@ def test_passwords_in_the_addresses_of_a_message_are_masked(message: str, shown:
 def test_redis_and_sentinel_addresses_are_read() -> None:
     redis = read_broker_url("rediss://:pw@h")
     assert (redis.kind, redis.hosts, redis.database, redis.tls) == (
-        BackendKind.REDIS, ("h:6379",), "0", True,
-    )  # fmt: skip
+        BackendKind.REDIS,
+        ("h:6379",),
+        "0",
+        True,
+    )
     fleet = read_broker_url("redis+sentinel://h1,h2:1234/city/3")
     assert (fleet.kind, fleet.hosts, fleet.service, fleet.database) == (
-        BackendKind.SENTINEL, ("h1:26379", "h2:1234"), "city", "3",
-    )  # fmt: skip
+        BackendKind.SENTINEL,
+        ("h1:26379", "h2:1234"),
+        "city",
+        "3",
+    )

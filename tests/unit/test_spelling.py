@@ -17,15 +17,38 @@ KNOWN = ("id", "data", "priority", "not_before", "expires_at", "unique_key", "me
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("prioriy", "priority"), ("pirority", "priority"), ("priorityy", "priority"), ("Priority", "priority"),
-        ("notBefore", "not_before"), ("not-befor", "not_before"), ("expires", "expires_at"),
-        ("uniqe_key", "unique_key"), ("ID", "id"), ("mta", "meta"), ("expires_in", "expires_at"),
-        ("ids", ""), ("di", ""), ("metadata", ""), ("note", ""), ("expiry", ""), ("before", ""), ("", ""),
-        ("tracestate", ""), ("priority_class", ""), ("unique", ""), ("beta", ""), ("metal", ""), ("tame", ""),
-        ("riority", "priority"), ("enqueuedAt", "enqueued_at"), ("enqued_at", "enqueued_at"),
-        ("requeued_at", ""), ("dequeued_at", ""), ("queued_at", ""),
+        ("prioriy", "priority"),
+        ("pirority", "priority"),
+        ("priorityy", "priority"),
+        ("Priority", "priority"),
+        ("notBefore", "not_before"),
+        ("not-befor", "not_before"),
+        ("expires", "expires_at"),
+        ("uniqe_key", "unique_key"),
+        ("ID", "id"),
+        ("mta", "meta"),
+        ("expires_in", "expires_at"),
+        ("ids", ""),
+        ("di", ""),
+        ("metadata", ""),
+        ("note", ""),
+        ("expiry", ""),
+        ("before", ""),
+        ("", ""),
+        ("tracestate", ""),
+        ("priority_class", ""),
+        ("unique", ""),
+        ("beta", ""),
+        ("metal", ""),
+        ("tame", ""),
+        ("riority", "priority"),
+        ("enqueuedAt", "enqueued_at"),
+        ("enqued_at", "enqueued_at"),
+        ("requeued_at", ""),
+        ("dequeued_at", ""),
+        ("queued_at", ""),
     ],
-)  # fmt: skip
+)
 def test_a_name_is_misspelt_where_hardly_another_can_be_meant(name: str, meant: str) -> None:
     assert misspelt(name, KNOWN) == meant
 
@@ -44,14 +67,31 @@ def faults(value: Any) -> tuple[FieldFault, ...]:
 def test_every_field_of_a_job_that_is_at_fault_is_told() -> None:
     found = faults(
         {
-            "id": "a b", "type": "X", "not_before": 1, "expires_at": "soon", "priority": "high",
-            "max_attempts": 0, "unique_key": "", "traceparent": 7, "meta": [], "retried_from": "",
+            "id": "a b",
+            "type": "X",
+            "not_before": 1,
+            "expires_at": "soon",
+            "priority": "high",
+            "max_attempts": 0,
+            "unique_key": "",
+            "traceparent": 7,
+            "meta": [],
+            "retried_from": "",
         }
-    )  # fmt: skip
+    )
     assert [fault.field for fault in found] == [
-        "id", "type", "data", "not_before", "expires_at", "priority", "max_attempts", "unique_key",
-        "traceparent", "meta", "retried_from",
-    ]  # fmt: skip
+        "id",
+        "type",
+        "data",
+        "not_before",
+        "expires_at",
+        "priority",
+        "max_attempts",
+        "unique_key",
+        "traceparent",
+        "meta",
+        "retried_from",
+    ]
     assert all(fault.detail.startswith(fault.field) for fault in found)
 
 

@@ -163,9 +163,13 @@ def test_the_canonical_form_of_a_large_number_is_not_written_out() -> None:
         (b'{"a":1.0}', b'{"a":true}', False),
         (b"null", b"false", False),
         (b'"1"', b"1", False),
-        (b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH, b"[" * MAX_DEPTH + b"1.0" + b"]" * MAX_DEPTH, True),
+        (
+            b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH,
+            b"[" * MAX_DEPTH + b"1.0" + b"]" * MAX_DEPTH,
+            True,
+        ),
     ],
-)  # fmt: skip
+)
 def test_json_is_the_same_where_it_says_the_same(one: bytes, other: bytes, same: bool) -> None:
     assert is_same_json(one, other) is same
 
@@ -233,7 +237,7 @@ def test_reading_in_pieces_says_what_reading_in_one_call_says(
         ("[" * 65, "1,", "1" + "]" * 65, "deeper than 64"),
         ('{"a":', "[", "", "arrays and objects"),
     ],
-)  # fmt: skip
+)
 def test_the_largest_text_is_read_in_linear_work(
     head: str, unit: str, tail: str, fault: str
 ) -> None:

@@ -17,9 +17,16 @@ from hms_svc.tui.snapshot import Seen as SeenByScreen
 from hms_svc.tui.topline import top_line
 
 QUEUE = QueueView(
-    type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,
-    next_due_at=None, paused=False, paused_by="", pause_reason="", served=True,
-)  # fmt: skip
+    type="pothole.report",
+    counts=QueueCounts(),
+    counters={},
+    oldest_queued_at=None,
+    next_due_at=None,
+    paused=False,
+    paused_by="",
+    pause_reason="",
+    served=True,
+)
 
 
 def top_text(
@@ -46,16 +53,27 @@ def snapshot_of(
 ) -> Snapshot:
     """Return a snapshot with its health."""
     seen = HealthInputs(
-        at=1_000, broker=broker, database=database, queues=fields.get("queues", ()),
+        at=1_000,
+        broker=broker,
+        database=database,
+        queues=fields.get("queues", ()),
         workers=fields.get("workers", ()),
-    )  # fmt: skip
+    )
     return Snapshot(at=1_000, broker=broker, database=database, health=assess(seen), **fields)
 
 
 WORKER = WorkerView(
-    id="w", host="h", pid=1, slots=8, busy=3, jobs=(), types=("pothole.report",), started_at=0,
-    last_seen_at=900, lane="normal",
-)  # fmt: skip
+    id="w",
+    host="h",
+    pid=1,
+    slots=8,
+    busy=3,
+    jobs=(),
+    types=("pothole.report",),
+    started_at=0,
+    last_seen_at=900,
+    lane="normal",
+)
 
 
 def test_all_is_well_only_if_everything_is_known_to_be() -> None:

@@ -67,9 +67,13 @@ async def test_a_policy_service_is_asked_that_the_authority_vouches_for(
 async def test_ssl_cert_file_is_heeded(theirs: tuple[LocalHttp, Path]) -> None:
     served, ca_file = theirs
     run = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", DELIVER, served.url,
-        env={**os.environ, "SSL_CERT_FILE": str(ca_file)}, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-c",
+        DELIVER,
+        served.url,
+        env={**os.environ, "SSL_CERT_FILE": str(ca_file)},
+        stdout=subprocess.PIPE,
+    )
     out, _ = await run.communicate()
     assert out == b"200\n"
 

@@ -34,9 +34,12 @@ def actions_of(operator: OperatorHarness, actor: str, *, read_only: bool = False
     engines, operations = operator.engines, operator.operations
     journal = Journal(operator.database, SystemClock(), actor=actor, read_only=read_only)
     return Actions(
-        reads=operations.reads, broker=engines.broker, control=engines.control,
-        journal=journal, radius_m=10,
-    )  # fmt: skip
+        reads=operations.reads,
+        broker=engines.broker,
+        control=engines.control,
+        journal=journal,
+        radius_m=10,
+    )
 
 
 async def enqueue(operator: OperatorHarness, count: int, type: str = "x.y") -> list[str]:

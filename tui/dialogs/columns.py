@@ -58,9 +58,14 @@ class ColumnsDialog(Dialog[TableView]):
         self.set_focus(grid)
         sorts = [("s", "sort")] if self._can_sort else []
         self.show_keys(
-            ("enter", "take"), ("space", "show or hide"), ("← →", "width"), ("0", "fit content"),
-            *sorts, ("backspace", "reset all"), ("esc", "back"),
-        )  # fmt: skip
+            ("enter", "take"),
+            ("space", "show or hide"),
+            ("← →", "width"),
+            ("0", "fit content"),
+            *sorts,
+            ("backspace", "reset all"),
+            ("esc", "back"),
+        )
 
     def _show(self) -> None:
         view = self._view

@@ -219,9 +219,11 @@ class ProgressDialog(Dialog[None]):
         part = f.bar(self.done / self._total, 40) if self._total else ""
         of = f" of {self._total:,}" if self._total else ""
         described = line(
-            Cell("  "), Cell(part, "accent"), cell(f"  {self.done:,}{of}"),
+            Cell("  "),
+            Cell(part, "accent"),
+            cell(f"  {self.done:,}{of}"),
             Cell("  paused", "warn") if self._pace.paused else Cell(""),
-        )  # fmt: skip
+        )
         self.query_one("#page", Page).show([(), described])
         pause = "resume" if self._pace.paused else "pause"
         self.show_keys(("p", pause), ("c", "stop"), ("b", "in the background"))

@@ -12,7 +12,8 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import Target, sign_of
+from hms_svc.tui.command_keys import sign_of
+from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import PROMPT, PROMPTS, States, hints, lines_of
 from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
@@ -160,9 +161,13 @@ class ConsoleScreen(RoleScreen[None]):
             title = grid.columns[0].title.lower()
             found = sum(not row.is_gone for row in grid.rows)
             parts += [
-                cell(f" {title}: ", "dim"), cell(row_filter, "accent"),
-                cell(f"  {f.number(found)} of {'' if grid.is_whole else 'the newest '}{f.number(len(grid.given))}", "dim"),
-            ]  # fmt: skip
+                cell(f" {title}: ", "dim"),
+                cell(row_filter, "accent"),
+                cell(
+                    f"  {f.number(found)} of {'' if grid.is_whole else 'the newest '}{f.number(len(grid.given))}",
+                    "dim",
+                ),
+            ]
         bar = self.query_one("#narrowing", Bar)
         bar.display = bool(described)
         bar.show(tuple(parts), (cell("esc clear ", "dim"),))
@@ -219,9 +224,13 @@ class ConsoleScreen(RoleScreen[None]):
         if not self._is_ready:
             return
         left, right = top_line(
-            snapshot, self.console.launch, self.heading, self.console.now_ms(), self.size.width,
+            snapshot,
+            self.console.launch,
+            self.heading,
+            self.console.now_ms(),
+            self.size.width,
             self.data_query(),
-        )  # fmt: skip
+        )
         self.query_one("#top", Bar).show(left, right)
 
     def draw_hints(self) -> None:

@@ -35,8 +35,12 @@ class PageScreen(ConsoleScreen):
     kind: ClassVar[str] = "job"
     without: ClassVar[frozenset[str]] = frozenset({"preview", "sort", "inspect", "filter"})
     own_keys: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("/", "search"), ("y", "copy"), ("z", "fold"), ("tab", "links"), ("W", "wrap"),
-    )  # fmt: skip
+        ("/", "search"),
+        ("y", "copy"),
+        ("z", "fold"),
+        ("tab", "links"),
+        ("W", "wrap"),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "stop(1)", "Next link or section", show=False),
         Binding("shift+tab", "stop(-1)", "Link or section before", show=False),
@@ -95,7 +99,13 @@ class PageScreen(ConsoleScreen):
         page, parts = self.page, [Cell(" ")]
         if page.search_text:
             at, of = page.hit
-            parts += [cell(page.search_text, "accent"), cell(f"  match {f.number(at)} of {f.number(of)}  " if of else "  not found  ", "dim" if of else "warn")]  # fmt: skip
+            parts += [
+                cell(page.search_text, "accent"),
+                cell(
+                    f"  match {f.number(at)} of {f.number(of)}  " if of else "  not found  ",
+                    "dim" if of else "warn",
+                ),
+            ]
         parts += [] if page.wraps else [cell("lines are not wrapped: ← → scroll, W wraps  ", "dim")]
         parts += [cell("following", "accent")] if page.is_following else []
         bar = self.query_one("#narrowing", Bar)

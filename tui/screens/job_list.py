@@ -280,6 +280,13 @@ def _may_be(type: str, globs: Sequence[str]) -> bool:
 
 
 _STATES = (
-    "scheduled", "queued", "held", "processing", "retrying", "completed", "rejected", "dead",
+    "scheduled",
+    "queued",
+    "held",
+    "processing",
+    "retrying",
+    "completed",
+    "rejected",
+    "dead",
     "cancelled",
-)  # fmt: skip
+)

@@ -18,9 +18,15 @@ class Jobs(JobList):
     heading: ClassVar[str] = "Jobs"
     shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
     empty: ClassVar[Sequence[Line]] = (
-        line("No job matches. ", cell("/", "key"), " changes the filter, ", cell("esc", "key"), " clears it, "),
+        line(
+            "No job matches. ",
+            cell("/", "key"),
+            " changes the filter, ",
+            cell("esc", "key"),
+            " clears it, ",
+        ),
         line(cell("e", "key"), " enqueues a sample job."),
-    )  # fmt: skip
+    )
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
         """Return a row for each job."""
@@ -36,8 +42,14 @@ class Held(JobList):
     where: str = "state:held"
     shown_columns: ClassVar[Sequence[Column]] = columns.HELD
     empty: ClassVar[Sequence[Line]] = (
-        line("Nothing waits for approval. Try the sample ", cell("held.json"), " with ", cell("e", "key"), "."),
-    )  # fmt: skip
+        line(
+            "Nothing waits for approval. Try the sample ",
+            cell("held.json"),
+            " with ",
+            cell("e", "key"),
+            ".",
+        ),
+    )
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
         """Return a row for each job, with the reason for the hold."""

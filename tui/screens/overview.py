@@ -20,8 +20,11 @@ from hms_svc.tui.text import Line, cell, line
 from hms_svc.tui.widgets.grid import Grid
 
 KINDS: Final[dict[str, Kind]] = {
-    "queues": "queue", "results": "job", "validation": "group", "dead": "group",
-}  # fmt: skip
+    "queues": "queue",
+    "results": "job",
+    "validation": "group",
+    "dead": "group",
+}
 WIDE: Final = 160
 ENQUEUE: Final = line("Nothing yet. Press ", cell("e", "key"), " to enqueue a sample job.")
 
@@ -41,17 +44,23 @@ class Overview(ConsoleScreen):
         yield Grid(columns.QUEUES, id="queues", empty=[ENQUEUE])
         with Container(id="below"):
             yield Grid(
-                columns.RESULTS, id="results", follows=True,
-            )  # fmt: skip
+                columns.RESULTS,
+                id="results",
+                follows=True,
+            )
             with Vertical(id="failures"):
                 yield Grid(
-                    columns.VALIDATION, id="validation", follows=True,
+                    columns.VALIDATION,
+                    id="validation",
+                    follows=True,
                     empty=[line("No job was rejected.")],
-                )  # fmt: skip
+                )
                 yield Grid(
-                    columns.FAILING, id="dead", follows=True,
+                    columns.FAILING,
+                    id="dead",
+                    follows=True,
                     empty=[line("Nothing is failing, nothing is dead.")],
-                )  # fmt: skip
+                )
 
     def wants(self) -> dict[str, bool]:
         """Return both common parts."""
@@ -144,8 +153,11 @@ def share_heights(height: int, needs: Mapping[str, int], *, side_by_side: bool) 
     if side_by_side:
         validation = max(3, min(needs["validation"], below // 2))
         return {
-            "queues": queues, "results": below, "validation": validation, "dead": below - validation,
-        }  # fmt: skip
+            "queues": queues,
+            "results": below,
+            "validation": validation,
+            "dead": below - validation,
+        }
     most = max(3, height // 4)
     validation = max(2, min(needs["validation"], most))
     dead = min(max(2, min(needs["dead"], most)), below - validation)
@@ -155,5 +167,8 @@ def share_heights(height: int, needs: Mapping[str, int], *, side_by_side: bool) 
         dead += more
         validation += min(spare - more, needs["validation"] - validation)
     return {
-        "queues": queues, "results": below - validation - dead, "validation": validation, "dead": dead,
-    }  # fmt: skip
+        "queues": queues,
+        "results": below - validation - dead,
+        "validation": validation,
+        "dead": dead,
+    }

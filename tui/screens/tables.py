@@ -48,9 +48,12 @@ class TableScreen(PreviewedScreen):
     def list_body(self) -> Iterable[Widget]:
         """Return the table."""
         yield Grid(
-            self.shown_columns, id="table", empty=self.empty, follows=self.follows,
+            self.shown_columns,
+            id="table",
+            empty=self.empty,
+            follows=self.follows,
             keeps_order=self.keeps_order,
-        )  # fmt: skip
+        )
 
     @property
     def grid(self) -> Grid:

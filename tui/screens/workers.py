@@ -79,9 +79,13 @@ class Workers(ConsoleScreen):
     def body(self) -> Iterable[Widget]:
         """Return the table with its two lines of column titles."""
         yield Head(WORKER_COLUMNS)
-        yield Grid(SLOT_COLUMNS, id="workers", empty=[
-            line("No live workers. Start some: ", cell("hms-svc serve", "strong")),
-        ])  # fmt: skip
+        yield Grid(
+            SLOT_COLUMNS,
+            id="workers",
+            empty=[
+                line("No live workers. Start some: ", cell("hms-svc serve", "strong")),
+            ],
+        )
 
     def data_query(self) -> RunningJobsQuery:
         """Query the running jobs, and the last jobs of workers that are gone."""
@@ -209,9 +213,10 @@ def _rows_without_job(worker: WorkerView, *, is_silent_worker: bool) -> list[Row
     rows: list[Row] = []
     if worker.hung:
         cells = (
-            cell(f"  ✗ {worker.hung} hung", "bad"), *[Cell("")] * 4,
+            cell(f"  ✗ {worker.hung} hung", "bad"),
+            *[Cell("")] * 4,
             cell(f"{plural(worker.hung, 'function')} past the timeout, not returning", "bad"),
-        )  # fmt: skip
+        )
         rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells, under=worker.id))
     free = worker.slots - worker.busy
     if free > 0 and not is_silent_worker:

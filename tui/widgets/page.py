@@ -251,7 +251,10 @@ class Page(Styled, can_focus=True):
         number = self._stop if self._stop in in_sight else next(iter(in_sight), 0)
         name = self._sections.name_at(number or 0)
         if name is None:
-            name = next((self._sections.heads[each] for each in in_sight if each in self._sections.heads), None)  # fmt: skip
+            name = next(
+                (self._sections.heads[each] for each in in_sight if each in self._sections.heads),
+                None,
+            )
         if name is not None and self._sections.lines_of(self._sections.head_of(name)):
             self._folded ^= {name}
             self._arrange()

@@ -55,8 +55,11 @@ def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | Non
     kept = keep_bytes(item) if item is not None else None
     draft = refused_draft(job, state, at, outcome, kept)
     event_data = {
-        "type": job.type, "reason": outcome.reason, "by": outcome.by, "detail": outcome.detail,
-    }  # fmt: skip
+        "type": job.type,
+        "reason": outcome.reason,
+        "by": outcome.by,
+        "detail": outcome.detail,
+    }
     return RefusedItem(job, state, at, draft.at(at), encode(event_data))
 
 

@@ -130,11 +130,13 @@ class RedisBroker:
         """Assign claimed jobs their unique keys, in one script."""
         rows = [
             (
-                wanted.claimed.token.job_id, wanted.claimed.token.fence, digest_of(wanted.unique_key),
+                wanted.claimed.token.job_id,
+                wanted.claimed.token.fence,
+                digest_of(wanted.unique_key),
                 keyed_envelope(wanted.claimed.job, wanted.unique_key),
             )
             for wanted in claims
-        ]  # fmt: skip
+        ]
         return [holder or None for holder in await self._link.run(job_calls.take_keys(rows))]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
@@ -242,9 +244,16 @@ class RedisBroker:
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""
         lines = [
-            (report.token.job_id, report.token.fence, report.at, report.share, report.message, report.log)
+            (
+                report.token.job_id,
+                report.token.fence,
+                report.at,
+                report.share,
+                report.message,
+                report.log,
+            )
             for report in reports
-        ]  # fmt: skip
+        ]
         await self._link.run(job_calls.progress(lines))
 
     def lease_keeper(self) -> RedisLeaseKeeper:

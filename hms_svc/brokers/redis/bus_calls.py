@@ -27,9 +27,13 @@ def read_group(
 ) -> ScriptCall[Delivery]:
     """Deliver events to a group: overdue ones first, then new ones."""
     return ScriptCall(
-        "read_group", _delivery, group=group, limit=limit, from_start=from_start,
+        "read_group",
+        _delivery,
+        group=group,
+        limit=limit,
+        from_start=from_start,
         again_after_ms=again_after_ms,
-    )  # fmt: skip
+    )
 
 
 def _delivery(reply: list[Any]) -> Delivery:

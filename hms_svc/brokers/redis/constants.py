@@ -52,8 +52,17 @@ def _fates() -> dict[str, Value]:
 
 
 _PARSED: Final = (
-    "WORKER", "CAUSE", "TYPE", "UNIQUE", "CASE", "APPROVED", "TYPE_AT", "ENVELOPE_AT", "CASE_AT", "RECORD",
-)  # fmt: skip
+    "WORKER",
+    "CAUSE",
+    "TYPE",
+    "UNIQUE",
+    "CASE",
+    "APPROVED",
+    "TYPE_AT",
+    "ENVELOPE_AT",
+    "CASE_AT",
+    "RECORD",
+)
 """What `parse` adds to the fields of the head: texts, where texts begin, and the record."""
 CONSTANTS: Final[dict[str, Value]] = {
     **{state.name: code for state, code in codes.CODE_OF.items()},

@@ -19,8 +19,12 @@ SKEW_LIMIT_MS: Final = 2_000
 _NEARLY_FULL: Final = 0.9
 _LONGEST_ITEM_BYTES: Final = 8 * 1024**2
 SAFE_VERSIONS: Final[dict[tuple[int, ...], tuple[int, ...]]] = {
-    (6, 2): (6, 2, 20), (7, 2): (7, 2, 11), (7, 4): (7, 4, 6), (8, 0): (8, 0, 4), (8, 2): (8, 2, 2),
-}  # fmt: skip
+    (6, 2): (6, 2, 20),
+    (7, 2): (7, 2, 11),
+    (7, 4): (7, 4, 6),
+    (8, 0): (8, 0, 4),
+    (8, 2): (8, 2, 2),
+}
 """First release of each line without CVE-2025-49844, by which a script can run code in the server."""
 _LEVELS: Final = {
     "memory": "appendonly is no: if Redis crashes, all jobs since its last snapshot are lost",
@@ -48,8 +52,13 @@ async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
     )
     level = _level(facts, synced)
     notes = (
-        *_storage(facts), *_items(longest), *_access(url), *_version(facts), *_skew(skew), *_replicas(facts),
-    )  # fmt: skip
+        *_storage(facts),
+        *_items(longest),
+        *_access(url),
+        *_version(facts),
+        *_skew(skew),
+        *_replicas(facts),
+    )
     return Diagnosis(f"{level}: {_LEVELS[level]}", notes, capacity_of(facts))
 
 

@@ -128,9 +128,15 @@ def claim(
 ) -> ScriptCall[list[Record]]:
     """Lease ready jobs; `types` are type, attempts allowed, and the maximum number of its jobs."""
     return ScriptCall(
-        "claim", _records, worker=worker, now=now, lease_ms=lease_ms, limit=limit,
-        lane=int(suspects), types=types,
-    )  # fmt: skip
+        "claim",
+        _records,
+        worker=worker,
+        now=now,
+        lease_ms=lease_ms,
+        limit=limit,
+        lane=int(suspects),
+        types=types,
+    )
 
 
 def _records(reply: list[bytes]) -> list[Record]:
@@ -176,9 +182,11 @@ def promote(limit: int) -> ScriptCall[Promoted]:
 def reap(limit: int, known: Iterable[tuple[str, int, Effects]]) -> ScriptCall[Reaped]:
     """Recover jobs whose lease has expired; `known` are ids and fences whose effects are known."""
     return ScriptCall(
-        "reap", _reaped, limit=limit,
+        "reap",
+        _reaped,
+        limit=limit,
         known=list(known),
-    )  # fmt: skip
+    )
 
 
 def _reaped(reply: list[Any]) -> Reaped:

@@ -26,21 +26,35 @@ class KeyFamily(msgspec.Struct, frozen=True):
 FAMILIES: Final = (
     KeyFamily("jobs:{type}", "list", "intake: what producers LPUSH", "emptied by the workers"),
     KeyFamily(
-        "jobs:{type}:retry", "zset", "mirror of retrying: id, due time in Unix seconds", "jobs retrying"
+        "jobs:{type}:retry",
+        "zset",
+        "mirror of retrying: id, due time in Unix seconds",
+        "jobs retrying",
     ),
     KeyFamily(
         "stats:{type}", "hash", "running counters, and gauges of the states", "one for each type"
     ),
     KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
-    KeyFamily("hms:{ns}:job-types", "set", "types, and `!`", "types that have or had jobs, or are served"),
     KeyFamily(
-        "hms:{ns}:due", "zset", "state and type: time (ms) before which none of its jobs is due", "2 for each type"
+        "hms:{ns}:job-types", "set", "types, and `!`", "types that have or had jobs, or are served"
     ),
     KeyFamily(
-        "hms:{ns}:leases", "zset", "state and type: time (ms) before which no lease ends", "1 for each type"
+        "hms:{ns}:due",
+        "zset",
+        "state and type: time (ms) before which none of its jobs is due",
+        "2 for each type",
     ),
     KeyFamily(
-        "hms:{ns}:queue:{type}", "hash", "counts, last position, pause, priority", "16 fields for each type"
+        "hms:{ns}:leases",
+        "zset",
+        "state and type: time (ms) before which no lease ends",
+        "1 for each type",
+    ),
+    KeyFamily(
+        "hms:{ns}:queue:{type}",
+        "hash",
+        "counts, last position, pause, priority",
+        "16 fields for each type",
     ),
     KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, position", "jobs queued"),
     KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, position", "jobs queued"),
@@ -54,34 +68,67 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:cancelled:{type}", "zset", "id, time (ms)", "7 days"),
     KeyFamily("hms:{ns}:discarded:{type}", "zset", "id, time (ms)", "10 minutes"),
     KeyFamily(
-        "hms:{ns}:cause:{cause}", "zset", "failure group: id, time (ms)", "jobs retrying, dead or rejected"
+        "hms:{ns}:cause:{cause}",
+        "zset",
+        "failure group: id, time (ms)",
+        "jobs retrying, dead or rejected",
     ),
     KeyFamily(
-        "hms:{ns}:failing:{cause}", "hash", "history of a group of retrying jobs", "15 fields, an hour after the last job"
+        "hms:{ns}:failing:{cause}",
+        "hash",
+        "history of a group of retrying jobs",
+        "15 fields, an hour after the last job",
     ),
     KeyFamily(
-        "hms:{ns}:histories", "zset", "groups of retrying jobs with a stored history, last failure (ms)", "1000 groups"
+        "hms:{ns}:histories",
+        "zset",
+        "groups of retrying jobs with a stored history, last failure (ms)",
+        "1000 groups",
     ),
     KeyFamily("hms:{ns}:causes", "set", "failure groups with jobs", "1000, and 3 for each type"),
     KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "unfinished jobs"),
-    KeyFamily("hms:{ns}:cancel-requests", "hash", "cancel requests; id: fence, operator, reason", "slots"),
     KeyFamily(
-        "hms:{ns}:progress:{id}", "stream", "progress and log lines", "200 lines; 30 days, or the job"
+        "hms:{ns}:cancel-requests", "hash", "cancel requests; id: fence, operator, reason", "slots"
+    ),
+    KeyFamily(
+        "hms:{ns}:progress:{id}",
+        "stream",
+        "progress and log lines",
+        "200 lines; 30 days, or the job",
     ),
     KeyFamily("hms:{ns}:taken:{type}", "list", "intake being processed", "emptied by the workers"),
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "result of the last claim", "one lease"),
     KeyFamily("hms:{ns}:reply:{nonce}", "string", "reply to a rare call", "120 seconds"),
-    KeyFamily("hms:{ns}:undo:{batch}", "zset", "id, and the job as it was before an act", "20 minutes"),
-    KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms); less than 0 once undone", "10 minutes, at each trim"),
-    KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes without a heartbeat"),
-    KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes without a heartbeat"),
-    KeyFamily("hms:{ns}:worker-requests", "hash", "worker: an operator's request", "as worker_info"),
-    KeyFamily("hms:{ns}:waiting:{type}", "zset", "idle worker, until when (ms)", "workers"),
-    KeyFamily("hms:{ns}:waits:{worker}", "string", "types that an idle worker waits for", "a minute"),
-    KeyFamily("hms:{ns}:fence", "string", "the last fence issued", "one"),
-    KeyFamily("hms:{ns}:healing", "string", "a worker walks the records", "60 seconds for each step"),
     KeyFamily(
-        "hms:{ns}:audit:heads", "hash", "heads of the audit chain; no retention applies",
+        "hms:{ns}:undo:{batch}", "zset", "id, and the job as it was before an act", "20 minutes"
+    ),
+    KeyFamily(
+        "hms:{ns}:batches",
+        "zset",
+        "batch, time (ms); less than 0 once undone",
+        "10 minutes, at each trim",
+    ),
+    KeyFamily(
+        "hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes without a heartbeat"
+    ),
+    KeyFamily(
+        "hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes without a heartbeat"
+    ),
+    KeyFamily(
+        "hms:{ns}:worker-requests", "hash", "worker: an operator's request", "as worker_info"
+    ),
+    KeyFamily("hms:{ns}:waiting:{type}", "zset", "idle worker, until when (ms)", "workers"),
+    KeyFamily(
+        "hms:{ns}:waits:{worker}", "string", "types that an idle worker waits for", "a minute"
+    ),
+    KeyFamily("hms:{ns}:fence", "string", "the last fence issued", "one"),
+    KeyFamily(
+        "hms:{ns}:healing", "string", "a worker walks the records", "60 seconds for each step"
+    ),
+    KeyFamily(
+        "hms:{ns}:audit:heads",
+        "hash",
+        "heads of the audit chain; no retention applies",
         "107 fields: newest, 90 days, 16 doubts",
     ),
     KeyFamily("hms:{ns}:bus", "stream", "the result bus", "7 days or a million events"),
@@ -90,9 +137,12 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:bus:latest", "hash", "type of a service's event: position", "event types"),
     KeyFamily("hms:{ns}:bus:group:{group}", "string", "last position delivered", "90 days unused"),
     KeyFamily(
-        "hms:{ns}:bus:pending:{group}", "zset", "position, when it is due again (ms)", "90 days unused"
+        "hms:{ns}:bus:pending:{group}",
+        "zset",
+        "position, when it is due again (ms)",
+        "90 days unused",
     ),
-)  # fmt: skip
+)
 """All families; a test compares this table with the keys of a busy server."""
 
 

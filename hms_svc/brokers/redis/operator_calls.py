@@ -35,9 +35,15 @@ def act(request: ActRequest, job_ids: Sequence[str], undo_until: int) -> ScriptC
     """Do an act on some jobs; return for each why it was not done, and fewer if they are large."""
     jobs = [_wanted(job_id, request.seen.get(job_id)) for job_id in job_ids]
     return ScriptCall(
-        "act", texts, act=request.act.value, by=request.by, note=request.note, batch=request.batch,
-        undo_until=undo_until, jobs=jobs,
-    )  # fmt: skip
+        "act",
+        texts,
+        act=request.act.value,
+        by=request.by,
+        note=request.note,
+        batch=request.batch,
+        undo_until=undo_until,
+        jobs=jobs,
+    )
 
 
 def _wanted(job_id: str, seen: SeenClaim | None) -> tuple[str, int | bool, str, str]:

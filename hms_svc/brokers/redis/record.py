@@ -26,22 +26,43 @@ from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 SETTLED: Final = {
-    "POSITION": "i8", "STATE": "B", "SUSPECT": "B", "MARK": "I4", "OUTCOME_SIZE": "I4",
-}  # fmt: skip
+    "POSITION": "i8",
+    "STATE": "B",
+    "SUSPECT": "B",
+    "MARK": "I4",
+    "OUTCOME_SIZE": "I4",
+}
 """The fields that a settlement sets which ends a job, with their formats in Lua."""
 FRONT: Final = SETTLED | {
-    "FENCE": "i8", "OUTCOME_AT": "I4", "WORKER_SIZE": "I2", "CAUSE_SIZE": "B", "TYPE_SIZE": "B",
+    "FENCE": "i8",
+    "OUTCOME_AT": "I4",
+    "WORKER_SIZE": "I2",
+    "CAUSE_SIZE": "B",
+    "TYPE_SIZE": "B",
     "UNIQUE_SIZE": "B",
-}  # fmt: skip
+}
 """With these the scripts know who owns a job. OUTCOME_AT is where its outcome begins, counted from 1."""
 CHANGING: Final = FRONT | {
-    "LANE": "B", "ATTEMPT": "i4", "CLAIMS": "i4", "GIVE_BACKS": "B", "CRASHES": "B", "MOST": "i4",
-    "STARTED": "i8", "CASE_SIZE": "I2", "APPROVED_SIZE": "I2", "EXPIRES": "i8", "NOT_BEFORE": "i8",
-}  # fmt: skip
+    "LANE": "B",
+    "ATTEMPT": "i4",
+    "CLAIMS": "i4",
+    "GIVE_BACKS": "B",
+    "CRASHES": "B",
+    "MOST": "i4",
+    "STARTED": "i8",
+    "CASE_SIZE": "I2",
+    "APPROVED_SIZE": "I2",
+    "EXPIRES": "i8",
+    "NOT_BEFORE": "i8",
+}
 """All fields that a change of state may set."""
 ACCEPTED: Final = {
-    "PRIORITY": "i2", "ENQUEUED": "i8", "ENVELOPE_SIZE": "I4", "DATA_SIZE": "I4", "RAW_SIZE": "I4",
-}  # fmt: skip
+    "PRIORITY": "i2",
+    "ENQUEUED": "i8",
+    "ENVELOPE_SIZE": "I4",
+    "DATA_SIZE": "I4",
+    "RAW_SIZE": "I4",
+}
 """The fields that stay as they were accepted, except in rare acts."""
 HEAD: Final = (*CHANGING, *ACCEPTED)
 _PYTHON: Final = {"i8": "q", "i4": "i", "I4": "I", "I2": "H", "i2": "h", "B": "B"}
@@ -66,10 +87,19 @@ REFUSED_BYTES: Final = 1
     _POSITION, _STATE, _SUSPECT, _MARK, _OUTCOME, _FENCE, _OUTCOME_AT, _WORKER, _CAUSE, _TYPE, _UNIQUE,
     _LANE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST, _STARTED, _CASE, _APPROVED, _EXPIRES,
     _NOT_BEFORE, _PRIORITY, _ENQUEUED, _ENVELOPE, _DATA, _RAW,
-) = range(len(HEAD))  # fmt: skip
+) = range(len(HEAD))  # fmt: skip # in lines, to be compared with the tables above
 _TEXTS: Final = (
-    _WORKER, _CAUSE, _TYPE, _UNIQUE, _ENVELOPE, _DATA, _RAW, _CASE, _APPROVED, _OUTCOME,
-)  # fmt: skip
+    _WORKER,
+    _CAUSE,
+    _TYPE,
+    _UNIQUE,
+    _ENVELOPE,
+    _DATA,
+    _RAW,
+    _CASE,
+    _APPROVED,
+    _OUTCOME,
+)
 """The sizes of the texts, in the order of the texts; the history follows."""
 _HISTORY: Final = -1
 _NONE: Final = msgspec.Raw(b"null")
@@ -167,7 +197,7 @@ def _draft(
         0, state, 0, mark, len(outcome), 0, HEAD_SIZE + len(texts) + 1, 0, len(cause), len(type),
         len(unique), 0, 0, 0, 0, 0, job.max_attempts or 0, 0, 0, 0, _time(job.expires_at),
         _time(job.not_before), job.priority or 0, job.enqueued_at, len(envelope), len(job.data), len(raw),
-    )  # fmt: skip
+    )  # fmt: skip # in the order of HEAD, in the same lines
     rest = b"".join((head[POSITION_SIZE:], texts, outcome))
     return RecordDraft(state, rest, position, unique, job.priority is not None)
 

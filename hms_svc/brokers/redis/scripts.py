@@ -15,9 +15,17 @@ _WRITES: Final = "#!lua flags=allow-oom\n"
 _ACCEPTS: Final = "#!lua\n"
 _READS: Final = "#!lua flags=no-writes\n"
 _HEADS: Final = {
-    "enqueue": _ACCEPTS, "refuse": _ACCEPTS, "publish": _ACCEPTS,
-    "queues": _READS, "grouped": _READS, "failures": _READS, "slice": _READS, "rightmost": _READS, "running": _READS, "signals": _READS,
-}  # fmt: skip
+    "enqueue": _ACCEPTS,
+    "refuse": _ACCEPTS,
+    "publish": _ACCEPTS,
+    "queues": _READS,
+    "grouped": _READS,
+    "failures": _READS,
+    "slice": _READS,
+    "rightmost": _READS,
+    "running": _READS,
+    "signals": _READS,
+}
 """A full Redis refuses scripts that accept jobs or events; all others still run and drain it."""
 _ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb"})
 

@@ -29,8 +29,13 @@ def _row(settlement: Settlement, mark: int, kinds: dict[Kind, int]) -> SettledRo
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
     kind = Kind(
-        CODE_OF[done.state], done.give_back, done.counted_give_back, mark, events, counters_of(done),
-    )  # fmt: skip
+        CODE_OF[done.state],
+        done.give_back,
+        done.counted_give_back,
+        mark,
+        events,
+        counters_of(done),
+    )
     outcome = Outcome(
         reason=done.reason,
         by=done.by,

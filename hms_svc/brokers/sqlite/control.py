@@ -108,7 +108,7 @@ class _Target:
                 state, self.row["type"], reason=reason, by=by, detail=detail, failure=""
             )
             cause = self.transaction.causes.file_under(group)
-        fields = {"reason": reason, "said_by": by, "detail": detail or None}
+        fields = {"reason": reason, "decided_by": by, "detail": detail or None}
         self.change("finish", target, state=target, cause=cause, case_id=case_id, **fields)
         self.transaction.count(self.row["queue"], state.value)
         data = {"type": self.row["type"], "reason": reason, "by": by, "detail": detail}

@@ -32,10 +32,19 @@ def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[An
     priority = transaction.priority(job, queue)
     scheduled = job.not_before is not None and job.not_before > now
     return (
-        job.id, queue, SCHEDULED if scheduled else QUEUED,
-        job.not_before if scheduled else turn(at_rank, priority), priority, job.enqueued_at, job.not_before,
-        job.expires_at, job.max_attempts, job.unique_key, write_envelope(job), job.data,
-    )  # fmt: skip
+        job.id,
+        queue,
+        SCHEDULED if scheduled else QUEUED,
+        job.not_before if scheduled else turn(at_rank, priority),
+        priority,
+        job.enqueued_at,
+        job.not_before,
+        job.expires_at,
+        job.max_attempts,
+        job.unique_key,
+        write_envelope(job),
+        job.data,
+    )
 
 
 def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
@@ -73,7 +82,7 @@ def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: 
         holder = connection.execute(SQL["unique_holder"], (row[1], job.unique_key)).fetchone()
         if holder is not None:
             detail = f"unique key {job.unique_key!r} is held by job {holder[0]}"
-            fields = {"said_by": "enqueue", "reason": REASON_UNIQUE, "detail": detail}
+            fields = {"decided_by": "enqueue", "reason": REASON_UNIQUE, "detail": detail}
             return _refuse(transaction, job, row[1], REJECTED, now, fields)
     connection.execute(SQL["insert"], row)
     return _accept(transaction, job, row)
@@ -88,26 +97,35 @@ def _refuse(
     fields: dict[str, Any],
 ) -> Enqueued:
     cause = cause_of(
-        STATE_OF[state], job.type, reason=fields["reason"], by=fields["said_by"],
-        detail=fields["detail"], failure="",
-    )  # fmt: skip
+        STATE_OF[state],
+        job.type,
+        reason=fields["reason"],
+        by=fields["decided_by"],
+        detail=fields["detail"],
+        failure="",
+    )
     blank = {"raw": None, "raw_length": None, "raw_digest": None, "unique_key": job.unique_key}
     transaction.connection.execute(
         SQL["insert_refused"],
         blank
         | {
-            "id": job.id, "queue": queue, "state": state, "at": now,
-            "priority": transaction.priority(job, queue), "envelope": write_envelope(job), "data": job.data,
+            "id": job.id,
+            "queue": queue,
+            "state": state,
+            "at": now,
+            "priority": transaction.priority(job, queue),
+            "envelope": write_envelope(job),
+            "data": job.data,
         }
         | fields,
-    )  # fmt: skip
+    )
     group = transaction.causes.file_under(cause)
     transaction.connection.execute(SQL["file_under"], (group, job.id))
     transaction.move(queue, None, state)
     transaction.count(queue, "accepted")
     transaction.count(queue, "rejected" if state == REJECTED else "dead")
     event = JOB_REJECTED if state == REJECTED else JOB_DEAD
-    outcome = {"reason": fields["reason"], "by": fields["said_by"], "detail": fields["detail"]}
+    outcome = {"reason": fields["reason"], "by": fields["decided_by"], "detail": fields["detail"]}
     transaction.announce(now, event, job.id, 0, {"type": job.type, **outcome})
     return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[state])
 
@@ -154,8 +172,12 @@ def _bury(
 ) -> Enqueued:
     kept = keep_bytes(item)
     fields = {
-        "reason": reason, "said_by": "intake", "detail": detail, "raw": kept.raw,
-        "raw_length": kept.length, "raw_digest": kept.digest,
-    }  # fmt: skip
+        "reason": reason,
+        "decided_by": "intake",
+        "detail": detail,
+        "raw": kept.raw,
+        "raw_length": kept.length,
+        "raw_digest": kept.digest,
+    }
     job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
     return _refuse(transaction, job, queue, DEAD, now, fields)

@@ -50,7 +50,7 @@ def _erase_one(transaction: Transaction, job_id: str) -> ActOutcome:
         "row": row["row"],
         "data": ERASED,
         "envelope": _envelope(row),
-        "trail": erased_history(row["trail"]) or None,
+        "history": erased_history(row["history"]) or None,
         "cause": _cause(transaction, row),
     }
     transaction.connection.execute(SQL["erase"], fields)
@@ -66,7 +66,7 @@ def _envelope(row: sqlite3.Row) -> bytes | None:
 def _cause(transaction: Transaction, row: sqlite3.Row) -> str | None:
     if row["state"] not in (REJECTED, DEAD):
         return None
-    reason, by = row["reason"] or "", row["said_by"] or ""
+    reason, by = row["reason"] or "", row["decided_by"] or ""
     state = STATE_OF[row["state"]]
     cause = cause_of(state, row["type"], reason=reason, by=by, detail="", failure="")
     return transaction.causes.file_under(cause)

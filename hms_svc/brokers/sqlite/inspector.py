@@ -88,9 +88,13 @@ class SQLiteInspector:
                 "free some, or lower completed_days and completed_max"
             )
         return BrokerHealth(
-            self.kind, ok, (time.perf_counter() - started) * 1000, tuple(notes),
-            capacity=capacity, refused=self._file.refused,
-        )  # fmt: skip
+            self.kind,
+            ok,
+            (time.perf_counter() - started) * 1000,
+            tuple(notes),
+            capacity=capacity,
+            refused=self._file.refused,
+        )
 
     async def types(self) -> list[str]:
         """Return every known type, sorted."""
@@ -196,7 +200,7 @@ class SQLiteInspector:
         for row in await self._file.fetch(SQL["workers"], (since,)):
             group = live if row["is_live"] else silent
             group.append(
-                worker_view(row["info"], jobs[row["id"]], row["last_seen_at"], row["wish"])
+                worker_view(row["info"], jobs[row["id"]], row["last_seen_at"], row["request"])
             )
         return live, silent
 

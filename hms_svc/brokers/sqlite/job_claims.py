@@ -131,11 +131,15 @@ def _lease(
     transaction.connection.execute(
         SQL["claim"],
         {
-            "until": until, "first_fence": fence, "most": served.max_attempts, "now": now,
-            "worker": request.worker, "lane": int(request.lane is Lane.SUSPECT),
+            "until": until,
+            "first_fence": fence,
+            "most": served.max_attempts,
+            "now": now,
+            "worker": request.worker,
+            "lane": int(request.lane is Lane.SUSPECT),
             "rows": encode([row[0] for row in live]).decode(),
         },
-    )  # fmt: skip
+    )
     transaction.move(queue, QUEUED, PROCESSING, len(live))
     transaction.count(queue, "claimed", len(live))
     return [
@@ -202,9 +206,13 @@ def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
 
 def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:
     end_without_run(
-        transaction, (row[0], row[1], queue, type), now, REASON_EXPIRED, Cause.EXPIRED,
+        transaction,
+        (row[0], row[1], queue, type),
+        now,
+        REASON_EXPIRED,
+        Cause.EXPIRED,
         EXPIRED,
-    )  # fmt: skip
+    )
 
 
 def end_without_run(
@@ -222,10 +230,15 @@ def end_without_run(
     transaction.connection.execute(
         SQL["give_up"],
         {
-            "row": row, "now": now, "reason": reason, "said_by": "runtime", "detail": detail,
-            "line": line(step), "cause": transaction.causes.file_under(group),
+            "row": row,
+            "now": now,
+            "reason": reason,
+            "decided_by": "runtime",
+            "detail": detail,
+            "line": line(step),
+            "cause": transaction.causes.file_under(group),
         },
-    )  # fmt: skip
+    )
     transaction.move(queue, QUEUED, DEAD)
     transaction.count(queue, "dead")
     data = {"type": type, "reason": reason, "by": "runtime", "detail": detail}
@@ -288,16 +301,28 @@ def _recover(transaction: Transaction, row: Row, crashes: int, end: _End, now: i
     number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
     failure = f"{WORKER_DIED}: {crash_text(worker, alone=lane == 1)}"
     step = Step(
-        at=now, target=end.state, cause=end.cause, detail=end.note, started=started,
-        attempt=attempt, fence=fence, worker=worker or "", error=failure,
-    )  # fmt: skip
+        at=now,
+        target=end.state,
+        cause=end.cause,
+        detail=end.note,
+        started=started,
+        attempt=attempt,
+        fence=fence,
+        worker=worker or "",
+        error=failure,
+    )
     outcome = {"reason": end.reason, "by": end.by, "detail": end.detail}
     cause = cause_of(end.state, type, failure=failure, **outcome)
     fields = {
-        "row": number, "now": now, "crashes": crashes, "give_back": int(lane == 0),
-        "line": line(step), "failure": failure, "state": CODE_OF[end.state],
+        "row": number,
+        "now": now,
+        "crashes": crashes,
+        "give_back": int(lane == 0),
+        "line": line(step),
+        "failure": failure,
+        "state": CODE_OF[end.state],
         "cause": transaction.causes.file_under(cause) if end.state is State.DEAD else None,
-    }  # fmt: skip
+    }
     statement = "rescue" if end.event is None else "end_lapsed"
     transaction.connection.execute(SQL[statement], fields | outcome)
     transaction.move(queue, PROCESSING, CODE_OF[end.state])
@@ -334,14 +359,24 @@ def _end_of_lapsed(
     if fate is Fate.DEAD:
         detail = CRASHES.format(crash=crash, crashes=crashes, attempt=attempt, most=most)
         return crashes, _End(
-            state=State.DEAD, cause=Cause.RESCUED, note=crash, reason=REASON_CRASHED, by="reaper",
-            detail=detail, event=JOB_DEAD,
-        )  # fmt: skip
+            state=State.DEAD,
+            cause=Cause.RESCUED,
+            note=crash,
+            reason=REASON_CRASHED,
+            by="reaper",
+            detail=detail,
+            event=JOB_DEAD,
+        )
     if fate is Fate.CANCELLED and request is not None:
         return crashes, _End(
-            state=State.CANCELLED, cause=Cause.OPERATOR, note=request.detail, reason=REASON_CANCELLED,
-            by=request.by, detail=request.detail, event=JOB_CANCELLED,
-        )  # fmt: skip
+            state=State.CANCELLED,
+            cause=Cause.OPERATOR,
+            note=request.detail,
+            reason=REASON_CANCELLED,
+            by=request.by,
+            detail=request.detail,
+            event=JOB_CANCELLED,
+        )
     rescued = _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
     return crashes, rescued if fate is Fate.RESCUED else None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -216,7 +216,27 @@ def _add_causes(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
-    """Migrate an older file to the current version; reads each failed job once."""
+    """Migrate an older file to the current version; up to version 4 this reads each failed job once."""
+    _rename_columns(connection)
+    if version < 5:
+        _add_columns(connection, version)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
+    return SCHEMA_VERSION
+
+
+def _rename_columns(connection: sqlite3.Connection) -> None:
+    for table, before, now in (
+        ("jobs", "trail", "history"),
+        ("jobs", "said_by", "decided_by"),
+        ("undo", "said_by", "decided_by"),
+        ("cancel_requests", "said_by", "decided_by"),
+        ("workers", "wish", "request"),
+    ):
+        if any(name == before for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")):
+            connection.execute(f"ALTER TABLE {table} RENAME COLUMN {before} TO {now}")
+
+
+def _add_columns(connection: sqlite3.Connection, version: int) -> None:
     if version == 1:
         connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
         connection.execute("DROP INDEX IF EXISTS jobs_discarded")
@@ -234,7 +254,5 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         connection.execute("ALTER TABLE jobs ADD COLUMN approved TEXT")
     if 1 < version < 4:
         connection.execute("ALTER TABLE undo ADD COLUMN approved TEXT")
-    connection.execute("ALTER TABLE workers ADD COLUMN wish BLOB")
+    connection.execute("ALTER TABLE workers ADD COLUMN request BLOB")
     fill_in_causes(connection)
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
-    return SCHEMA_VERSION

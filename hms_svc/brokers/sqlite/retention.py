@@ -135,9 +135,13 @@ def bury_unserved(
             continue
         for row, job_id in _ready_before(transaction, queue, older_than, limit - buried):
             end_without_run(
-                transaction, (row, job_id, queue, type), now, REASON_NO_HANDLER, Cause.UNSERVED,
+                transaction,
+                (row, job_id, queue, type),
+                now,
+                REASON_NO_HANDLER,
+                Cause.UNSERVED,
                 UNSERVED.format(type=type),
-            )  # fmt: skip
+            )
             buried += 1
     return buried
 

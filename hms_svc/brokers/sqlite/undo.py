@@ -61,8 +61,10 @@ def _why_not(row: sqlite3.Row) -> str:
     if row["to_state"] == PROCESSING:
         return WAS_RUNNING
     if (row["state"], row["position"], row["fence"]) != (
-        row["to_state"], row["to_position"], row["to_fence"],
-    ):  # fmt: skip
+        row["to_state"],
+        row["to_position"],
+        row["to_fence"],
+    ):
         return MOVED_SINCE.format(state=_name(row["state"]))
     return _key_is_held(row) if row["is_taken"] else ""
 

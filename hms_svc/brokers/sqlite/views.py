@@ -26,7 +26,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         attempt=row["attempt"],
         enqueued_at=row["enqueued_at"],
         reason=row["reason"] or "",
-        by=row["said_by"] or "",
+        by=row["decided_by"] or "",
         detail=row["detail"] or "",
         data=row["data"],
         priority=row["priority"],
@@ -50,7 +50,7 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
     if row["state"] == DISCARDED:
         return None
     view = job_view(row)
-    steps = read_history(row["trail"])
+    steps = read_history(row["history"])
     envelope = read_envelope(row["envelope"]) if row["envelope"] else NO_ENVELOPE
     times = {"not_before": row["not_before"], "expires_at": row["expires_at"]}
     hold = decode(row["hold"]) if row["hold"] else None

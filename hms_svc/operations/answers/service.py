@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 HealthLevel: TypeAlias = Literal["well", "note", "degraded", "down"]
 _LEVELS: Final[Mapping[Level | None, HealthLevel]] = {
-    None: "well", Level.NOTE: "note", Level.DEGRADED: "degraded", Level.DOWN: "down",
-}  # fmt: skip
+    None: "well",
+    Level.NOTE: "note",
+    Level.DEGRADED: "degraded",
+    Level.DOWN: "down",
+}
 COUNTED: Final = tuple(name for name in QueueCounts.__struct_fields__ if name != "intake")
 """The states whose jobs are counted, in the order in which they are shown."""
 

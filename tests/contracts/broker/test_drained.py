@@ -36,9 +36,15 @@ async def is_drained(
     drained: list[bool] = []
     outbox = cast("OutboxStore", OtherProcess(meanwhile))
     drainer = Drainer(
-        harness.inspection, outbox, (TYPE,), InFlight(), cast("Settler", Nothing()), clock,
-        lambda: True, lambda: drained.append(True),
-    )  # fmt: skip
+        harness.inspection,
+        outbox,
+        (TYPE,),
+        InFlight(),
+        cast("Settler", Nothing()),
+        clock,
+        lambda: True,
+        lambda: drained.append(True),
+    )
     await drainer.run_once()
     return bool(drained)
 

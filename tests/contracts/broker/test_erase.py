@@ -24,9 +24,13 @@ SECRET = "usr-44321"
 def telling(harness: BrokerHarness, **fields: JsonValue) -> Job:
     """Make a job that names the person in every field that can."""
     raw: JsonValue = {
-        "type": TYPE, "data": {"user_id": SECRET}, "meta": {"from": SECRET}, "desk": SECRET,
-        "unique_key": SECRET, **fields,
-    }  # fmt: skip
+        "type": TYPE,
+        "data": {"user_id": SECRET},
+        "meta": {"from": SECRET},
+        "desk": SECRET,
+        "unique_key": SECRET,
+        **fields,
+    }
     return read_job(raw, now_ms=harness.clock.now_ms())
 
 
@@ -41,9 +45,15 @@ async def died(
         report = ProgressReport(claimed.token, harness.clock.now_ms(), 0.5, SECRET)
         await harness.broker.record_progress([report])
         await harness.settle(
-            claimed, state, reason="error", by="handler", detail=message, log=SECRET,
-            failure=Failure("LookupError", message, SECRET), due_at=harness.clock.now_ms(),
-        )  # fmt: skip
+            claimed,
+            state,
+            reason="error",
+            by="handler",
+            detail=message,
+            log=SECRET,
+            failure=Failure("LookupError", message, SECRET),
+            due_at=harness.clock.now_ms(),
+        )
         await harness.broker.promote(10)
         harness.clock.advance(1)
     return job.id

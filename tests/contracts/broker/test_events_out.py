@@ -82,9 +82,13 @@ def receiver(*types: str) -> Receiver:
 
 def forwarder(harness: BrokerHarness, worker: str, *types: str) -> EventForwarder:
     return EventForwarder(
-        (receiver(*types),), harness.bus, harness.broker, harness.clock,
-        namespace="city", worker_id=worker,
-    )  # fmt: skip
+        (receiver(*types),),
+        harness.bus,
+        harness.broker,
+        harness.clock,
+        namespace="city",
+        worker_id=worker,
+    )
 
 
 async def deliveries(harness: BrokerHarness) -> list[dict[str, str]]:

@@ -31,13 +31,20 @@ async def fail(
     delay_ms = int(due_in * 1000) if state is State.RETRYING else 0
     refused = await harness.broker.settle(
         [
-            harness.settlement(job, Disposition(
-                state=state, cause=Cause.FINISHED, reason="error", by="handler", delay_ms=delay_ms,
-                failure=Failure("OSError", message),
-            ))
+            harness.settlement(
+                job,
+                Disposition(
+                    state=state,
+                    cause=Cause.FINISHED,
+                    reason="error",
+                    by="handler",
+                    delay_ms=delay_ms,
+                    failure=Failure("OSError", message),
+                ),
+            )
             for job, message in zip(jobs, messages, strict=True)
         ]
-    )  # fmt: skip
+    )
     assert not refused
     return [job.job.id for job in jobs]
 

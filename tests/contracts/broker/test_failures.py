@@ -75,8 +75,9 @@ async def test_the_newest_group_comes_first(harness: BrokerHarness) -> None:
     harness.clock.advance(1)
     await die(harness, "second bug")
     assert [group.pattern for group in await harness.inspection.failures()] == [
-        "second bug", "first bug",
-    ]  # fmt: skip
+        "second bug",
+        "first bug",
+    ]
 
 
 async def malformed(harness: BrokerHarness) -> None:
@@ -231,5 +232,7 @@ async def test_beyond_the_most_groups_the_new_causes_of_a_type_share_one(
     await die(harness, "bug a", "bug b", "bug c", "bug d", "bug a")
     groups = await harness.inspection.failures()
     assert {group.pattern: group.count for group in groups} == {
-        "bug a": 2, "bug b": 1, OTHER_CAUSES: 2,
-    }  # fmt: skip
+        "bug a": 2,
+        "bug b": 1,
+        OTHER_CAUSES: 2,
+    }

@@ -44,8 +44,12 @@ async def test_a_scheduled_job_that_is_retried_began_scheduled(harness: BrokerHa
     await harness.settle((await harness.claim())[0], State.DEAD, cause=Cause.FAILED)
     await act(harness, Act.RETRY, job_id)
     assert await states(harness, job_id) == [
-        State.SCHEDULED, State.QUEUED, State.PROCESSING, State.DEAD, State.QUEUED,
-    ]  # fmt: skip
+        State.SCHEDULED,
+        State.QUEUED,
+        State.PROCESSING,
+        State.DEAD,
+        State.QUEUED,
+    ]
 
 
 async def test_a_refused_job_that_is_retried_began_refused(harness: BrokerHarness) -> None:
@@ -70,5 +74,8 @@ async def test_a_cancelled_run_and_its_retry(harness: BrokerHarness) -> None:
     await harness.settle(job, State.RETRYING, cause=Cause.FAILED, due_at=0)
     await act(harness, Act.RETRY, job_id)
     assert await states(harness, job_id) == [
-        State.QUEUED, State.PROCESSING, State.CANCELLED, State.QUEUED,
-    ]  # fmt: skip
+        State.QUEUED,
+        State.PROCESSING,
+        State.CANCELLED,
+        State.QUEUED,
+    ]

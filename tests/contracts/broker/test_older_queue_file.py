@@ -14,7 +14,16 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_4 = """
+TO_VERSION_5 = """
+ALTER TABLE jobs RENAME COLUMN history TO trail;
+ALTER TABLE jobs RENAME COLUMN decided_by TO said_by;
+ALTER TABLE undo RENAME COLUMN decided_by TO said_by;
+ALTER TABLE cancel_requests RENAME COLUMN decided_by TO said_by;
+ALTER TABLE workers RENAME COLUMN request TO wish;
+UPDATE meta SET value = 5 WHERE name = 'schema';
+"""
+TO_VERSION_4 = f"""
+{TO_VERSION_5}
 DROP TRIGGER job_came; DROP TRIGGER job_left; DROP TRIGGER job_went;
 DROP INDEX jobs_of_cause; DROP TABLE failing;
 UPDATE jobs SET cause = NULL WHERE state = 5; DELETE FROM causes WHERE cause NOT IN (
@@ -153,6 +162,34 @@ async def test_a_file_of_version_4_is_migrated_when_it_is_opened(
         request = WorkerRequest(WorkerState.QUIET, "ravi", "", clock.now_ms())
         assert await backend.control.ask_worker("worker-1", request)
         assert (await backend.inspection.workers())[0].request == request
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_5_keeps_histories_and_requests(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    request = WorkerRequest(WorkerState.QUIET, "ravi", "", clock.now_ms())
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        harness.register()
+        [job_id] = await harness.accept()
+        cancel = ActRequest(act=Act.CANCEL, job_ids=(job_id,), by="ravi", batch="a")
+        await harness.control.act(cancel)
+        before = await harness.detail(job_id)
+        discard = ActRequest(act=Act.DISCARD, job_ids=(job_id,), by="ravi", batch="b")
+        await harness.control.act(discard)
+        assert await backend.control.ask_worker("worker-1", request)
+    change(settings, TO_VERSION_5)
+    for _ in range(2):
+        async with make_backend() as backend:
+            assert (await backend.inspection.workers())[0].request == request
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        assert [each.done for each in await harness.control.undo("b")] == [True]
+        after = await harness.detail(job_id)
+        assert (after.view.by, after.view.reason) == (before.view.by, before.view.reason)
+        assert after.view.by
+        assert after.history[: len(before.history)] == before.history
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

@@ -86,18 +86,41 @@ def end_of(number: int, clock: ManualClock) -> Disposition | None:
     slow = Failure("Timeout", f"upstream took {number} s")
     ends = (
         Disposition(state=State.COMPLETED, cause=Cause.FINISHED, case_id=f"case-{number}"),
-        Disposition(state=State.DEAD, cause=Cause.FAILED, reason="error", by="handler",
-                    detail="no", failure=disk),
-        Disposition(state=State.REJECTED, cause=Cause.REFUSED, reason="duplicate", by="duplicate",
-                    detail=f"case stands {number % 4}.1 m away"),
-        Disposition(state=State.RETRYING, cause=Cause.FAILED, reason="error", by="handler",
-                    failure=slow, delay_ms=60_000),
-        Disposition(state=State.HELD, cause=Cause.REFUSED, reason="governance", by="night",
-                    hold=("create_case", "night", "d")),
-        Disposition(state=State.DEAD, cause=Cause.FAILED, reason="timeout", by="runtime",
-                    failure=slow),
+        Disposition(
+            state=State.DEAD,
+            cause=Cause.FAILED,
+            reason="error",
+            by="handler",
+            detail="no",
+            failure=disk,
+        ),
+        Disposition(
+            state=State.REJECTED,
+            cause=Cause.REFUSED,
+            reason="duplicate",
+            by="duplicate",
+            detail=f"case stands {number % 4}.1 m away",
+        ),
+        Disposition(
+            state=State.RETRYING,
+            cause=Cause.FAILED,
+            reason="error",
+            by="handler",
+            failure=slow,
+            delay_ms=60_000,
+        ),
+        Disposition(
+            state=State.HELD,
+            cause=Cause.REFUSED,
+            reason="governance",
+            by="night",
+            hold=("create_case", "night", "d"),
+        ),
+        Disposition(
+            state=State.DEAD, cause=Cause.FAILED, reason="timeout", by="runtime", failure=slow
+        ),
         None,
-    )  # fmt: skip
+    )
     return ends[number % 7]
 
 

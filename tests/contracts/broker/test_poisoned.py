@@ -69,7 +69,7 @@ async def overwrite(harness: BrokerHarness, name: str) -> None:
     if link is None:
         await control._file.write(
             lambda transaction: transaction.connection.execute(
-                "UPDATE jobs SET trail = '{broken' WHERE id = ?", (name,)
+                "UPDATE jobs SET history = '{broken' WHERE id = ?", (name,)
             )
         )
         return

@@ -96,10 +96,14 @@ class Record:
                 digest = chained(
                     digest,
                     AuditRecord(
-                        number=number, at=at, actor=actor, action=action, subject=subject,
+                        number=number,
+                        at=at,
+                        actor=actor,
+                        action=action,
+                        subject=subject,
                         detail=detail,
                     ),
-                )  # fmt: skip
+                )
                 connection.execute("UPDATE audit SET digest = ? WHERE number = ?", (digest, number))
 
 

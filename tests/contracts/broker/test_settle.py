@@ -211,7 +211,14 @@ async def test_counters_follow_the_life_of_the_jobs(harness: BrokerHarness) -> N
     await harness.settle(jobs[2], State.DEAD, reason="error", failure=Failure("E", "x"))
     counters = (await harness.inspection.queues())[0].counters
     assert counters == {
-        "accepted": 3, "claimed": 3, "completed": 1, "failed": 1, "retried": 0,
-        "rejected": 1, "dead": 1, "cancelled": 0, "discarded": 0,
-    }  # fmt: skip
+        "accepted": 3,
+        "claimed": 3,
+        "completed": 1,
+        "failed": 1,
+        "retried": 0,
+        "rejected": 1,
+        "dead": 1,
+        "cancelled": 0,
+        "discarded": 0,
+    }
     assert (await harness.inspection.queues())[0].type == TYPE

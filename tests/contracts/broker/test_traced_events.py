@@ -60,8 +60,10 @@ async def test_events_of_what_the_broker_and_operators_end_carry_the_trace(
     await harness.claim()
     hold(
         await told(harness),
-        "cancelled job.cancelled", "expired job.dead", "second job.rejected",
-    )  # fmt: skip
+        "cancelled job.cancelled",
+        "expired job.dead",
+        "second job.rejected",
+    )
     assert b'"who":"ravi"' in (await harness.detail("second")).envelope
 
 
@@ -83,9 +85,11 @@ async def test_events_that_services_announce_carry_it_where_their_data_are_an_ob
     harness: BrokerHarness,
 ) -> None:
     published = [
-        service_event("j", "ward.a", "", {"n": 1}, 1, TRACE), service_event("j", "ward.b", "", [1], 1, TRACE),
-        service_event("j", "ward.c", "", {"n": 2}, 1, "no trace"), service_event("j", "ward.d", "", {}, 1),
-    ]  # fmt: skip
+        service_event("j", "ward.a", "", {"n": 1}, 1, TRACE),
+        service_event("j", "ward.b", "", [1], 1, TRACE),
+        service_event("j", "ward.c", "", {"n": 2}, 1, "no trace"),
+        service_event("j", "ward.d", "", {}, 1),
+    ]
     await harness.bus.publish(published)
     events = await told(harness)
     hold(events, "j ward.a")

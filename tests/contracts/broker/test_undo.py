@@ -42,10 +42,15 @@ async def brought_to(harness: BrokerHarness, state: State) -> str:
     if state is not State.QUEUED:
         [job] = await harness.claim()
         await harness.settle(
-            job, state, reason="error", by="handler", detail="took 1 s",
-            failure=Failure("OSError", "took 1 s"), hold=("a", "r", "d"),
+            job,
+            state,
+            reason="error",
+            by="handler",
+            detail="took 1 s",
+            failure=Failure("OSError", "took 1 s"),
+            hold=("a", "r", "d"),
             due_at=due if state is State.RETRYING else None,
-        )  # fmt: skip
+        )
     harness.clock.advance(1)
     return job_id
 
@@ -227,8 +232,9 @@ async def test_batches_are_told_newest_first_until_they_were_gone_through(
     await act(harness, Act.DISCARD, second, third, batch="b2")
     told = await harness.control.batches(limit=9)
     assert [(each.name, each.at - start, each.jobs) for each in told] == [
-        ("b2", 1000, 2), ("b1", 0, 1),
-    ]  # fmt: skip
+        ("b2", 1000, 2),
+        ("b1", 0, 1),
+    ]
     assert told[0].job_id in {second, third}
     assert [each.name for each in await harness.control.batches(limit=1)] == ["b2"]
     assert await harness.control.batches(limit=9, name="b1") == [told[1]]

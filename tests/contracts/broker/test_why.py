@@ -68,9 +68,12 @@ async def retry_of(harness: BrokerHarness, *, after: int, woken: bool) -> None:
     await harness.accept()
     [job] = await harness.claim()
     await harness.settle(
-        job, State.RETRYING, cause=Cause.FAILED, due_at=harness.clock.now_ms() + 60_000,
+        job,
+        State.RETRYING,
+        cause=Cause.FAILED,
+        due_at=harness.clock.now_ms() + 60_000,
         failure=Failure("OSError", "away"),
-    )  # fmt: skip
+    )
     harness.clock.advance(after)
     if woken:
         heard_of(harness, "worker-1")

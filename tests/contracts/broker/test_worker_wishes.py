@@ -84,9 +84,19 @@ async def test_a_wish_goes_with_its_worker(harness: BrokerHarness) -> None:
 async def test_a_registration_without_a_state_is_of_a_worker_that_works(
     harness: BrokerHarness,
 ) -> None:
-    known = msgspec.json.decode(msgspec.json.encode(WorkerRegistration(
-        id="w", host="h", pid=1, slots=1, busy=0, types=(TYPE,), started_at=0,
-    )))  # fmt: skip
+    known = msgspec.json.decode(
+        msgspec.json.encode(
+            WorkerRegistration(
+                id="w",
+                host="h",
+                pid=1,
+                slots=1,
+                busy=0,
+                types=(TYPE,),
+                started_at=0,
+            )
+        )
+    )
     del known["state"]
     assert msgspec.convert(known, WorkerRegistration).state is WorkerState.WORKING
 
@@ -107,9 +117,19 @@ def show(
     lane: Lane = Lane.NORMAL,
 ) -> None:
     lease_keeper = harness.broker.lease_keeper()
-    lease_keeper.register(WorkerRegistration(
-        id=worker, host="host", pid=1, slots=4, busy=0, types=(TYPE,), started_at=0, state=state, lane=lane,
-    ))  # fmt: skip
+    lease_keeper.register(
+        WorkerRegistration(
+            id=worker,
+            host="host",
+            pid=1,
+            slots=4,
+            busy=0,
+            types=(TYPE,),
+            started_at=0,
+            state=state,
+            lane=lane,
+        )
+    )
     lease_keeper.close()
 
 

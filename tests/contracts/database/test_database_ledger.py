@@ -148,8 +148,10 @@ async def test_a_key_is_reserved_for_the_request_that_came_first(database: SqlDa
 async def test_a_reserved_key_gets_its_answer_once(database: SqlDatabase) -> None:
     await database.accepted_keys.reserve([key("k")])
     for given in (
-        key("k", "other", b"never"), key("k", "r", b"{}", NOON + 1), key("k", "r", b"later"),
-    ):  # fmt: skip
+        key("k", "other", b"never"),
+        key("k", "r", b"{}", NOON + 1),
+        key("k", "r", b"later"),
+    ):
         await database.accepted_keys.keep([given, given])
     await database.accepted_keys.reserve([key("k", "r", b"too late")])
     assert await database.accepted_keys.find(["k", "m"]) == [key("k", "r", b"{}"), None]

@@ -32,8 +32,13 @@ def read(text: str) -> PostgresAddress:
         (
             "postgresql://ada:p@ss@[::1]/city?search_path=one&application_name=me",
             PostgresAddress(
-                host="::1", port=5432, database="city", user="ada", password="p@ss",
-                search_path="one", application_name="me",
+                host="::1",
+                port=5432,
+                database="city",
+                user="ada",
+                password="p@ss",
+                search_path="one",
+                application_name="me",
             ),
         ),
         (
@@ -43,7 +48,7 @@ def read(text: str) -> PostgresAddress:
             ),
         ),
     ],
-)  # fmt: skip
+)
 def test_an_address_is_read(text: str, address: PostgresAddress) -> None:
     assert read(text) == address
 

@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS undo (
     expires_at INTEGER,
     finished_at INTEGER,
     reason TEXT,
-    said_by TEXT,
+    decided_by TEXT,
     detail TEXT,
     failure TEXT,
     hold TEXT,

@@ -1,11 +1,11 @@
 -- name: one
-SELECT jobs.row, jobs.state, jobs.reason, jobs.said_by, jobs.envelope, jobs.trail, queues.type AS type
+SELECT jobs.row, jobs.state, jobs.reason, jobs.decided_by, jobs.envelope, jobs.history, queues.type AS type
 FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
 
 -- name: erase
 UPDATE jobs SET data = :data, result = NULL, raw = NULL, raw_length = NULL, raw_digest = NULL,
     unique_key = NULL, detail = NULL, failure = NULL, hold = NULL, envelope = :envelope,
-    trail = :trail, cause = :cause
+    history = :history, cause = :cause
 WHERE row = :row
 
 -- name: drop_progress

@@ -4,9 +4,9 @@ INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, not_before,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
-INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, finished_at, reason, said_by,
+INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, finished_at, reason, decided_by,
                   detail, envelope, data, raw, raw_length, raw_digest, unique_key)
-VALUES (:id, :queue, :state, :at, :priority, :at, :at, :reason, :said_by,
+VALUES (:id, :queue, :state, :at, :priority, :at, :at, :reason, :decided_by,
         :detail, :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key)
 ON CONFLICT (id) DO NOTHING
 
@@ -43,14 +43,14 @@ UPDATE jobs SET
         ELSE done.column2 END,
     suspect = CASE WHEN done.column1 = {QUEUED} THEN suspect ELSE 0 END,
     finished_at = CASE WHEN done.column1 >= {FIRST_TERMINAL} THEN done.column3 END,
-    reason = done.column4, said_by = done.column5, detail = done.column6, result = done.column7,
+    reason = done.column4, decided_by = done.column5, detail = done.column6, result = done.column7,
     case_id = coalesce(done.column8, case_id), failure = done.column9, hold = done.column10,
     approved = CASE WHEN done.column1 IN ({FAILED}) AND done.column4 = '{REASON_GOVERNANCE}' THEN '{DENIED}'
         ELSE approved END,
     attempt = attempt - done.column11, give_backs = give_backs + done.column12,
-    trail = CASE WHEN trail IS NULL THEN done.column13 WHEN length(trail) > {HISTORY_MOST}
-        THEN substr(trail, {HISTORY_KEPT} + instr(substr(trail, {HISTORY_KEPT}), char(10))) || done.column13
-        ELSE trail || done.column13 END,
+    history = CASE WHEN history IS NULL THEN done.column13 WHEN length(history) > {HISTORY_MOST}
+        THEN substr(history, {HISTORY_KEPT} + instr(substr(history, {HISTORY_KEPT}), char(10))) || done.column13
+        ELSE history || done.column13 END,
     worker = NULL
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS done
 WHERE jobs.row = done.column14 AND fence = done.column15 AND jobs.state = {PROCESSING} AND id = done.column16
@@ -82,12 +82,12 @@ LIMIT :limit
 
 -- name: make_ready
 UPDATE jobs SET state = {QUEUED}, position = max(position, enqueued_at) - priority * {PRIORITY_STEP},
-    trail = coalesce(trail, '') || ?
+    history = coalesce(history, '') || ?
 WHERE row = ?
 
 -- name: try_again
 UPDATE jobs SET state = {QUEUED}, position = max(position, enqueued_at) - priority * {PRIORITY_STEP},
-    cause = NULL, trail = coalesce(trail, '') || ?
+    cause = NULL, history = coalesce(history, '') || ?
 WHERE row = ?
 
 -- name: lapsed
@@ -99,26 +99,26 @@ LIMIT :limit
 -- name: rescue
 UPDATE jobs SET state = {QUEUED}, suspect = 1, attempt = attempt - :give_back, crashes = :crashes,
     position = enqueued_at - priority * {PRIORITY_STEP} + {SUSPECT_BAND},
-    trail = coalesce(trail, '') || :line, worker = NULL, failure = :failure
+    history = coalesce(history, '') || :line, worker = NULL, failure = :failure
 WHERE row = :row
 
 -- name: end_lapsed
 UPDATE jobs SET state = :state, suspect = 0, crashes = :crashes, position = :now,
-    finished_at = :now, reason = :reason, said_by = :by, detail = :detail, failure = :failure,
-    trail = coalesce(trail, '') || :line, worker = NULL, cause = :cause
+    finished_at = :now, reason = :reason, decided_by = :by, detail = :detail, failure = :failure,
+    history = coalesce(history, '') || :line, worker = NULL, cause = :cause
 WHERE row = :row
 
 -- name: give_up
 UPDATE jobs SET state = {DEAD}, position = :now, finished_at = :now, reason = :reason,
-    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause
+    decided_by = :decided_by, detail = :detail, history = coalesce(history, '') || :line, cause = :cause
 WHERE row = :row
 
 -- name: signals
-SELECT jobs.id, cancel_requests.said_by, cancel_requests.detail, NULL
+SELECT jobs.id, cancel_requests.decided_by, cancel_requests.detail, NULL
 FROM cancel_requests JOIN jobs ON jobs.row = cancel_requests.row
 WHERE jobs.worker = :worker AND jobs.state = {PROCESSING} AND jobs.fence = cancel_requests.fence
 UNION ALL
-SELECT NULL, NULL, NULL, wish FROM workers WHERE id = :worker AND wish IS NOT NULL
+SELECT NULL, NULL, NULL, request FROM workers WHERE id = :worker AND request IS NOT NULL
 UNION ALL
 SELECT NULL, NULL, NULL, NULL WHERE EXISTS (
     SELECT 1 FROM json_each(:types) AS served JOIN queues ON queues.type = served.value
@@ -126,7 +126,7 @@ SELECT NULL, NULL, NULL, NULL WHERE EXISTS (
         AND jobs.position >= {LOWEST_SUSPECT})
 
 -- name: cancellations
-SELECT cancel_requests.row, cancel_requests.fence, cancel_requests.said_by, cancel_requests.detail,
+SELECT cancel_requests.row, cancel_requests.fence, cancel_requests.decided_by, cancel_requests.detail,
        jobs.case_id
 FROM cancel_requests LEFT JOIN jobs USING (row)
 

@@ -13,7 +13,7 @@ sized AS (
         - length(jobs.data) AS before
     FROM chosen CROSS JOIN jobs USING (row))
 SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
-       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
@@ -33,7 +33,7 @@ sized AS (
         - length(jobs.data) AS before
     FROM chosen CROSS JOIN jobs USING (row))
 SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
-       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
@@ -42,7 +42,7 @@ ORDER BY jobs.position DESC, jobs.row DESC
 
 -- name: named
 SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
-       jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues USING (queue)
@@ -88,10 +88,10 @@ SELECT state, queue, position FROM jobs WHERE id = ?
 SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = {QUEUED} AND queue = ? AND position < ? LIMIT {MOST_AHEAD})
 
 -- name: workers
-SELECT id, last_seen_at, info, wish, seen_at >= ? AS is_live FROM workers ORDER BY id
+SELECT id, last_seen_at, info, request, seen_at >= ? AS is_live FROM workers ORDER BY id
 
 -- name: ask_worker
-UPDATE workers SET wish = ? WHERE id = ?
+UPDATE workers SET request = ? WHERE id = ?
 
 -- name: lease_end
 SELECT position FROM jobs WHERE id = ? AND state = {PROCESSING}
@@ -111,15 +111,15 @@ SELECT number, at, share, message, log FROM progress WHERE row = ? ORDER BY numb
 
 -- name: requeue
 UPDATE jobs SET state = {QUEUED}, position = :turn - priority * {PRIORITY_STEP}, attempt = 0, give_backs = 0,
-    crashes = 0, suspect = 0, finished_at = NULL, reason = NULL, said_by = NULL, detail = NULL,
+    crashes = 0, suspect = 0, finished_at = NULL, reason = NULL, decided_by = NULL, detail = NULL,
     failure = NULL, result = NULL, hold = NULL, not_before = NULL, expires_at = NULL, cause = NULL,
-    trail = coalesce(trail, '') || :line
+    history = coalesce(history, '') || :line
 WHERE row = :row
 
 -- name: run_now
 UPDATE jobs SET state = {QUEUED}, position = :turn - priority * {PRIORITY_STEP}, hold = NULL,
-    reason = NULL, said_by = NULL, detail = NULL, finished_at = NULL, cause = NULL,
-    trail = coalesce(trail, '') || :line
+    reason = NULL, decided_by = NULL, detail = NULL, finished_at = NULL, cause = NULL,
+    history = coalesce(history, '') || :line
 WHERE row = :row
 
 -- name: approve
@@ -127,26 +127,26 @@ UPDATE jobs SET approved = coalesce(approved || ',', '') || :hold WHERE row = :r
 
 -- name: finish
 UPDATE jobs SET state = :state, position = :now, finished_at = :now, reason = :reason,
-    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause,
+    decided_by = :decided_by, detail = :detail, history = coalesce(history, '') || :line, cause = :cause,
     case_id = coalesce(case_id, :case_id),
     approved = CASE WHEN :reason = '{REASON_GOVERNANCE}' THEN '{DENIED}' ELSE approved END
 WHERE row = :row
 
 -- name: request_cancel
-INSERT INTO cancel_requests (row, fence, said_by, detail) VALUES (?, ?, ?, ?)
+INSERT INTO cancel_requests (row, fence, decided_by, detail) VALUES (?, ?, ?, ?)
 ON CONFLICT (row) DO UPDATE
-SET fence = excluded.fence, said_by = excluded.said_by, detail = excluded.detail
+SET fence = excluded.fence, decided_by = excluded.decided_by, detail = excluded.detail
 
 -- name: discard
-UPDATE jobs SET state = {DISCARDED}, position = :now, cause = cause, trail = coalesce(trail, '') || :line
+UPDATE jobs SET state = {DISCARDED}, position = :now, cause = cause, history = coalesce(history, '') || :line
 WHERE row = :row
 
 -- name: remember
 INSERT OR REPLACE INTO undo (batch, id, at, to_state, to_position, fence, state, position, attempt,
-    give_backs, crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail,
+    give_backs, crashes, suspect, not_before, expires_at, finished_at, reason, decided_by, detail,
     failure, hold, cause, result, approved)
 SELECT :batch, id, :now, state, position, fence, :state, :position, :attempt, :give_backs, :crashes,
-    :suspect, :not_before, :expires_at, :finished_at, :reason, :said_by, :detail, :failure, :hold,
+    :suspect, :not_before, :expires_at, :finished_at, :reason, :decided_by, :detail, :failure, :hold,
     :cause, :result, :approved
 FROM jobs WHERE row = :row
 
@@ -171,9 +171,9 @@ UPDATE undo SET asked = 1 WHERE batch = ? AND id = ? AND NOT asked
 UPDATE jobs SET state = was.state, position = was.position, attempt = was.attempt,
     give_backs = was.give_backs, crashes = was.crashes, suspect = was.suspect,
     not_before = was.not_before, expires_at = was.expires_at, finished_at = was.finished_at,
-    reason = was.reason, said_by = was.said_by, detail = was.detail, failure = was.failure,
+    reason = was.reason, decided_by = was.decided_by, detail = was.detail, failure = was.failure,
     hold = was.hold, cause = was.cause, result = was.result, approved = was.approved,
-    trail = coalesce(jobs.trail, '') || :line
+    history = coalesce(jobs.history, '') || :line
 FROM undo AS was WHERE jobs.row = :row AND was.batch = :batch AND was.id = jobs.id
 
 -- name: forget_undone
@@ -201,7 +201,7 @@ SELECT causes.cause AS "group", causes.n, failing.first_at, failing.last_at,
        (SELECT min(position) FROM jobs
         WHERE cause = causes.cause AND cause IS NOT NULL AND state IN ({GROUPED})) AS lowest,
        jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at,
-       jobs.reason, jobs.said_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
+       jobs.reason, jobs.decided_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
        jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect, jobs.case_id,
        jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM causes LEFT JOIN failing USING (cause) JOIN jobs ON jobs.row = coalesce(
@@ -238,11 +238,11 @@ DELETE FROM failing WHERE until <= ? AND NOT EXISTS (SELECT 1 FROM causes WHERE 
 SELECT cause, slot, n FROM arrivals WHERE slot > ? AND slot <= ?
 
 -- name: failed_without_cause
-SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail, jobs.failure
+SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.decided_by, jobs.detail, jobs.failure
 FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = ? WHERE jobs.cause IS NULL
 
 -- name: failed_row_without_cause
-SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail, jobs.failure
+SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.decided_by, jobs.detail, jobs.failure
 FROM jobs JOIN queues USING (queue)
 WHERE jobs.row = ? AND jobs.cause IS NULL AND jobs.state IN ({GROUPED})
 
@@ -313,9 +313,9 @@ GROUP BY cause, position / {SLOT_MS}
 
 -- name: remember_older_discards
 INSERT INTO undo (batch, id, at, to_state, to_position, fence, state, position, attempt, give_backs,
-    crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result)
+    crashes, suspect, not_before, expires_at, finished_at, reason, decided_by, detail, failure, hold, result)
 SELECT batch, id, position, state, position, fence, undo_state, undo_position, attempt, give_backs,
-    crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result
+    crashes, suspect, not_before, expires_at, finished_at, reason, decided_by, detail, failure, hold, result
 FROM jobs WHERE state = {DISCARDED} AND batch IS NOT NULL AND undo_state IS NOT NULL
 
 -- name: idle_queues

@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     unique_key TEXT,
     case_id TEXT,
     reason TEXT,
-    said_by TEXT,
+    decided_by TEXT,
     detail TEXT,
     failure TEXT,
     hold TEXT,
@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     data BLOB NOT NULL,
     result BLOB,
     raw BLOB,
-    trail TEXT      -- JSON lines, one for each attempt and each other state change
+    history TEXT      -- JSON lines, one for each attempt and each other state change
 );
 
 CREATE INDEX IF NOT EXISTS jobs_in_turn ON jobs (state, queue, position);
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS tallies (
 CREATE TABLE IF NOT EXISTS cancel_requests (
     row INTEGER PRIMARY KEY,
     fence INTEGER NOT NULL,
-    said_by TEXT NOT NULL,
+    decided_by TEXT NOT NULL,
     detail TEXT NOT NULL
 );
 
@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS workers (
     seen_at INTEGER NOT NULL,       -- milliseconds of the lease clock
     last_seen_at INTEGER NOT NULL,
     info BLOB NOT NULL,
-    wish BLOB                       -- an operator's request (JSON)
+    request BLOB                       -- an operator's request (JSON)
 ) WITHOUT ROWID;
 
 -- The result bus. Life-cycle events have no event_id: it is derived from job_id, type and fence.

@@ -130,9 +130,13 @@ async def service(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.
     """Run `hms-svc serve` on the engines of the floor; it has ended when the block ends."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
     environment = {
-        **kept, "PYTHONPATH": str(ROOT), "HMS_SVC_CONFIG": "", "HMS_SVC_APP": APP,
-        "HMS_SVC_DATA_DIR": str(settings.data_dir), "HMS_SVC_BROKER_URL": settings.broker_url,
-    }  # fmt: skip
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "HMS_SVC_CONFIG": "",
+        "HMS_SVC_APP": APP,
+        "HMS_SVC_DATA_DIR": str(settings.data_dir),
+        "HMS_SVC_BROKER_URL": settings.broker_url,
+    }
     command = [sys.executable, "-m", "hms_svc", "serve", "--no-http", *arguments]
     process = await asyncio.create_subprocess_exec(*command, env=environment)
     try:
@@ -185,9 +189,10 @@ async def test_what_is_wanted_of_a_worker_that_dies_is_wanted_of_the_one_in_its_
         [seen] = await workers_until(harness, "it is quiet", only_is(QUIET))
         os.kill(first.pid, signal.SIGKILL)
         [second] = await workers_until(
-            harness, "another has the wish",
+            harness,
+            "another has the request",
             lambda found: [each.request for each in found if each.id != first.id] == [seen.request],
-        )  # fmt: skip
+        )
         assert second.state is QUIET
         one.send_signal(signal.SIGSTOP)
         os.kill(second.pid, signal.SIGKILL)
