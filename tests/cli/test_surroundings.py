@@ -309,7 +309,7 @@ def test_every_command_names_what_it_cannot_use(
 
 
 def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: Path) -> None:
-    names = [
+    names = (
         "files",
         "job_id",
         "job_ids",
@@ -319,7 +319,7 @@ def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: 
         "token_id",
         "batch",
         "worker_id",
-    ]
+    )
     odd = dict.fromkeys(names, "a\udcff") | {"scopes": "view", "folder": str(tmp_path / "b\udcff")}
     told = walk(site, tmp_path, Surroundings("odd arguments"), {"arguments": odd})
     check(told)

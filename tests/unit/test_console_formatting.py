@@ -1,4 +1,4 @@
-"""The pure parts of the console: formatting, trends, completion, hints, and the layout of panels."""
+"""The pure parts of the console: formatting, trends, hints, and the layout of panels."""
 
 from __future__ import annotations
 
