@@ -92,6 +92,6 @@ def _cpu_seconds(workers: list[Running]) -> float:
 
 
 def _check_settled(contender: Contender, stage: Stage, jobs: int) -> None:
-    if not contender.python:
+    if not contender.is_peer:
         completed = stage.observer.completed("bench.async")
         assert completed == jobs, f"{completed} of {jobs} jobs are completed"

@@ -1,4 +1,4 @@
-"""Virtual environments of the peers, made from the package index, versions pinned."""
+"""Environments of the peers, made from the package indexes of Python and Node.js, versions pinned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 from benchmarks.stage import DATA
 
@@ -25,6 +27,7 @@ PACKAGES = {
     "loop": ("hiredis==3.5.0", "msgspec==0.22.0", "uvloop==0.23.0"),
 }
 """SAQ refuses redis-py 8, and has the newest that it takes."""
+MODULES = {"bullmq": ("bullmq@6.7.0", "ioredis@5.9.3")}
 
 
 @cache
@@ -32,15 +35,40 @@ def python_of(name: str) -> str | None:
     """Return the interpreter of a peer, with its packages installed; None where they cannot be."""
     home = DATA / f"bench-venv-{name}"
     python = os.fspath(home / "bin" / "python")
-    mark, wanted = home / "ready", "\n".join(PACKAGES[name])
+
+    def install() -> None:
+        venv.create(home, with_pip=True, clear=True)
+        _run(python, "-m", "pip", "install", "--quiet", *PACKAGES[name])
+
+    return python if _is_installed(name, home, PACKAGES[name], install) else None
+
+
+@cache
+def modules_of(name: str) -> str | None:
+    """Return the folder in which Node.js finds a peer; None where it cannot be installed."""
+    home = DATA / f"bench-node-{name}"
+
+    def install() -> None:
+        home.mkdir(exist_ok=True)
+        _run("npm", "install", "--silent", "--prefix", os.fspath(home), *MODULES[name])
+
+    return os.fspath(home) if _is_installed(name, home, MODULES[name], install) else None
+
+
+def _is_installed(
+    name: str, home: Path, packages: tuple[str, ...], install: Callable[[], None]
+) -> bool:
+    mark, wanted = home / "ready", "\n".join(packages)
     if not mark.exists() or mark.read_text() != wanted:
         try:
-            venv.create(home, with_pip=True, clear=True)
-            install = [python, "-m", "pip", "install", "--quiet", *PACKAGES[name]]
-            subprocess.run(install, check=True, timeout=600)
+            install()
         except (subprocess.SubprocessError, OSError) as error:
             print(f"skipped: {name} cannot be installed ({error})", file=sys.stderr)
-            return None
+            return False
         mark.write_text(wanted)
-    print(f"{name}: {', '.join(PACKAGES[name])}", file=sys.stderr)
-    return python
+    print(f"{name}: {', '.join(packages)}", file=sys.stderr)
+    return True
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, timeout=600)

@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One measured thing: its value in every round, and what is aimed at (goal; floor)."""
+    """One measured thing: its value in every round, and what is aimed at (goal; floor).
+
+    It has no values where its measurement failed, and then the reason.
+    """
 
     name: str
     unit: str
     values: tuple[float, ...]
     aim: str = ""
+    failure: str = ""
 
     @property
     def median(self) -> float:
@@ -39,8 +43,11 @@ def table(figures: Iterable[Figure]) -> str:
         "| --- | --: | --: | --: | --- | --- |",
     ]
     for figure in figures:
-        numbers = (figure.median, min(figure.values), max(figure.values))
-        cells = [figure.name, *map(_written, numbers), figure.unit, figure.aim]
+        if figure.values:
+            numbers = (figure.median, min(figure.values), max(figure.values))
+            cells = [figure.name, *map(_written, numbers), figure.unit, figure.aim]
+        else:
+            cells = [figure.name, "–", "–", "–", figure.unit, f"failed: {figure.failure}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -7,15 +7,22 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from benchmarks import contest, report_peers
-from benchmarks.contenders import Contender, hand_loop, hms_svc, peers
+from benchmarks.contenders import BULLMQ, Contender, hand_loop, hms_svc, peers
 from benchmarks.contest import Drain, Waited
 from benchmarks.engines import Plan
 from benchmarks.figures import Figure, ratio
-from benchmarks.rounds import interleaved
+from benchmarks.rounds import failures, interleaved
 
 Result = TypeVar("Result")
 ONE_BY_ONE = 3_000
 PACED = 200
+ONE, IDLE = "one by one", "idle"
+AIMS: dict[tuple[str, bool], str] = {
+    ("free", False): "10; 6",
+    ("pinned", False): "6; 4",
+    ("free", True): "4; 2.5",
+}
+"""Goal and floor against a peer, by the way of draining, and whether it is BullMQ."""
 WAYS: dict[str, contest.Cores] = {"free": (None,), "pinned": (1,), "two, pinned": (0, 1)}
 
 
@@ -28,18 +35,19 @@ class Measured(NamedTuple):
 
     def rate(self, way: str, name: str) -> Figure:
         """Return jobs a second in one way of draining."""
-        rounds = self.drains[way, name]
-        return Figure(f"drain, {way}: {name}", "jobs/s", tuple(each.rate for each in rounds))
+        return self._of_drains("rate", way, f"drain, {way}: {name}", "jobs/s", name)
 
     def enqueued(self, name: str) -> Figure:
         """Return jobs a second in bulk submission."""
-        rounds = self.drains["free", name]
-        return Figure(f"bulk enqueue: {name}", "jobs/s", tuple(each.enqueued for each in rounds))
+        return self._of_drains("enqueued", "free", f"bulk enqueue: {name}", "jobs/s", name)
 
     def cost(self, what: str, words: str, unit: str, name: str) -> Figure:
         """Return what a thousand jobs cost in a free drain."""
-        rounds = self.drains["free", name]
-        return Figure(f"{words}: {name}", unit, tuple(getattr(each, what) for each in rounds))
+        return self._of_drains(what, "free", f"{words}: {name}", unit, name)
+
+    def _of_drains(self, what: str, way: str, words: str, unit: str, name: str) -> Figure:
+        values = tuple(getattr(each, what) for each in self.drains[way, name])
+        return Figure(words, unit, values, failure=failures.get(f"{way} | {name}", ""))
 
 
 def run(plan: Plan) -> list[Figure]:
@@ -68,9 +76,10 @@ def _measure(plan: Plan, contenders: list[Contender]) -> Measured:
             for each in contenders
         },
         plan.rounds,
+        may_fail={f"{way} | {each.name}" for way in WAYS for each in contenders if each.is_peer},
     )
-    singles = interleaved(_each(plan, contenders, contest.one_by_one, ONE_BY_ONE), plan.rounds)
-    waits = interleaved(_each(plan, contenders, contest.idle, PACED), plan.rounds)
+    singles = _each(plan, contenders, ONE, contest.one_by_one, ONE_BY_ONE)
+    waits = _each(plan, contenders, IDLE, contest.idle, PACED)
     named = {}
     for key, rounds in drains.items():
         way, _, name = key.partition(" | ")
@@ -79,19 +88,32 @@ def _measure(plan: Plan, contenders: list[Contender]) -> Measured:
 
 
 def _each(
-    plan: Plan, contenders: list[Contender], measure: Callable[..., Result], jobs: int
-) -> dict[str, Callable[[], Result]]:
-    return {each.name: partial(measure, each, plan.engines, jobs) for each in contenders}
+    plan: Plan,
+    contenders: list[Contender],
+    what: str,
+    measure: Callable[..., Result],
+    jobs: int,
+) -> dict[str, list[Result]]:
+    found = interleaved(
+        {
+            f"{what} | {each.name}": partial(measure, each, plan.engines, jobs)
+            for each in contenders
+        },
+        plan.rounds,
+        may_fail={f"{what} | {each.name}" for each in contenders if each.is_peer},
+    )
+    return {key.partition(" | ")[2]: rounds for key, rounds in found.items()}
 
 
 def _figures(measured: Measured, name: str) -> list[Figure]:
-    waits = measured.waits[name]
+    waits, late = measured.waits[name], failures.get(f"{IDLE} | {name}", "")
+    singles, failed = tuple(measured.singles[name]), failures.get(f"{ONE} | {name}", "")
     return [
         *(measured.rate(way, name) for way in WAYS),
         measured.enqueued(name),
-        Figure(f"enqueue one by one: {name}", "jobs/s", tuple(measured.singles[name])),
-        Figure(f"idle, p50: {name}", "ms", tuple(each.p50 for each in waits)),
-        Figure(f"idle, p99: {name}", "ms", tuple(each.p99 for each in waits)),
+        Figure(f"enqueue one by one: {name}", "jobs/s", singles, failure=failed),
+        Figure(f"idle, p50: {name}", "ms", tuple(each.p50 for each in waits), failure=late),
+        Figure(f"idle, p99: {name}", "ms", tuple(each.p99 for each in waits), failure=late),
         measured.cost("worker_ms", "worker CPU of 1,000 jobs", "ms", name),
         measured.cost("redis_ms", "Redis CPU of 1,000 jobs", "ms", name),
         measured.cost("commands", "Redis commands of 1,000 jobs", "", name),
@@ -108,18 +130,22 @@ def _against_loop(measured: Measured, ours: list[str], loop: str) -> list[Figure
             "0.5; 0.33",
         )
         for way in ("free", "pinned")
+        if measured.rate(way, loop).values
         for name in ours
     ]
 
 
 def _against_peers(measured: Measured, ours: str, others: list[str]) -> list[Figure]:
     found = []
-    for way, aim in (("free", "10; 6"), ("pinned", "6; 4")):
-        best = max((measured.rate(way, name) for name in others), key=lambda each: each.median)
-        words = f"drain, {way}: {ours} / {best.name.partition(': ')[2]}"
-        found.append(ratio(words, measured.rate(way, ours), best, aim))
-    best = max((measured.enqueued(name) for name in others), key=lambda each: each.median)
-    words = f"bulk enqueue: hms-svc / {best.name.partition(': ')[2]}"
-    found.append(ratio(words, measured.enqueued(ours), best, "6; 3"))
+    for way in WAYS:
+        for name in others:
+            other, aim = measured.rate(way, name), AIMS.get((way, name == BULLMQ), "")
+            if other.values:
+                words = f"drain, {way}: {ours} / {name}"
+                found.append(ratio(words, measured.rate(way, ours), other, aim))
+    for name in others:
+        if (other := measured.enqueued(name)).values:
+            words = f"bulk enqueue: {ours} / {name}"
+            found.append(ratio(words, measured.enqueued(ours), other, "6; 3"))
     two, one = measured.rate("two, pinned", ours), measured.rate("pinned", ours)
     return [*found, ratio(f"two processes against one: {ours}", two, one, "1.8; 1.5")]

@@ -11,7 +11,7 @@ from benchmarks.contenders import Contender, peers
 from benchmarks.drain import rate_of
 from benchmarks.engines import Engines, Plan
 from benchmarks.figures import Figure, ratio
-from benchmarks.rounds import interleaved
+from benchmarks.rounds import failures, interleaved
 from benchmarks.servers import ask_database
 from benchmarks.stage import DATABASE_VARIABLE, Stage
 
@@ -25,14 +25,23 @@ def run(plan: Plan) -> list[Figure]:
     reports, by_hand = plan.of(REPORTS, 300), plan.of(BY_HAND, 200)
     contenders = {
         OURS: partial(_ours, plan.engines, reports),
-        **{each.name: partial(drain, each, plan.engines, by_hand) for each in peers()},
+        **{
+            each.name: partial(drain, each, plan.engines, by_hand)
+            for each in peers()
+            if each.has_reports
+        },
     }
-    found = interleaved(contenders, plan.rounds)
+    found = interleaved(contenders, plan.rounds, may_fail=set(contenders) - {OURS})
     figures = {
-        name: Figure(f"pothole.report and notice: {name}", "reports/s", tuple(rounds))
+        name: Figure(
+            f"pothole.report and notice: {name}",
+            "reports/s",
+            tuple(rounds),
+            failure=failures.get(name, ""),
+        )
         for name, rounds in found.items()
     }
-    others = [figure for name, figure in figures.items() if name != OURS]
+    others = [each for name, each in figures.items() if name != OURS and each.values]
     best = max(others, key=lambda each: each.median, default=None)
     words = f"reports: hms-svc / {best.name.partition(': ')[2]}" if best else ""
     ratios = [ratio(words, figures[OURS], best, "5; 3")] if best else []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TypeVar
 
 from benchmarks import neighbours
@@ -14,20 +15,33 @@ shares: list[float] = []
 """The cores that others used during each measurement that was kept."""
 repeated: list[float] = []
 """The same of those that were thrown away for it."""
+failures: dict[str, str] = {}
+"""What went wrong in the measurements that failed, by their names."""
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], Measured]], rounds: int
+    contenders: Mapping[str, Callable[[], Measured]], rounds: int, *, may_fail: Container[str] = ()
 ) -> dict[str, list[Measured]]:
     """Run all contenders `rounds` times; return what each measured, in the order of the rounds.
 
-    Each begins when the machine is quiet, or after a minute of waiting for that.
+    Each begins when the machine is quiet, or after a minute of waiting for that. One of
+    `may_fail` that fails has no rounds at all: `failures` says why.
     """
     found: dict[str, list[Measured]] = {name: [] for name in contenders}
     for number in range(rounds):
         names = list(contenders)[:: 1 if number % 2 == 0 else -1]
         for name in names:
-            found[name].append(_undisturbed(contenders[name]))
+            if name in failures:
+                continue
+            try:
+                found[name].append(_undisturbed(contenders[name]))
+            except (AssertionError, RuntimeError, subprocess.SubprocessError) as error:
+                if name not in may_fail:
+                    raise
+                found[name].clear()
+                failures[name] = str(error).partition("\n")[0]
+                print(f"  failed: {name}: {error}", file=sys.stderr, flush=True)
+                continue
             words = f"  round {number + 1} of {rounds}: {name} (others: {shares[-1]:.2f} cores)"
             print(words, file=sys.stderr, flush=True)
     return found
