@@ -22,6 +22,7 @@ ALL = (
     "exchanges",
     "steps",
     "backlog",
+    "beside",
     "console",
     "http_posts",
     "peers",

@@ -49,11 +49,7 @@ class Waited(NamedTuple):
 
 def load(url: str, folder: Path, connections: int) -> Load:
     """Post one report again and again over so many connections; every answer is a 2xx."""
-    script = folder / "post.lua"
-    body = json.dumps({"type": REPORT, "data": report(1)})
-    script.write_text(
-        f"wrk.method='POST'\nwrk.headers['content-type']='application/json'\nwrk.body='{body}'\n"
-    )
+    script = post_script(folder, REPORT)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", str(script)]
     said = subprocess.run([*command, f"{url}/jobs"], capture_output=True, text=True, check=True)
     seen: dict[str, float] = {}
@@ -61,6 +57,16 @@ def load(url: str, folder: Path, connections: int) -> Load:
         assert not refused, said.stdout
         seen["rate" if rate else share_] = float(rate) if rate else float(number) * _MS[unit]
     return Load(seen["rate"], seen["50"], seen["99"])
+
+
+def post_script(folder: Path, type: str) -> Path:
+    """Write what the load generator posts."""
+    script = folder / "post.lua"
+    body = json.dumps({"type": type, "data": report(1)})
+    script.write_text(
+        f"wrk.method='POST'\nwrk.headers['content-type']='application/json'\nwrk.body='{body}'\n"
+    )
+    return script
 
 
 def ours(engines: Engines, connections: int) -> Load:
@@ -85,7 +91,7 @@ def until_completed(engines: Engines, reports: int) -> Waited:
     with Stage(1, engines) as stage:
         url, running = listening(stage, "--types", f"{REPORT},crew.notify")
         time.sleep(1.0)
-        told = stage.call(
+        seen = stage.call(
             sys.executable, "-m", "benchmarks.http_producer", url, str(reports), "0.005"
         )
         look = stage.observer
@@ -95,14 +101,14 @@ def until_completed(engines: Engines, reports: int) -> Waited:
             for job in look.jobs(f"state:completed type:{REPORT}")
             if job.finished_at is not None
         )
-        return Waited(told["p50"], told["p99"], share(waited, 0.5), share(waited, 0.99))
+        return Waited(seen["p50"], seen["p99"], share(waited, 0.5), share(waited, 0.99))
 
 
 def listening(stage: Stage, *options: str) -> tuple[str, Running]:
     """Start a service with an HTTP server, and wait until it is ready; return its address."""
     http = f"127.0.0.1:{free_port()}"
     running = stage.start(*HMS_SVC, "serve", "--http", http, *options)
-    running.wait_until("the door", lambda: answers(f"http://{http}/readyz"))
+    running.wait_until("HTTP server", lambda: answers(f"http://{http}/readyz"))
     running.wait_until("ready worker", stage.observer.has_worker)
     return f"http://{http}", running
 
@@ -130,13 +136,13 @@ def run(plan: Plan) -> list[Figure]:
         )
         rates = {}
         for name, words in (("ours", "posts"), ("bare", "bare 202")):
-            told = found[name]
+            rounds = found[name]
             title = f"{words}, {number} connections"
-            rates[name] = Figure(title, "per s", tuple(each.rate for each in told))
+            rates[name] = Figure(title, "per s", tuple(each.rate for each in rounds))
             figures.append(rates[name])
             figures += [
-                Figure(f"{title}, p50", "ms", tuple(each.p50 for each in told)),
-                Figure(f"{title}, p99", "ms", tuple(each.p99 for each in told)),
+                Figure(f"{title}, p50", "ms", tuple(each.p50 for each in rounds)),
+                Figure(f"{title}, p99", "ms", tuple(each.p99 for each in rounds)),
             ]
         figures.append(ratio(f"posts against bare, {number}", rates["ours"], rates["bare"]))
     reports = plan.of(PACED, 400)
