@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from hms_svc.api.portal import on_portal, portal, refuse_running_loop
+from hms_svc.api.portal import follow, on_portal, portal, refuse_running_loop
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import Event
 from hms_svc.operations.bus_positions import newest_position
@@ -24,11 +24,11 @@ class BlockingEventStream:
 
     def __next__(self) -> Event:
         """Wait for the next event."""
-        return portal().submit(self._stream.__anext__()).result()
+        return follow(self._stream.__anext__()).result()
 
     def acknowledge(self, *events: Event) -> None:
         """Report these events as processed by the group; BadInput if there is no group."""
-        portal().submit(self._stream.acknowledge(*events)).result()
+        follow(self._stream.acknowledge(*events)).result()
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def events(
 ) -> Iterator[BlockingEventStream]:
     """Follow the result bus; see `hms_svc.aio.events`."""
     refuse_running_loop("hms_svc.aio.events")
-    opened = portal().submit(open_stream(group, types, after, from_start, run=here)).result()
+    opened = follow(open_stream(group, types, after, from_start, run=here)).result()
     yield BlockingEventStream(opened)
 
 

@@ -8,13 +8,14 @@ import contextvars
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hms_svc import bootstrap
 from hms_svc.api.loop_broker import LoopBrokers
 from hms_svc.domain.backend_url import BackendKind
-from hms_svc.domain.errors import WrongThread
+from hms_svc.domain.errors import HmsError, WrongThread
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.clock import SystemClock
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 SERVERS: Final = (BackendKind.REDIS, BackendKind.SENTINEL)
 """Brokers to which a process may have any number of connections."""
+CLOSE_SECONDS: Final = 5.0
+"""How long a close waits for the calls under way; those that are left are interrupted."""
+_here = threading.local()
+
+
+class _PortalClosed(Exception):
+    """The portal takes no more calls."""
 
 
 class Portal:
@@ -48,12 +56,41 @@ class Portal:
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="hms-svc", daemon=True)
+        self._calls: set[Future[Any]] = set()
+        self._guard = threading.Lock()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="hms-svc", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Run a coroutine on the portal's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+    def _run(self) -> None:
+        _here.portal = self
+        self._loop.run_forever()
+
+    def submit(
+        self, work: Coroutine[Any, Any, Result], *, is_bounded: bool = True
+    ) -> Future[Result]:
+        """Run a coroutine on the portal's loop; one that is bounded finishes before a close.
+
+        Raises HmsError in the other ones at a close, and _PortalClosed after it.
+        """
+        with self._guard:
+            if self._is_closing:
+                work.close()
+                raise _PortalClosed
+            future = asyncio.run_coroutine_threadsafe(self._finish(work), self._loop)
+            if is_bounded:
+                self._calls.add(future)
+        if is_bounded:
+            future.add_done_callback(self._calls.discard)
+        return future
+
+    async def _finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not self._is_closing:
+                raise
+        raise HmsError("hms_svc.close() was called while this call was under way")
 
     async def broker_here(self) -> Broker | None:
         """Return the broker of the running loop; None if calls have to go to the portal's loop.
@@ -131,8 +168,11 @@ class Portal:
             await asyncio.wait(self._closing)
 
     def close(self) -> None:
-        """Close what was opened, and end the thread."""
-        self.submit(self._close()).result()
+        """Wait for the bounded calls, close what was opened, and end the thread."""
+        with self._guard:
+            self._is_closing = True
+        wait(self._calls.copy(), CLOSE_SECONDS)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -145,6 +185,10 @@ class Portal:
         if self._backend is not None:
             await self._backend.close()
         await self._wait_closed()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 _portal: Portal | None = None
@@ -152,9 +196,12 @@ _lock = threading.Lock()
 
 
 def portal() -> Portal:
-    """Return the portal of this process, started with the settings of its environment."""
+    """Return the portal of this process, started with the settings of its environment.
+
+    On a portal's own thread it is that one, also while it is closed.
+    """
     global _portal
-    if (present := _portal) is not None:
+    if (present := getattr(_here, "portal", None) or _portal) is not None:
         return present
     with _lock:
         if _portal is None:
@@ -166,7 +213,7 @@ def portal() -> Portal:
 def close() -> None:
     """Close the broker and the database that this process has opened outside of jobs.
 
-    Blocks until they are closed; the next call opens them anew, with the settings of that moment.
+    Blocks until calls under way have finished (5 s at most) and all is closed; the next call opens them anew, with the settings of that moment.
     It does nothing if nothing is open.
     """
     global _portal
@@ -195,12 +242,20 @@ def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
     """
     refuse_running_loop(counterpart)
     job = find_job()
-    loop = job.loop if job is not None else portal()._loop
 
     async def run() -> Result:
         return await work()
 
-    return asyncio.run_coroutine_threadsafe(run(), loop).result()
+    if job is not None:
+        return asyncio.run_coroutine_threadsafe(run(), job.loop).result()
+    return submit(run).result()
+
+
+def submit(make: Callable[[], Coroutine[Any, Any, Result]]) -> Future[Result]:
+    """Run what `make` makes on the loop of the portal, or of the next one if it is being closed."""
+    while True:
+        with suppress(_PortalClosed):
+            return portal().submit(make())
 
 
 def refuse_running_loop(counterpart: str) -> None:
@@ -213,8 +268,16 @@ def refuse_running_loop(counterpart: str) -> None:
 
 
 async def on_portal(coroutine: Coroutine[Any, Any, Result], /) -> Result:
-    """Await a coroutine that belongs to the portal's loop."""
-    return await asyncio.wrap_future(portal().submit(coroutine))
+    """Await a coroutine of a stream, which belongs to the portal's loop."""
+    return await asyncio.wrap_future(follow(coroutine))
+
+
+def follow(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
+    """Run a coroutine of a stream on the portal's loop; a close does not wait for it."""
+    try:
+        return portal().submit(coroutine, is_bounded=False)
+    except _PortalClosed:
+        raise HmsError("hms_svc.close() was called: open the stream again") from None
 
 
 async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:
@@ -229,4 +292,4 @@ async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:
             return await work()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), job.loop))
     context = contextvars.copy_context()
-    return await asyncio.wrap_future(context.run(portal().submit, run()))
+    return await asyncio.wrap_future(context.run(submit, run))
