@@ -58,6 +58,7 @@ class Claimer(Service):
         self._waiter: asyncio.Task[bool] | None = None
         self._loop = asyncio.get_running_loop()
         self._suspects_wait = False
+        self._is_held_back = False
         self._is_quiet = options.quiet is not None
         self.iterations = 0
         self.claimed_total = 0
@@ -82,6 +83,7 @@ class Claimer(Service):
                 await self._runs.begin(claimed)
         finally:
             self._meter.iteration_ended()
+        self._is_held_back = self._type_capacity.is_held_back(types, len(claimed))
         if lane is not self._lane and capacity > 0 and not claimed:
             return
         if len(claimed) < capacity or capacity <= 0:
@@ -134,7 +136,7 @@ class Claimer(Service):
             return
         if not empty:
             await self._until_freed()
-        elif not (self._type_capacity.held_back and await self._is_freed_within(SOON_SECONDS)):
+        elif not (self._is_held_back and await self._is_freed_within(SOON_SECONDS)):
             await self._until_notified()
 
     async def _until_freed(self) -> None:
@@ -160,7 +162,7 @@ class Claimer(Service):
             self._waiter = asyncio.create_task(
                 self._broker.wait_for_work(WAIT_SECONDS), name="wait-for-work"
             )
-        if not self._type_capacity.held_back:
+        if not self._is_held_back:
             await asyncio.wait({self._waiter})
         else:
             seconds = PAUSE_SECONDS if self._availability.has_paused else None

@@ -16,11 +16,7 @@ DEFAULT_RETRY: Final = RetryPolicy()
 
 
 class TypeCapacity:
-    """Returns the types of a claim, each with its capacity.
-
-    `held_back` is True if a type had less capacity than the claim: the end of a job, or of an
-    outage, may then increase it.
-    """
+    """Returns the types of a claim, each with its capacity."""
 
     def __init__(
         self,
@@ -38,7 +34,6 @@ class TypeCapacity:
             ServedType(declared.type, (declared.retry or DEFAULT_RETRY).max_attempts)
             for declared in registry
         )
-        self.held_back = False
 
     @property
     def ahead(self) -> int:
@@ -48,17 +43,20 @@ class TypeCapacity:
     def types_for(self, capacity: int, *, limited: bool) -> tuple[ServedType, ...]:
         """Return the types for a claim of `capacity` jobs; without `limited` their limits are ignored."""
         paused = self._availability.has_paused
-        types = tuple(
+        return tuple(
             self._with_capacity(served, capacity, limited=limited, paused=paused)
             for served in self._served
         )
-        self.held_back = any(map(self._is_held_back, types))
-        return types
 
-    def _is_held_back(self, served: ServedType) -> bool:
-        """Return whether the end of a job of the type, or of an outage, may increase its capacity."""
-        return served.capacity == 0 or (
-            served.capacity is not None and self._in_flight.of_type(served.type) > 0
+    def is_held_back(self, types: tuple[ServedType, ...], claimed: int) -> bool:
+        """Return whether a claim of so many jobs may have left some for which a type had no capacity.
+
+        The end of a job, or of an outage, may then increase its capacity.
+        """
+        return any(
+            served.capacity is not None
+            and (served.capacity <= claimed or self._in_flight.of_type(served.type) > 0)
+            for served in types
         )
 
     def _with_capacity(

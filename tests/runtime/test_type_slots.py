@@ -278,13 +278,34 @@ async def test_an_idle_worker_of_several_types_is_not_held_back_by_limits_that_n
         capacity = TypeCapacity(registry, slots_of, in_flight, availability, Prefetch(slots_of))
         types = capacity.types_for(20, limited=True)
         assert [served.capacity for served in types] == [15, 15]
-        assert not capacity.held_back
+        assert not capacity.is_held_back(types, 0)
+        assert capacity.is_held_back(types, 15)
         claimed = await harness.engines.broker.claim(await one_claim(harness, "test.one"))
         in_flight.expect(claimed)
-        capacity.types_for(20, limited=True)
-        assert capacity.held_back
+        assert capacity.is_held_back(types, 1)
 
 
 async def one_claim(harness: WorkerHarness, type: str) -> ClaimRequest:
     await harness.enqueue(type=type)
     return ClaimRequest(worker="w", types=(ServedType(type, 1),), limit=1, lease_ms=30_000)
+
+
+async def test_a_backlog_of_one_of_several_types_is_worked_off_without_a_further_notification(
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def brief() -> None:
+        await asyncio.sleep(0.001)
+
+    async def never(seconds: float) -> bool:
+        await asyncio.Event().wait()
+        return False
+
+    registry = Registry()
+    for name in ("test.one", "test.two"):
+        registry.job(name)(brief)
+    async with open_harness(registry) as harness:
+        ids = [await harness.enqueue(type="test.one") for _ in range(300)]
+        monkeypatch.setattr(harness.engines.broker, "wait_for_work", never)
+        harness.start(slots=20)
+        for job_id in ids:
+            await harness.reaches(job_id, State.COMPLETED)
