@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: tools/interop_parts.sh
-# Installs what the tests in tests/interop run beside Python packages. Without root the packages of the
-# system are only named; a test whose part is missing says so and skips, and fails where servers are required.
+# Installs what the tests in tests/interop run beside Python packages. Without root and without sudo the packages
+# of the system are only named; a test whose part is missing says so and skips, and fails where servers are required.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,11 +13,13 @@ for pair in $system; do
     PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root=sudo
+    if command -v apt-get >/dev/null && { [ -z "$as_root" ] || command -v sudo >/dev/null; }; then
         echo "installing$missing"
-        apt-get update -qq
+        $as_root apt-get update -qq
         # shellcheck disable=SC2086  # one word for each package
-        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
     else
         echo "not here:$missing; install them to run every test (on Debian: sudo apt-get install$missing)"
     fi

@@ -40,7 +40,7 @@ def job_page(found: FullJobSeen, now: int) -> PageText:
     _describe_view(page, detail, found.why, now, archived=full_job.archived)
     for name, value in sender_facts(producer_fields(detail)):
         page.fact(name, value)
-    page.fact("not known", found.unread and f"case and audit trail: {found.unread}", "warn")
+    page.fact("not known", found.unread and f"case and audit log: {found.unread}", "warn")
     _describe_case(page, full_job.case)
     _describe_attempts(page, detail, found.why)
     page.head("Payload")

@@ -17,3 +17,5 @@ class AwaitableDao:
 
 
 outside = AwaitableDao()
+
+__all__ = ["case_exists", "insert_case", "outside"]

@@ -28,3 +28,5 @@ class AwaitableGovernance:
 
 
 outside = AwaitableGovernance()
+
+__all__ = ["outside", "vet"]

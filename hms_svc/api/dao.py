@@ -35,3 +35,5 @@ class BlockingDao:
 
 
 outside = BlockingDao()
+
+__all__ = ["case_exists", "insert_case", "outside"]

@@ -35,3 +35,5 @@ class BlockingGovernance:
 
 
 outside = BlockingGovernance()
+
+__all__ = ["outside", "vet"]

@@ -85,10 +85,10 @@ def _undo(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show it first, on a terminal, and ask for confirmation.
+    """By default, undo your own newest action on a terminal, and the newest of all without one.
 
-    It shows who did what and when, and how many jobs can be restored. On a terminal it offers your own newest
-    action by default; without a terminal, the newest of all.
+    On a terminal, the command first shows who did the action and when, and how many jobs can be restored,
+    and asks for confirmation.
     """
 
     async def work() -> BatchReport | None:
@@ -224,7 +224,7 @@ async def _act(session: Session, requested: _Request) -> int:
 
 def hint_at_undo(report: BatchReport) -> None:
     """Print how to undo what was just done."""
-    hint(f"within ten minutes: {BY_NAME['undo'].command_line(report.batch)}")
+    hint(f"to undo it: {BY_NAME['undo'].command_line(report.batch)}")
 
 
 def code_of(report: BatchReport) -> int:

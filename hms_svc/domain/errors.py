@@ -1,42 +1,47 @@
-"""Every error that hms-svc raises on purpose.
+"""The errors that hms-svc raises on purpose.
 
 HmsError
-├── BadInput                 the caller can correct it (exit 2)
-│   ├── MalformedJson        bytes or values that are not strict JSON
-│   ├── MalformedJob         JSON that is not a job
-│   ├── MalformedJobs        some of the jobs submitted together are no jobs
-│   ├── IdConflict           the id is taken by another type or other data
-│   ├── KeyReused            the idempotency key came before, with a different request
-│   ├── UnknownId            no such job, case, queue or worker
-│   ├── BadFilter            a filter expression that does not parse
-│   ├── FilterTooCostly      a filter that takes more work than one answer may
-│   ├── BadSetting           a setting with a wrong value, or an unknown key
-│   └── BadPolicy            a governance policy that does not parse
-├── ValidationFailed         a check rejects it: the job is rejected, never retried
-│   ├── DuplicateCase        an open case of this kind exists within the radius
-│   └── ActionDenied         governance denies the action
-├── ActionHeld               governance requires a human decision
-├── LeaseLost                this worker no longer owns the job
-├── EffectConflict           the effect key was used before, with different data
-├── RuleFailed               a rule of the policy fails: an error, not a verdict
-├── NotAnswered              governance did not answer in time
-├── DeliveryFailed           a webhook could not be delivered
-├── HandlerExited            a handler or validator called sys.exit
-├── NoActiveJob              something that needs the current job ran outside of one
-├── WrongThread              a blocking call on a thread whose event loop runs
-├── NotAccepted              no job of this type is accepted now: try again later
-│   ├── QueueFull            the queue has reached its limit of waiting jobs
-│   └── IntakePaused         an operator has paused intake
-├── NotSigned                a request without a valid signature of its sender (HTTP 401)
-├── Refused                  not allowed here: read-only mode, or a missing permission (exit 6)
-│   └── HoldChanged          the hold that was to be answered is not the current one (HTTP 412)
-├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
-└── Outage                   a required service cannot be reached; no attempt is counted (exit 5)
+├── BadInput                     the caller can correct it (exit 2)
+│   ├── MalformedJson            bytes or values that are not strict JSON
+│   ├── MalformedJob             JSON that is not a job
+│   ├── MalformedJobs            some of the jobs submitted together are no jobs
+│   ├── KeyReused                the idempotency key came before, with a different request
+│   ├── IdConflict               the id is taken by another type or other data
+│   ├── UnknownId                no such job, case, queue or worker
+│   ├── BadFilter                a filter expression that does not parse
+│   ├── FilterTooCostly          a filter that takes more work than one answer may
+│   ├── BadSetting               a setting with a wrong value, or an unknown key
+│   └── BadPolicy                a governance policy that does not parse
+├── ValidationFailed             a check rejects it: the job is rejected, never retried (exit 6)
+│   ├── DuplicateCase            an open case of this kind exists within the radius
+│   └── ActionDenied             governance denies the action
+├── ActionHeld                   governance requires a human decision
+├── LeaseLost                    this worker no longer owns the job
+├── EffectConflict               the effect key was used before, with different data
+├── RuleFailed                   a rule of the policy fails: an error, not a verdict
+├── NotAnswered                  governance did not answer in time
+├── DeliveryFailed               a webhook could not be delivered
+├── HandlerExited                a handler or validator called sys.exit
+├── NoActiveJob                  something that needs the current job ran outside of one
+├── WrongThread                  a blocking call on a thread whose event loop runs
+├── NotAccepted                  no job of this type is accepted now: try again later
+│   ├── QueueFull                the queue has reached its limit of waiting jobs
+│   └── IntakePaused             an operator has paused intake
+├── NotSigned                    a request without a valid signature of its sender (HTTP 401)
+├── Refused                      not allowed here: read-only mode, or a missing permission (exit 6)
+│   └── HoldChanged              the hold that was to be answered is not the current one (HTTP 412)
+├── SchemaMismatch               the database schema is older or newer than this program
+└── Outage                       a required service cannot be reached; no attempt is counted (exit 5)
     ├── BrokerUnavailable
-       │   └── BrokerReplaced   the open queue file is no longer the one at its path: restart
+    │   └── BrokerReplaced       the open queue file is no longer the one at its path: restart
     ├── DatabaseUnavailable
-       │   └── DatabaseReplaced the open database file is no longer the one at its path
+    │   └── DatabaseReplaced     the open database file is no longer the one at its path
+    ├── Replaced                 the second base of BrokerReplaced and DatabaseReplaced
     └── PolicyUnavailable
+
+An exit code applies to the errors below it too; commands end with 1 after all others.
+What only one module raises and its neighbours catch is defined there: PayloadFault, KeyFault and
+ValidatorFault in `sdk`, DrillFailed in `services`, IdentityProviderAway in `http_api`.
 """
 
 from __future__ import annotations

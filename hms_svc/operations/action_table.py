@@ -1,7 +1,7 @@
 """Everything that operators can do, in one table.
 
-Command line, HTTP API and console build their commands, routes and keys from it, and add only
-the options that an action needs. Each runs through the operator service, which checks, records and does it.
+Command line, HTTP API and console build their commands, routes and keys from it, and add only the
+options that an action needs; `enqueue` has a command and a route of its own. Each runs through the operator service, which checks, records and does it.
 The command line imports this module for its help, so it imports nothing heavy.
 """
 
@@ -18,7 +18,7 @@ Subject: TypeAlias = Literal[
 ]
 SCOPE: Final = "operate"
 """The scope that a token needs for any of them over HTTP."""
-UNDO_TEXT: Final = "This can be undone for ten minutes."
+UNDO_TEXT: Final = "This can be undone for a limited time."
 FINAL_TEXT: Final = "This cannot be undone."
 
 
@@ -179,7 +179,7 @@ ACTIONS: Final = (
         on="installation",
         title="Undo",
         key="u",
-        help="Undo a retry, discard, cancel, deny or purge of the last ten minutes.",
+        help="Undo a recent retry, discard, cancel, deny or purge.",
         done="undone",
         audit="job.undo",
         command="jobs undo",

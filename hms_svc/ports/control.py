@@ -119,11 +119,11 @@ class Control(Protocol):
         a scheduled or retrying one run now. CANCEL ends a waiting job and asks the worker of
         a running one to stop; if that run does not finish the job (it fails, is released or
         snoozed, or its worker dies), the job is cancelled then, unless it has a case. DISCARD
-        hides a job that is not running; its batch can be undone for ten minutes. APPROVE queues
-        a held job and records its hold as approved; DENY rejects it (`governance`) and clears
-        all its approvals; both require the hold that was seen. CANCEL of a waiting job that was
-        ever claimed also requires what was seen: one that has a case becomes `dead` instead of
-        cancelled or rejected, with the same reason.
+        hides a job that is not running; its batch can be undone for a limited time. APPROVE
+        queues a held job and records its hold as approved; DENY rejects it (`governance`) and
+        clears all its approvals; both require the hold that was seen. CANCEL of a waiting job
+        that was ever claimed also requires what was seen: one that has a case becomes `dead`
+        instead of cancelled or rejected, with the same reason.
         """
         ...
 
@@ -134,7 +134,7 @@ class Control(Protocol):
 
         They are processed in the order of their ids, from the one after the id `after`: call
         again with the last id until fewer than `limit` are returned. A batch of RETRY, CANCEL,
-        DISCARD or DENY, or of a purge, can be undone for ten minutes; an approval cannot be
+        DISCARD or DENY, or of a purge, can be undone for a limited time; an approval cannot be
         undone. A job that has not changed since gets back its state, place in the order, times,
         attempts and outcome in one step; its events stay on the bus. A job stays as it is, and
         stays in its batch, if it was claimed or acted on since, was running when its cancel was

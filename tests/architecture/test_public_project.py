@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 import yaml
+
+import hms_svc
+from hms_svc.domain import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `(hms_svc[\w.]*)` \| (.*) \|$", re.MULTILINE)
@@ -21,16 +24,55 @@ def documented() -> dict[str, list[str]]:
     return {module: re.findall(r"`(\w+)`", names) for module, names in ROW.findall(text)}
 
 
+def test_the_documented_names_are_the_public_ones() -> None:
+    for module, names in documented().items():
+        imported = resolve_name(module)
+        assert names == list(imported.__all__)
+        assert all(hasattr(imported, name) for name in names)
+
+
+def test_the_documented_modules_are_the_public_ones() -> None:
+    modules = {"dao", "gov"}
+    expected = {"hms_svc", "hms_svc.aio"}
+    expected |= {f"{parent}.{name}" for parent in expected for name in modules}
+    assert documented().keys() == expected
+
+
 @pytest.mark.parametrize("module", ["hms_svc", "hms_svc.aio"])
-def test_the_documented_names_are_the_public_ones(module: str) -> None:
-    imported = import_module(module)
-    assert documented()[module] == list(imported.__all__)
-    assert all(hasattr(imported, name) for name in imported.__all__)
+def test_calls_without_a_job_are_those_with_one(module: str) -> None:
+    for name in ("dao", "gov"):
+        part = resolve_name(f"{module}.{name}")
+        outside = {each for each in dir(part.outside) if not each.startswith("_")}
+        assert outside == set(part.__all__) - {"outside"}
+
+
+def test_the_drawing_of_the_errors_is_that_of_the_classes() -> None:
+    assert errors.__doc__
+    drawn: dict[str, str] = {}
+    parents = ["HmsError"]
+    for line in errors.__doc__.split("\n\n")[1].splitlines()[1:]:
+        found = re.match(r"([│├└─ ]+)(\w+)", line)
+        assert found, line
+        depth = len(found[1]) // 4
+        drawn[found[2]] = parents[depth - 1]
+        parents[depth:] = [found[2]]
+    classes = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
+    assert drawn == {
+        name: value.__bases__[0].__name__
+        for name, value in classes.items()
+        if issubclass(value, errors.HmsError) and value is not errors.HmsError
+    }
+
+
+def test_pages_name_public_errors_only() -> None:
+    """An error that a page names can be imported from `hms_svc`."""
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        named = set(re.findall(r"`(\w+)`", page.read_text(encoding="utf-8")))
+        assert named & defined <= set(hms_svc.__all__), page
 
 
 def test_the_version_is_that_of_the_metadata() -> None:
-    import hms_svc
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert hms_svc.__version__ == project["version"]
 

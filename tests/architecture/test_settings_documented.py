@@ -10,7 +10,7 @@ from hms_svc.settings import READERS, load_settings
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \| .+ \|$", re.MULTILINE)
 OF_THIS_MACHINE = {
-    "data_dir": "(the user's data folder)",
+    "data_dir": "(the user's data directory)",
     "actor": "(the login name)",
 }
 

@@ -88,7 +88,7 @@ def apart(make_redis: RedisMaker, namespace: str, tmp_path: Path) -> Iterator[tu
 
 
 def host(site: Site, name: str, *arguments: str, cable: Cable | None = None) -> Served:
-    """Start a service with a data folder of its own."""
+    """Start a service with a data directory of its own."""
     folder: Path = site.folder / name
     folder.mkdir(exist_ok=True)
     return site.serve(

@@ -147,7 +147,7 @@ def test_purge_cancels_what_waits(cli: Cli) -> None:
     assert cli("status", "--json").row["totals"]["cancelled"] == 1200
     assert cli("jobs", "undo", report["batch"], "--json").row["done"] == 1200
     again = cli("queues", "purge", "x.y")
-    assert "within ten minutes: hms-svc jobs undo" in again.err
+    assert "to undo it: hms-svc jobs undo" in again.err
     cli("queues", "purge", "nobody", code=2)
 
 

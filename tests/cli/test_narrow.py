@@ -28,7 +28,7 @@ COLUMNS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a few jobs and a case."""
+    """A data directory with a few jobs and a case."""
     found = tmp_path_factory.mktemp("narrow")
     cli: Cli = make_cli(found)
     cli("enqueue", "-", stdin="\n".join(REPORT.format(id=each) for each in IDS))

@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 class Site(NamedTuple):
-    """A data folder in which jobs have run, and the ids in it."""
+    """A data directory in which jobs have run, and the ids in it."""
 
     data: Path
     job_id: str

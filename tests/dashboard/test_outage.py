@@ -154,7 +154,7 @@ async def test_an_unreachable_database_is_named_as_the_cause(
             )
             assert "STALE" not in driver.text()
             driver.console.navigation.follow(f"job:{job_id}")
-            await driver.sees("case and audit trail")
+            await driver.sees("case and audit log")
             await asyncio.to_thread(proxy.pass_through)
             await driver.press("escape", "6")
             await driver.until("it heals", lambda: "database down" not in driver.text())

@@ -13,6 +13,7 @@ import venv
 from collections.abc import Iterable
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
+from typing import Literal
 from zipfile import ZipFile
 
 from packaging.requirements import Requirement
@@ -25,10 +26,15 @@ SECONDS = 120
 
 def build_wheel(project: Path, into: Path) -> Path:
     """Build the wheel of a project as `make wheel` does, and return its path."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
+    return build(project, "wheel", into)
+
+
+def build(project: Path, target: Literal["wheel", "sdist"], into: Path) -> Path:
+    """Build a distribution of a project as `make wheel` does, and return its path."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
     subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=SECONDS)
-    [wheel] = into.glob("*.whl")
-    return wheel
+    [built] = into.glob("*.whl" if target == "wheel" else "*.tar.gz")
+    return built
 
 
 def names_in(wheel: Path) -> list[str]:

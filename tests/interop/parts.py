@@ -23,7 +23,7 @@ def part(command: str) -> str:
     found = shutil.which(command, path=_PLACES)
     if found is None:
         missing(
-            f"{command} is not here: `make interop` installs it as root, and else names its package"
+            f"{command} is not here: `make interop` installs it as root or with sudo, and else names its package"
         )
     return found
 

@@ -48,4 +48,4 @@ def test_a_final_action_says_so_in_its_help_and_in_its_question() -> None:
     assert erase.asked("2 jobs") == "erase the data of 2 jobs permanently? This cannot be undone."
     assert BY_NAME["retry"].asked("2 jobs") == "retry 2 jobs?"
     assert BY_NAME["retry"].title_of("2 jobs") == "Retry 2 jobs"
-    assert BY_NAME["discard"].reversal == "This can be undone for ten minutes."
+    assert BY_NAME["discard"].reversal == "This can be undone for a limited time."

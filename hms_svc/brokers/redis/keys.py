@@ -66,7 +66,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:rejected:{type}", "zset", "id, time (ms)", "90 days, then the archive"),
     KeyFamily("hms:{ns}:dead:{type}", "zset", "id, time (ms)", "90 days, then the archive"),
     KeyFamily("hms:{ns}:cancelled:{type}", "zset", "id, time (ms)", "7 days"),
-    KeyFamily("hms:{ns}:discarded:{type}", "zset", "id, time (ms)", "10 minutes"),
+    KeyFamily("hms:{ns}:discarded:{type}", "zset", "id, time (ms)", "`discard_undo_seconds`"),
     KeyFamily(
         "hms:{ns}:cause:{cause}",
         "zset",
@@ -100,13 +100,16 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "result of the last claim", "one lease"),
     KeyFamily("hms:{ns}:reply:{nonce}", "string", "reply to a rare call", "120 seconds"),
     KeyFamily(
-        "hms:{ns}:undo:{batch}", "zset", "id, and the job as it was before an act", "20 minutes"
+        "hms:{ns}:undo:{batch}",
+        "zset",
+        "id, and the job as it was before an act",
+        "twice `discard_undo_seconds`",
     ),
     KeyFamily(
         "hms:{ns}:batches",
         "zset",
         "batch, time (ms); less than 0 once undone",
-        "10 minutes, at each trim",
+        "`discard_undo_seconds`, at each trim",
     ),
     KeyFamily(
         "hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes without a heartbeat"
