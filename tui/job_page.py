@@ -197,7 +197,7 @@ def uncounted_reason(detail: JobDetail, attempt: AttemptView) -> str:
     )
     move = next(left, None)
     if move is not None and move.target in RETURNED:
-        return f"not counted: {'held' if move.target is State.HELD else move.cause}"
+        return f"not counted: {'held' if move.target is State.HELD else move.trigger}"
     return "not counted: the job was retried by hand since"
 
 
@@ -219,7 +219,7 @@ def _describe_history(page: PageBuilder, detail: JobDetail, why: str) -> None:
             line(
                 cell(f"  {f.moment(move.at)}  ", "dim"),
                 cell(f"{sign} {move.target.value.ljust(11)}", role),
-                cell(f"{move.cause}{text}"),
+                cell(f"{move.trigger}{text}"),
             )
         )
 

@@ -258,6 +258,9 @@ def _print_past(detail: JobDetail) -> None:
             echo(f"\ntraceback of attempt {attempt.attempt}\n{attempt.traceback}")
     table(
         ("at", "from", "to", "trigger", "detail"),
-        [(when(m.at), m.source or "", m.target, m.cause, m.detail) for m in detail.history],
+        [
+            (when(each.at), each.source or "", each.target, each.trigger, each.detail)
+            for each in detail.history
+        ],
         title="history",
     )

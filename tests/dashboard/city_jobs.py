@@ -10,8 +10,8 @@ from hms_svc.domain.views import (
     FailureGroup,
     JobDetail,
     JobView,
-    Move,
     ProgressView,
+    Transition,
 )
 from hms_svc.tui.snapshot import Result
 
@@ -218,13 +218,15 @@ DEAD_JOB: Final = JobDetail(
         ),
     ),
     history=(
-        Move(at=NOW - 496_000, source=None, target=State.QUEUED, cause="enqueued"),
-        Move(at=NOW - 60_000, source=State.QUEUED, target=State.PROCESSING, cause="claimed"),
-        Move(
+        Transition(at=NOW - 496_000, source=None, target=State.QUEUED, trigger="enqueued"),
+        Transition(
+            at=NOW - 60_000, source=State.QUEUED, target=State.PROCESSING, trigger="claimed"
+        ),
+        Transition(
             at=NOW - 59_600,
             source=State.PROCESSING,
             target=State.DEAD,
-            cause="failed",
+            trigger="failed",
             detail="crew.example answered 503",
         ),
     ),

@@ -7,7 +7,7 @@ from textual.widgets import Input
 
 from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.filter_terms import EXAMPLES
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act
@@ -54,7 +54,7 @@ async def fail(driver: ConsoleDriver, *messages: str) -> None:
             type=job.job.type,
             disposition=Disposition(
                 state=State.RETRYING,
-                cause=Cause.FAILED,
+                trigger=Trigger.FAILED,
                 reason="error",
                 by="handler",
                 failure=Failure("OSError", message),
@@ -285,7 +285,7 @@ async def test_the_page_of_a_type_and_the_list_show_why_jobs_were_snoozed(
         [job] = await broker.claim(ClaimRequest("crew-1", served, 1, 30_000))
         snooze = Disposition(
             state=State.SCHEDULED,
-            cause=Cause.SNOOZED,
+            trigger=Trigger.SNOOZED,
             delay_ms=3_600_000,
             give_back=True,
             detail=why,

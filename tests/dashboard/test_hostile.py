@@ -8,7 +8,7 @@ from textual.widgets import Input, TextArea
 
 from hms_svc.domain.event import Event
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import AttemptView, JobPage, Move, ProgressView
+from hms_svc.domain.views import AttemptView, JobPage, ProgressView, Transition
 from hms_svc.operations.reads import FullJob
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
@@ -230,7 +230,9 @@ def evil_answers() -> dict[type, object]:
         view=view,
         attempts=(attempt,),
         result=HOSTILE.encode(),
-        history=(Move(at=1, source=None, target=State.QUEUED, cause=HOSTILE, detail=HOSTILE),),
+        history=(
+            Transition(at=1, source=None, target=State.QUEUED, trigger=HOSTILE, detail=HOSTILE),
+        ),
         progress=(ProgressView(number=1, at=1, share=0.5, message=HOSTILE),),
         raw=HOSTILE.encode(),
         raw_length=9,

@@ -15,7 +15,7 @@ from redis.asyncio import Redis as AsyncRedis
 from hms_svc import bootstrap
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.job_facts import hold_key
@@ -141,10 +141,10 @@ class BrokerHarness:
 
     async def settle(self, job: ClaimedJob, state: State, **fields: Any) -> bool:
         """Settle one job; return True if the broker accepted it. `due_at` sets the delay."""
-        cause = fields.pop("cause", Cause.FINISHED)
+        trigger = fields.pop("trigger", Trigger.FINISHED)
         if (due_at := fields.pop("due_at", None)) is not None:
             fields["delay_ms"] = max(due_at - self.clock.now_ms(), 0)
-        disposition = Disposition(state=state, cause=cause, **fields)
+        disposition = Disposition(state=state, trigger=trigger, **fields)
         return not await self.broker.settle([self.settlement(job, disposition)])
 
     async def complete(self, job: ClaimedJob) -> bool:

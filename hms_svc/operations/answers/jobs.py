@@ -18,8 +18,8 @@ from hms_svc.domain.views import (
     JobDetail,
     JobPage,
     JobView,
-    Move,
     ProgressView,
+    Transition,
 )
 from hms_svc.operations.answers.times import JsonMembers, Time, time_or_none
 from hms_svc.operations.producer_fields import producer_fields
@@ -153,14 +153,14 @@ class TransitionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
     @classmethod
-    def of(cls, move: Move) -> Self:
+    def of(cls, transition: Transition) -> Self:
         """Return the answer for a transition."""
         return cls(
-            at=to_rfc3339(move.at),
-            source=move.source,
-            target=move.target,
-            trigger=move.cause,
-            detail=move.detail,
+            at=to_rfc3339(transition.at),
+            source=transition.source,
+            target=transition.target,
+            trigger=transition.trigger,
+            detail=transition.detail,
         )
 
 
