@@ -32,12 +32,12 @@ ERASED_AT_ONCE: Final = 100
 _MOST_READ_AT_ONCE: Final = 500
 
 
-class _Forwarded(msgspec.Struct, frozen=True):
+class _DeliveredEvent(msgspec.Struct, frozen=True):
     subject: str = ""
 
 
 class _Delivery(msgspec.Struct, frozen=True):
-    event: _Forwarded = _Forwarded()
+    event: _DeliveredEvent = _DeliveredEvent()
 
 
 class Erasing(BulkActs):

@@ -25,10 +25,10 @@ from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
-    AuditPage,
+    AuditRows,
     AuditRowsQuery,
-    CasePage,
     CaseQuery,
+    CaseRows,
     CasesQuery,
     EventsQuery,
     JobQuery,
@@ -272,10 +272,10 @@ ANSWERS: Final[dict[type, object]] = {
         "WebhookFailed: crew.example answered 503.",
     ),
     RunningJobsQuery: RunningJobs({RUNNING.view.id: RUNNING}),
-    CasesQuery: CasePage((CASE,), None),
+    CasesQuery: CaseRows((CASE,), None),
     CaseQuery: CASE,
     EventsQuery: EVENTS,
-    AuditRowsQuery: AuditPage(tuple(fold(AUDIT)), True),
+    AuditRowsQuery: AuditRows(tuple(fold(AUDIT)), True),
 }
 BROKER: Final = BrokerHealth("redis", True, 0.7)
 DATABASE: Final = DatabaseHealth("postgresql", True)

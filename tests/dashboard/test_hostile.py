@@ -12,10 +12,10 @@ from hms_svc.domain.views import AttemptView, JobPage, ProgressView, Transition
 from hms_svc.operations.reads import FullJob
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
-    AuditPage,
+    AuditRows,
     AuditRowsQuery,
-    CasePage,
     CaseQuery,
+    CaseRows,
     CasesQuery,
     EventsQuery,
     JobQuery,
@@ -269,10 +269,10 @@ def evil_answers() -> dict[type, object]:
         RunningJobsQuery: RunningJobs(
             {city.JOBS[0].id: msgspec.structs.replace(detail, view=city.JOBS[0])}
         ),
-        CasesQuery: CasePage((case,), None),
+        CasesQuery: CaseRows((case,), None),
         CaseQuery: case,
         EventsQuery: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
-        AuditRowsQuery: AuditPage(tuple(fold(audit)), True),
+        AuditRowsQuery: AuditRows(tuple(fold(audit)), True),
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hms_svc.domain import json_scan
 from hms_svc.domain.errors import MalformedJson
-from hms_svc.domain.json_rules import DECODER, Fault, TooDeep, check
+from hms_svc.domain.json_rules import DECODER, InvalidJsonValue, TooDeep, check
 from hms_svc.domain.json_scan import MOST_CONTAINERS, PIECE, Scan
 from hms_svc.domain.strict_json import (
     MAX_DEPTH,
@@ -183,7 +183,7 @@ def text_of(read: Callable[[], object]) -> object:
         return read()
     except (json.JSONDecodeError, RecursionError) as error:
         return type(error).__name__, getattr(error, "msg", ""), getattr(error, "pos", 0)
-    except (MalformedJson, Fault, TooDeep) as error:
+    except (MalformedJson, InvalidJsonValue, TooDeep) as error:
         return type(error).__name__
 
 

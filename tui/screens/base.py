@@ -296,7 +296,7 @@ class ConsoleScreen(RoleScreen[None]):
         message.stop()
         self.console.close_prompt()
 
-    def on_text_line_refused(self, message: TextLine.Refused) -> None:
+    def on_text_line_paste_refused(self, message: TextLine.PasteRefused) -> None:
         """Show why pasted text was refused."""
         message.stop()
         self.console.show_notice(message.reason, "bad")
