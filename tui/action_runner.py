@@ -19,7 +19,7 @@ from hms_svc.operations.plan import Plan
 from hms_svc.operations.service import Operations
 from hms_svc.operations.undo import UndoPlan, not_restored_text
 from hms_svc.ports.control import Act
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.commands import Command, Target
 from hms_svc.tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number

@@ -12,7 +12,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.table import server_terms
 from hms_svc.tui.text import Row, cell
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from hms_svc.domain.errors import BadSetting
-from hms_svc.domain.spelling import did_you_mean
+from hms_svc.domain.suggestions import did_you_mean
 from hms_svc.tui.commands import BY_NAME, TABLE, Command, Target, TargetKind, fits
 
 _KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])")

@@ -13,7 +13,7 @@ from hms_svc.domain.strict_json import encode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, JobView, ProgressView
 from hms_svc.operations.producer_fields import producer_fields, sender_facts
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.audit_rows import BATCH, Folded, counts_of, detail_of
 from hms_svc.tui.page_lines import PageBuilder, PageText
 from hms_svc.tui.rows import SIGNS

@@ -9,7 +9,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
-from hms_svc.cli.printing import confirmed, echo, emit, hint, table, when
+from hms_svc.cli.output import confirmed, echo, emit, hint, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.operations.action_table import BY_NAME

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import Archive, AsJson, Commands, Cursor, JobId, Limit, Where
-from hms_svc.cli.printing import echo, emit, facts, flush, hint, pretty, table, when
+from hms_svc.cli.output import echo, emit, facts, flush, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:

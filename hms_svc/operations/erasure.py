@@ -40,7 +40,7 @@ class _Delivery(msgspec.Struct, frozen=True):
     event: _DeliveredEvent = _DeliveredEvent()
 
 
-class Erasing(BulkActs):
+class EraseActs(BulkActs):
     """Actions on jobs, and the erasure of their content."""
 
     async def plan_erase(self, job_ids: Sequence[str]) -> Choice:

@@ -10,7 +10,7 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 
 from hms_svc.tui import columns, rows
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.commands import Target, TargetKind
 from hms_svc.tui.hints import States
 from hms_svc.tui.screens.base import ConsoleScreen

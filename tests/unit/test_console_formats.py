@@ -11,7 +11,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.views import FailureGroup, QueueCounts, QueueView
 from hms_svc.tui import columns
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.commands import Target, TargetKind
 from hms_svc.tui.hints import hints
 from hms_svc.tui.order import KeptOrder
