@@ -127,9 +127,9 @@ async def test_an_audit_row_opens_and_links_to_its_job(open_console: ConsoleMake
         await driver.press("i")
         await driver.opened("InspectAudit")
         for text in (
-            "did job.cancel",
-            f"to {job_id}",
-            "who ann",
+            "action job.cancel",
+            f"subject {job_id}",
+            "actor ann",
             "link not sealed yet",
             '"done": true',
         ):
