@@ -256,9 +256,7 @@ class AuditRowsQuery(msgspec.Struct, frozen=True):
         records: list[AuditRecord] = []
         cursor: str | None = None
         for _ in range(AUDIT_PAGES):
-            page = await operations.reads.database.audit.page(
-                self.query, limit=self.limit, cursor=cursor
-            )
+            page = await operations.reads.audit_page(self.query, limit=self.limit, cursor=cursor)
             records += page.records
             cursor = page.cursor
             if cursor is None or len(fold(records)) >= self.limit:
@@ -278,5 +276,5 @@ class BatchQuery(msgspec.Struct, frozen=True):
     async def read(self, operations: Operations) -> Folded | None:
         """Read the newest records; None if there are none."""
         query = AuditQuery(subject=self.batch, action=self.action)
-        page = await operations.reads.database.audit.page(query, limit=BATCH_ROWS, cursor=None)
+        page = await operations.reads.audit_page(query, limit=BATCH_ROWS, cursor=None)
         return Folded(page.records) if page.records else None

@@ -76,5 +76,5 @@ async def list_audit(
     20,000 rows, so it can be short or empty and still have a cursor.
     """
     query = AuditQuery(subject=subject, actor=actor, action=action)
-    page = await caller.api.reads.database.audit.page(query, limit=limit, cursor=cursor)
+    page = await caller.api.reads.audit_page(query, limit=limit, cursor=cursor)
     return answer(AuditPageAnswer.of(page))
