@@ -167,10 +167,8 @@ async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> N
 async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
     import asyncio
 
-    import msgspec
-
     from hms_svc.domain.lifecycle import TERMINAL
-    from hms_svc.operations.answers.jobs import ProgressAnswer
+    from hms_svc.operations.answers.jobs import FollowedLine
 
     seen = 0
     while True:
@@ -178,7 +176,7 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
         for line in [] if archived else await reads.progress(job_id, seen):
             seen = line.number
             if as_json:
-                emit({"id": job_id, **msgspec.structs.asdict(ProgressAnswer.of(line))})
+                emit(FollowedLine.of(job_id, line))
             else:
                 share = "log " if line.log else "" if line.share is None else f"{line.share:4.0%} "
                 echo(f"{when(line.at)}  {share}{line.message}")

@@ -178,6 +178,29 @@ class ProgressAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return cls(at=to_rfc3339(line.at), share=line.share, message=line.message, log=line.log)
 
 
+class FollowedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A progress report of the job `id`, or a line of its log, for who follows it. Reports and lines share their numbers."""
+
+    id: str
+    number: int
+    at: Time
+    share: float | None
+    message: str
+    log: bool
+
+    @classmethod
+    def of(cls, job_id: str, line: ProgressView) -> Self:
+        """Return the answer for a report."""
+        return cls(
+            id=job_id,
+            number=line.number,
+            at=to_rfc3339(line.at),
+            share=line.share,
+            message=line.message,
+            log=line.log,
+        )
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """What a held job waits for. `id` is the value for `If-Match` when it is approved or denied."""
 
