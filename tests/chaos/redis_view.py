@@ -116,7 +116,7 @@ class RedisView:
         self._bytes.close()
 
     def _ask(self, *words: Any) -> Any:
-        return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+        return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     def _types(self) -> list[str]:
         return sorted(self._ask("SMEMBERS", PREFIX + "job-types") - {"!"})

@@ -12,7 +12,7 @@ from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act
 from tests.dashboard.conftest import ConsoleMaker
-from tests.support.console import POTHOLE, ConsoleDriver
+from tests.support.console import POTHOLE, ConsoleDriver, put_cursor
 
 
 async def test_w_shows_why_a_queue_does_not_move(open_console: ConsoleMaker) -> None:
@@ -152,14 +152,14 @@ async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
             return [row.key for row in grid.rows if row.cells[1].text == AUDIT_SEALED]
 
         await driver.until("the audit is sealed", sealed)
-        grid.put_cursor(sealed()[0])
+        put_cursor(grid, sealed()[0])
         await driver.press("i")
         await driver.opened("InspectEvent")
         await driver.reads(f"event {AUDIT_SEALED}")
         await driver.press("escape")
         await driver.opened("Events")
         done = [row.key for row in grid.rows if row.cells[1].text.startswith("job.")]
-        grid.put_cursor(done[0])
+        put_cursor(grid, done[0])
         await driver.press("i")
         await driver.opened("Inspect")
         await driver.sees("attempts   ")

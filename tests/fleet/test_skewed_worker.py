@@ -25,7 +25,7 @@ class Skewed(SystemClock):
 
 @pytest.mark.parametrize("skew", [-HOUR_MS, HOUR_MS])
 async def test_a_retry_waits_for_its_delay_by_the_servers_clock(fleet: Fleet, skew: int) -> None:
-    fleet.broker._link.clock = Skewed(skew)  # type: ignore[attr-defined]
+    fleet.broker._link.clock = Skewed(skew)  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     soon, later = await fleet.accept(2)
     jobs = await fleet.claim(2)
     delays = {soon: 0, later: 600_000}

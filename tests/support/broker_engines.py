@@ -221,7 +221,7 @@ class DoubledCommands:
         if command[0] == "INFO":
             return {"redis_version": "7.0.0", "cluster_enabled": 0}
         stripped = without_flags(command)
-        return await self._client.execute_command(*stripped)  # type: ignore[no-untyped-call]
+        return await self._client.execute_command(*stripped)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     async def ask_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         return [await self.ask(*command) for command in commands]
@@ -236,7 +236,7 @@ class DoubledCommands:
 class Double(FakeRedis):
     def execute_command(self, *command: Any, **options: Any) -> Any:
         stripped = without_flags(command)
-        return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
+        return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
 class FakeClients:

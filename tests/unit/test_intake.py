@@ -28,7 +28,7 @@ def read(raw: bytes) -> list[Draft]:
 
 def shape(value: bytes, **options: object) -> list[Job]:
     (draft,) = read(value)
-    return list(make_jobs(draft, JobOptions(**options), NOW))  # type: ignore[arg-type]
+    return list(make_jobs(draft, JobOptions(**options), NOW))  # type: ignore[arg-type]  # options of any name and type
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def top_text(
         raise AssertionError
 
     facts = Facts(broker="b", database="d", namespace="n", actor="ann")
-    launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]
+    launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]  # no operations are read
     left, right = top_line(snapshot, launch, "Overview", now, width, data_query)
     return " | ".join("".join(part.text for part in side) for side in (left, right))
 

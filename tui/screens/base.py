@@ -17,7 +17,7 @@ from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import PROMPT, PROMPTS, States, hints, lines_of
 from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
-from hms_svc.tui.text import Cell, Line, Role, cell
+from hms_svc.tui.text import Cell, cell
 from hms_svc.tui.topline import top_line
 from hms_svc.tui.widgets.bar import Bar
 from hms_svc.tui.widgets.grid import Grid
@@ -312,11 +312,6 @@ class ConsoleScreen(RoleScreen[None]):
             if widget.focusable:
                 self.set_focus(widget)
                 return
-
-
-def one_line(text: str, role: Role = "") -> Line:
-    """Make a line of one cell."""
-    return (cell(text, role),)
 
 
 def current_screen(console: ConsoleHost) -> ConsoleScreen | None:

@@ -177,7 +177,7 @@ async def test_a_chain_written_anew_does_not_reach_the_published_head(
 
 async def test_a_transaction_that_was_undone_leaves_no_gap(database: SqlDatabase) -> None:
     await database.audit.append([record("one")])
-    broken = AuditRecord(at=NOON, actor="ada", action="x", subject=None)  # type: ignore[arg-type]
+    broken = AuditRecord(at=NOON, actor="ada", action="x", subject=None)  # type: ignore[arg-type]  # the wrong type is the point
     with pytest.raises(Exception, match=r"(?i)not.null"):
         await database.audit.append([record("two"), broken])
     await database.audit.append([record("three")])
