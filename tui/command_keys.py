@@ -61,7 +61,7 @@ def _key_for(name: str, key: object) -> str:
         raise BadSetting(f"[keys]: no command {name!r}{did_you_mean(name, BY_NAME)}")
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key in TAKEN_KEYS:
         raise BadSetting(
-            f"[keys]: {name} = {key!r:.40} is wrong: want a sign such as X or !, ctrl+x or f5, and "
+            f"[keys]: {name} = {key!r:.40} is wrong: expected a sign such as X or !, ctrl+x or f5, and "
             f"none that moves, opens, folds or leaves: {' '.join(sorted(TAKEN_KEYS))}"
         )
     return key
