@@ -22,7 +22,7 @@ from benchmarks.rounds import interleaved
 from benchmarks.servers import Redis
 from hms_svc import bootstrap
 from hms_svc.domain.job import ClaimedJob, Job, make_job
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Broker, ClaimRequest, ServedType, Settlement
 from hms_svc.ports.clock import SystemClock
@@ -92,7 +92,7 @@ async def _settle(broker: Broker, claimed: list[ClaimedJob]) -> None:
 
 def _settlement(job: ClaimedJob) -> Settlement:
     done = Disposition(
-        state=State.COMPLETED, cause=Cause.FINISHED, result=msgspec.json.encode({"ok": True})
+        state=State.COMPLETED, trigger=Trigger.FINISHED, result=msgspec.json.encode({"ok": True})
     )
     return Settlement(
         token=job.token,

@@ -35,7 +35,7 @@ from hms_svc.domain.setting_values import (
     text_list,
     whole,
 )
-from hms_svc.domain.spelling import did_you_mean
+from hms_svc.domain.suggestions import did_you_mean
 from hms_svc.domain.time_zones import time_zone
 from hms_svc.machine import (
     config_folder,

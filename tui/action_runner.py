@@ -19,7 +19,7 @@ from hms_svc.operations.plan import Plan
 from hms_svc.operations.service import Operations
 from hms_svc.operations.undo import UndoPlan, not_restored_text
 from hms_svc.ports.control import Act
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.commands import Command, Target
 from hms_svc.tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
@@ -53,8 +53,8 @@ class ActionRunner:
             else:
                 await _HANDLERS[command.name](self, operations, target, argument)
 
-    def _show_notice(self, argument: str, role: Role = "") -> None:
-        self._console.show_notice(argument, role)
+    def _show_notice(self, message: str, role: Role = "") -> None:
+        self._console.show_notice(message, role)
 
     async def _act(
         self, operations: Operations, act: Act, command: Command, target: Target, note: str
@@ -92,8 +92,10 @@ class ActionRunner:
     async def _held(self, operations: Operations, plan: Plan) -> list[Line]:
         """Return lines about the first of the held jobs: what each asks for."""
         jobs = await operations.reads.known_details(plan.job_ids[:SHOWN_HELD])
-        argument = operations.dry_runs.rule_text if operations.dry_runs is not None else None
-        rules = {job.hold[1]: argument(job.hold[1]) if argument else "" for job in jobs if job.hold}
+        rule_text = operations.dry_runs.rule_text if operations.dry_runs is not None else None
+        rules = {
+            job.hold[1]: rule_text(job.hold[1]) if rule_text else "" for job in jobs if job.hold
+        }
         return held_lines(jobs, rules, operations.reads.now_ms())
 
     async def _plan(self, operations: Operations, act: Act, target: Target) -> Plan:
@@ -159,10 +161,10 @@ class ActionRunner:
             parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
         if report.left:
             parts.append(f"{f.number(report.left)} not processed")
-        argument = ", ".join(parts)
+        message = ", ".join(parts)
         if report.done and ON_JOBS[report.act].undone_by == "undo":
-            argument += _undoes()
-        self._show_notice(argument, "warn" if report.failed or report.left else "good")
+            message += _undoes()
+        self._show_notice(message, "warn" if report.failed or report.left else "good")
 
     async def _undo(self, operations: Operations, target: Target | None, argument: str) -> None:
         batch: str | None = argument or None

@@ -12,12 +12,13 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.table import server_terms
 from hms_svc.tui.text import Row, cell
 
 MOST_DETAIL: Final = 100_000
 BATCH: Final = "batch:"
+_OLDER_TERMS: Final = {"act": "action", "to": "subject"}
 
 
 class Folded(msgspec.Struct, frozen=True):
@@ -53,17 +54,17 @@ def fold(records: Iterable[AuditRecord]) -> list[Folded]:
 
 
 def read_audit_query(text: str) -> tuple[AuditQuery, str]:
-    """Parse `actor:ann -act:case.* to:SUBJECT words` into the server's query and the remaining words.
+    """Parse `actor:ann -action:case.* subject:ID words` into the server's query and the remaining words.
 
-    Raise BadInput for a term that is given twice, and for `-to:`.
+    Raise BadInput for a term that is given twice, and for `-subject:`.
     """
-    terms, row_filter = server_terms(text, ("actor", "act", "to"))
-    subject = terms.get("to", "")
+    terms, row_filter = server_terms(text, ("actor", "action", "subject"), _OLDER_TERMS)
+    subject = terms.get("subject", "")
     if subject.startswith("-"):
-        raise BadInput("to: names one job, case, queue or batch, which cannot be left out")
+        raise BadInput("subject: names one job, case, queue or batch, which cannot be left out")
     query = AuditQuery(
         actor=terms.get("actor", ""),
-        action=terms.get("act", ""),
+        action=terms.get("action", ""),
         subject=subject,
         folded=not subject,
     )

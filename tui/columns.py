@@ -97,8 +97,8 @@ EVENTS: Final = (
 AUDIT: Final = (
     Column(title="Audit", named="time", width=8),
     Column(title="actor", width=10, grow=2),
-    Column(title="act", width=13),
-    Column(title="to", width=16, grow=2),
+    Column(title="action", width=13),
+    Column(title="subject", width=16, grow=2),
     Column(title="note and outcome", width=24, grow=8),
     Column(title="link", width=6, align="right", drop=1),
 )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from hms_svc.domain.errors import BadSetting
-from hms_svc.domain.spelling import did_you_mean
-from hms_svc.tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
+from hms_svc.domain.suggestions import did_you_mean
+from hms_svc.tui.commands import BY_NAME, TABLE, Command, Target, TargetKind, fits
 
 _KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])")
 TAKEN_KEYS: Final = frozenset(
@@ -44,7 +44,7 @@ def remap(keys: Mapping[str, object]) -> None:
     """
     _remapped.clear()
     _remapped.update({name: _key_for(name, key) for name, key in keys.items()})
-    for kind in (None, *get_args(Kind)):
+    for kind in (None, *get_args(TargetKind)):
         target = None if kind is None else Target(kind=kind, ids=("x",))
         taken: dict[str, Command] = {}
         for command in TABLE:
@@ -61,7 +61,7 @@ def _key_for(name: str, key: object) -> str:
         raise BadSetting(f"[keys]: no command {name!r}{did_you_mean(name, BY_NAME)}")
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key in TAKEN_KEYS:
         raise BadSetting(
-            f"[keys]: {name} = {key!r:.40} is wrong: want a sign such as X or !, ctrl+x or f5, and "
+            f"[keys]: {name} = {key!r:.40} is wrong: expected a sign such as X or !, ctrl+x or f5, and "
             f"none that moves, opens, folds or leaves: {' '.join(sorted(TAKEN_KEYS))}"
         )
     return key

@@ -11,14 +11,16 @@ import msgspec
 from hms_svc.domain.lifecycle import State
 from hms_svc.operations.action_table import ACTIONS, OperatorAction
 
-Kind: TypeAlias = Literal["job", "group", "queue", "case", "worker", "event", "audit", "schedule"]
+TargetKind: TypeAlias = Literal[
+    "job", "group", "queue", "case", "worker", "event", "audit", "schedule"
+]
 SHOWN_IDS: Final = 3
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The target of a command: ids of one kind, or all jobs that match a filter."""
 
-    kind: Kind
+    kind: TargetKind
     ids: tuple[str, ...] = ()
     where: str = ""
 
@@ -43,9 +45,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
     title: str
     help: str
-    takes: tuple[Kind, ...] = ()
+    takes: tuple[TargetKind, ...] = ()
     cli: str = ""
-    cli_of: Mapping[Kind, str] = {}
+    cli_of: Mapping[TargetKind, str] = {}
     audit: str = ""
     group: Literal["go", "view", "act", "console"] = "act"
 
@@ -193,14 +195,14 @@ _ARGUMENTS: Final[Mapping[str, str]] = {"enqueue": "FILE"}
 
 def _command_of(action: OperatorAction) -> Command:
     kind = "job" if action.on == "jobs" else action.on
-    subject = (kind,) if kind in get_args(Kind) else ()
+    subject = (kind,) if kind in get_args(TargetKind) else ()
     return Command(
         name=action.name,
         keys=(action.key,) if action.key else (),
         title=action.title,
         help=action.clause,
         takes=cast(
-            "tuple[Kind, ...]", (*subject, *(("group",) if action.name in _ON_GROUPS else ()))
+            "tuple[TargetKind, ...]", (*subject, *(("group",) if action.name in _ON_GROUPS else ()))
         ),
         cli=action.command_line("{}" if subject else _ARGUMENTS.get(action.name, "")),
         cli_of={"group": action.command_line("TYPE")} if kind == "queue" else {},
@@ -356,7 +358,7 @@ def unfit_reason(command: Command, target: Target | None) -> str:
 
 
 MOST_KINDS: Final = 3
-_KINDS: Final[Mapping[Kind, str]] = {
+_KINDS: Final[Mapping[TargetKind, str]] = {
     "job": "a job",
     "group": "a group of failures",
     "queue": "a queue",

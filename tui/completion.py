@@ -13,7 +13,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.filter_terms import FIELDS
 from hms_svc.domain.lifecycle import State
-from hms_svc.tui.commands import ALIASES, BY_NAME, Command, Kind, Target
+from hms_svc.tui.commands import ALIASES, BY_NAME, Command, Target, TargetKind
 from hms_svc.tui.themes import THEMES
 
 _VALUES: Final = {"state": tuple(State), "suspect": ("yes", "no")}
@@ -90,7 +90,7 @@ def _filter_argument(name: str, real: str, rest: str) -> str:
     return parse_filter(rest).text
 
 
-def _job_target_of(kind: Kind, rest: str) -> Target:
+def _job_target_of(kind: TargetKind, rest: str) -> Target:
     if kind != "job" or not any(sign in rest for sign in ":~<>("):
         return Target(kind=kind, ids=_split(rest))
     return Target(kind=kind, where=parse_filter(rest).text)

@@ -10,7 +10,7 @@ from hms_svc.domain.strict_json import JsonValue, decode, encode
 from hms_svc.operations.dry_run import diff_lines
 from hms_svc.operations.forms import write
 from hms_svc.operations.intake import Draft
-from hms_svc.operations.sample_jobs import Sample, list_samples
+from hms_svc.operations.sample_jobs import SampleJob, list_samples
 from hms_svc.operations.service import Operations
 from hms_svc.operations.trial_jobs import TrialReport
 from hms_svc.tui.commands import BY_NAME, Target
@@ -32,7 +32,7 @@ class Drafts:
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
-        self._samples: tuple[Sample, ...] | None = None
+        self._samples: tuple[SampleJob, ...] | None = None
 
     async def enqueue(self) -> None:
         """Ask for a sample or a type, show its form, and enqueue the job."""
@@ -47,7 +47,7 @@ class Drafts:
             elif kind == "type":
                 await self._fill_in(operations, name, {}, check=True)
 
-    def _list_samples(self) -> tuple[Sample, ...]:
+    def _list_samples(self) -> tuple[SampleJob, ...]:
         if self._samples is None:
             self._samples = list_samples()
         return self._samples

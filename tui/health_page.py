@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from textual import work
 
 from hms_svc.domain.health import Level
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.snapshot import Snapshot
 from hms_svc.tui.text import Line, Role, cell, line
 

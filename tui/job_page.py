@@ -13,7 +13,7 @@ from hms_svc.domain.strict_json import encode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, JobView, ProgressView
 from hms_svc.operations.producer_fields import producer_fields, sender_facts
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.audit_rows import BATCH, Folded, counts_of, detail_of
 from hms_svc.tui.page_lines import PageBuilder, PageText
 from hms_svc.tui.rows import SIGNS
@@ -197,7 +197,7 @@ def uncounted_reason(detail: JobDetail, attempt: AttemptView) -> str:
     )
     move = next(left, None)
     if move is not None and move.target in RETURNED:
-        return f"not counted: {'held' if move.target is State.HELD else move.cause}"
+        return f"not counted: {'held' if move.target is State.HELD else move.trigger}"
     return "not counted: the job was retried by hand since"
 
 
@@ -219,7 +219,7 @@ def _describe_history(page: PageBuilder, detail: JobDetail, why: str) -> None:
             line(
                 cell(f"  {f.moment(move.at)}  ", "dim"),
                 cell(f"{sign} {move.target.value.ljust(11)}", role),
-                cell(f"{move.cause}{text}"),
+                cell(f"{move.trigger}{text}"),
             )
         )
 
@@ -263,9 +263,9 @@ def audit_page(record: AuditRecord, now: int) -> PageText:
     link = f"job:{record.subject}" if is_job else f"case:{record.subject}" if is_case else ""
     page.fact("row", record.number, "strong")
     page.fact("when", _when(record.at, now))
-    page.fact("who", record.actor, "strong")
-    page.fact("did", record.action, "accent")
-    page.fact("to", record.subject, link=link)
+    page.fact("actor", record.actor, "strong")
+    page.fact("action", record.action, "accent")
+    page.fact("subject", record.subject, link=link)
     page.fact("link", "not sealed yet" if record.link is None else record.link)
     page.fact("digest", record.digest)
     page.head("Detail")
@@ -281,7 +281,7 @@ def folded_audit_page(folded: Folded, now: int) -> PageText:
     page = PageBuilder()
     done, failed = counts_of(folded.records)
     detail = detail_of(first)
-    page.fact("act", newest.action, "accent")
+    page.fact("action", newest.action, "accent")
     page.fact("actor", newest.actor, "strong")
     page.fact("batch", newest.subject.removeprefix(BATCH), "strong")
     page.fact("began", _when(first.at, now))

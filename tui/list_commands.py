@@ -102,7 +102,7 @@ def toggle_preview(console: ConsoleHost, target: Target | None, argument: str) -
 
 def copy(console: ConsoleHost, target: Target | None, argument: str) -> None:
     """Copy the ids of the selection; on a page ask what to copy."""
-    from hms_svc.tui.screens.inspect import PageScreen
+    from hms_svc.tui.screens.page_screens import PageScreen
 
     console_screen = current_screen(console)
     if isinstance(console_screen, PageScreen):
@@ -114,7 +114,7 @@ def copy(console: ConsoleHost, target: Target | None, argument: str) -> None:
 
 
 async def _copy(console: ConsoleHost, copies: Sequence[tuple[str, str, str]]) -> None:
-    from hms_svc.tui.dialogs.copy import CopyDialog
+    from hms_svc.tui.dialogs.copy_dialog import CopyDialog
 
     with console.preparing():
         text = await console.ask(CopyDialog(copies))

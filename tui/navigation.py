@@ -26,10 +26,10 @@ SCREENS: Final = {
 }
 """The nine screens by name: the module and class of each, imported when it is first opened."""
 _PAGES: Final = {
-    "job": "inspect:Inspect",
-    "case": "inspect:InspectCase",
-    "audit": "inspect:InspectAudit",
-    "batch": "inspect:InspectBatch",
+    "job": "page_screens:Inspect",
+    "case": "page_screens:InspectCase",
+    "audit": "page_screens:InspectAudit",
+    "batch": "page_screens:InspectBatch",
     "queue": "inspect_type:InspectType",
 }
 MOST_STEPS: Final = 50
@@ -108,7 +108,7 @@ class Navigation:
         elif target.kind == "group" or target.where:
             self.go("jobs", target.where)
         elif target.kind == "event" and (event := self._event()) is not None:
-            self._console.push_screen(load("inspect:InspectEvent")(event))
+            self._console.push_screen(load("page_screens:InspectEvent")(event))
         elif target.kind == "audit" and not target.ids[0].isdecimal():
             self.follow(f"batch:{target.ids[0]}")
         elif target.kind in {"case", "audit", "queue"}:

@@ -46,7 +46,9 @@ class Notifier:
     def choose(self, way: str) -> None:
         """Change the kind of notifications and send an example; raise BadInput for an unknown kind."""
         if way not in WAYS:
-            raise BadInput(f"notify {way!r:.40}: want one of {', '.join(WAYS)}; it is {self.way}")
+            raise BadInput(
+                f"notify {way!r:.40}: expected one of {', '.join(WAYS)}; it is {self.way}"
+            )
         self.way = way
         self._chosen_at = self._console.now_ms()
         self._has_learned = False

@@ -12,7 +12,7 @@ import msgspec
 
 from hms_svc.domain.plain_text import plain_lines
 from hms_svc.domain.strict_json import decode
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.text import Cell, Line, Role, cell, line
 
 MOST_LINES: Final = 2000

@@ -12,7 +12,7 @@ from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import Plan
 from hms_svc.operations.undo import UndoPlan, since_text
 from hms_svc.operations.worker_actions import WorkerPlan
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.page_lines import pretty
 from hms_svc.tui.rows import SIGNS

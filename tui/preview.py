@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, JobView
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.job_page import describe_error, is_shown, short_why
 from hms_svc.tui.page_lines import PageBuilder, PageText
 from hms_svc.tui.queries import ExplainedJob

@@ -167,7 +167,7 @@ class RunningJobsQuery(msgspec.Struct, frozen=True):
         return RunningJobs({each.view.id: each for each in details}, reads.lease_ms)
 
 
-class CasePage(msgspec.Struct, frozen=True):
+class CaseRows(msgspec.Struct, frozen=True):
     """One page of cases."""
 
     cases: tuple[Case, ...]
@@ -184,12 +184,12 @@ class CasesQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def read(self, operations: Operations) -> CasePage:
+    async def read(self, operations: Operations) -> CaseRows:
         """Read the page."""
         cases, cursor = await operations.reads.cases(
             status=self.status, kind=self.kind, limit=self.limit, cursor=None
         )
-        return CasePage(tuple(cases), cursor)
+        return CaseRows(tuple(cases), cursor)
 
 
 class CaseQuery(msgspec.Struct, frozen=True):
@@ -235,7 +235,7 @@ class AuditRowQuery(msgspec.Struct, frozen=True):
         return rows[0] if rows and rows[0].number == self.number else None
 
 
-class AuditPage(msgspec.Struct, frozen=True):
+class AuditRows(msgspec.Struct, frozen=True):
     """The newest audit records, folded; `is_whole` if there are no more."""
 
     folded: tuple[Folded, ...]
@@ -251,19 +251,17 @@ class AuditRowsQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def read(self, operations: Operations) -> AuditPage:
+    async def read(self, operations: Operations) -> AuditRows:
         """Read pages until they fold to as many rows as are wanted, at most `AUDIT_PAGES`."""
         records: list[AuditRecord] = []
         cursor: str | None = None
         for _ in range(AUDIT_PAGES):
-            page = await operations.reads.database.audit.page(
-                self.query, limit=self.limit, cursor=cursor
-            )
+            page = await operations.reads.audit_page(self.query, limit=self.limit, cursor=cursor)
             records += page.records
             cursor = page.cursor
             if cursor is None or len(fold(records)) >= self.limit:
                 break
-        return AuditPage(tuple(fold(records)[: self.limit]), cursor is None)
+        return AuditRows(tuple(fold(records)[: self.limit]), cursor is None)
 
 
 class BatchQuery(msgspec.Struct, frozen=True):
@@ -278,5 +276,5 @@ class BatchQuery(msgspec.Struct, frozen=True):
     async def read(self, operations: Operations) -> Folded | None:
         """Read the newest records; None if there are none."""
         query = AuditQuery(subject=self.batch, action=self.action)
-        page = await operations.reads.database.audit.page(query, limit=BATCH_ROWS, cursor=None)
+        page = await operations.reads.audit_page(query, limit=BATCH_ROWS, cursor=None)
         return Folded(page.records) if page.records else None

@@ -7,7 +7,7 @@ from typing import Final
 
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.rows import age_cell
 from hms_svc.tui.snapshot import job_type_of
 from hms_svc.tui.text import Cell, Role, Row, cell

@@ -9,7 +9,7 @@ from hms_svc.domain.event import JOB_DEAD, JOB_FAILED
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.payload_summary import common_entries, differing_summary, payload_summary
 from hms_svc.tui.snapshot import Result
 from hms_svc.tui.text import Cell, Role, Row, cell

@@ -215,15 +215,19 @@ def _has(row: Row, term: _Term) -> bool:
     return is_wanted == any(word in part.text.casefold() for part in cells)
 
 
-def server_terms(text: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
+def server_terms(
+    text: str, names: Sequence[str], older: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], str]:
     """Return the values of the terms `name:value` or `-name:value`, with their `-`, and the other words.
 
+    `older` maps further names that are accepted to those that replaced them.
     Raise BadInput for a name that is given twice.
     """
     asked: dict[str, str] = {}
     left = []
     for word in text.split():
-        name, colon, value = word.removeprefix("-").partition(":")
+        given, colon, value = word.removeprefix("-").partition(":")
+        name = (older or {}).get(given, given)
         if name not in names or not colon or not value:
             left.append(word)
         elif name in asked:

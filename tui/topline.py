@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 
 from hms_svc.domain.plain_text import plural
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.health_page import ROLES, is_known, waits_for_people
 from hms_svc.tui.launch import Launch

@@ -33,7 +33,7 @@ class QueueTrend(msgspec.Struct, frozen=True, kw_only=True):
     ended: tuple[int, ...] = ()
 
 
-class Sample(msgspec.Struct, frozen=True):
+class QueueSample(msgspec.Struct, frozen=True):
     """The counters of a queue at a time (Unix ms)."""
 
     at: int
@@ -47,7 +47,7 @@ class Trends:
     """Remembers the counters of each queue for a minute; bounded by the number of queues."""
 
     def __init__(self) -> None:
-        self._samples: dict[str, deque[Sample]] = {}
+        self._samples: dict[str, deque[QueueSample]] = {}
         self._bars: dict[str, deque[tuple[int, int]]] = {}
 
     def take(self, at: int, queues: Iterable[QueueView]) -> dict[str, QueueTrend]:
@@ -72,10 +72,10 @@ class Trends:
         return _trend_of(samples, queue.counts.queued, _bars_until(bars, at))
 
 
-def sample_of(at: int, queue: QueueView) -> Sample:
+def sample_of(at: int, queue: QueueView) -> QueueSample:
     """Return the counters that rates are computed from."""
     counters = queue.counters
-    return Sample(
+    return QueueSample(
         at,
         counters.get("accepted", 0),
         sum(counters.get(name, 0) for name in ENDED),
@@ -84,7 +84,7 @@ def sample_of(at: int, queue: QueueView) -> Sample:
     )
 
 
-def _trend_of(samples: Sequence[Sample], ready: int, ended: tuple[int, ...]) -> QueueTrend:
+def _trend_of(samples: Sequence[QueueSample], ready: int, ended: tuple[int, ...]) -> QueueTrend:
     newest = samples[-1]
     oldest = next(sample for sample in samples if newest.at - sample.at <= WINDOW_MS)
     seconds = (newest.at - oldest.at) / 1000

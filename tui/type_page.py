@@ -7,8 +7,8 @@ from typing import Final
 
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import FailureGroup, JobView
-from hms_svc.operations.type_detail import Serving, TypeDetail, settings_facts
-from hms_svc.tui import formatting as f
+from hms_svc.operations.type_detail import ServingWorker, TypeDetail, settings_facts
+from hms_svc.tui import formats as f
 from hms_svc.tui.page_lines import PageBuilder, PageText
 from hms_svc.tui.rows import SIGNS, cause_text, trouble_first
 from hms_svc.tui.text import Role, cell
@@ -109,7 +109,7 @@ def _describe_groups(page: PageBuilder, groups: Iterable[FailureGroup], now: int
     _count_rest(page, len(shown))
 
 
-def _describe_workers(page: PageBuilder, workers: Iterable[Serving], now: int) -> None:
+def _describe_workers(page: PageBuilder, workers: Iterable[ServingWorker], now: int) -> None:
     shown = list(workers)
     live = [each for each in shown if not each.is_silent]
     running, most = sum(each.running for each in shown), sum(each.most for each in live)

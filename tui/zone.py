@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hms_svc.domain.local_time import ZONE
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.lifecycle import MOVES, TERMINAL, Cause, State
+from hms_svc.domain.lifecycle import TERMINAL, TRANSITIONS, State, Trigger
 from hms_svc.domain.outcome import Failure
-from hms_svc.domain.views import AttemptView, JobView, Move
+from hms_svc.domain.views import AttemptView, JobView, Transition
 
 _MAX_TRACEBACK: Final = 16 * 1024
 
@@ -18,7 +18,8 @@ class Step(msgspec.Struct, omit_defaults=True, gc=False):
 
     at: int
     target: State
-    cause: Cause
+    # Stored lines, and the scripts that write them, have the older name of the field.
+    trigger: Trigger = msgspec.field(name="cause")
     source: State | None = None
     detail: str = ""
     started: int = 0
@@ -80,23 +81,23 @@ def attempts_of(steps: list[Step]) -> list[AttemptView]:
     ]
 
 
-def history_of(view: JobView, steps: list[Step]) -> list[Move]:
+def history_of(view: JobView, steps: list[Step]) -> list[Transition]:
     """Return all state changes, oldest first.
 
     A step from a state to itself records that the job was hidden or shown again; it is left out.
     """
-    history = [_first_move(view, steps)]
+    history = [_first_transition(view, steps)]
     for step in steps:
         if step.started:
             history.append(_claimed(step.started, step.worker))
         if step.source is not step.target:
             source = State.PROCESSING if step.started else step.source
             history.append(
-                Move(
+                Transition(
                     at=step.at,
                     source=source,
                     target=step.target,
-                    cause=step.cause,
+                    trigger=step.trigger,
                     detail=step.detail,
                 )
             )
@@ -105,15 +106,15 @@ def history_of(view: JobView, steps: list[Step]) -> list[Move]:
     return history
 
 
-def _claimed(at: int, worker: str) -> Move:
-    return Move(
-        at=at, source=State.QUEUED, target=State.PROCESSING, cause=Cause.CLAIMED, detail=worker
+def _claimed(at: int, worker: str) -> Transition:
+    return Transition(
+        at=at, source=State.QUEUED, target=State.PROCESSING, trigger=Trigger.CLAIMED, detail=worker
     )
 
 
-def _first_move(view: JobView, steps: list[Step]) -> Move:
+def _first_transition(view: JobView, steps: list[Step]) -> Transition:
     """Return the job's first state: the source of its first step, or its current state."""
     began = steps[0].source if steps else view.state
-    target = began if began in MOVES[None] else State.QUEUED
-    cause = Cause.REFUSED if target in TERMINAL else Cause.ENQUEUED
-    return Move(at=view.enqueued_at, source=None, target=target, cause=cause)
+    target = began if began in TRANSITIONS[None] else State.QUEUED
+    trigger = Trigger.REFUSED if target in TERMINAL else Trigger.ENQUEUED
+    return Transition(at=view.enqueued_at, source=None, target=target, trigger=trigger)

@@ -17,7 +17,7 @@ from hms_svc.domain.event import (
     JOB_RETRYING,
     TRACE_MEMBER,
 )
-from hms_svc.domain.lifecycle import REASON_CANCELLED, Cause, State
+from hms_svc.domain.lifecycle import REASON_CANCELLED, State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Settlement
 
@@ -89,7 +89,7 @@ def step_of(settlement: Settlement) -> Step:
     return Step(
         at=settlement.ended_at,
         target=done.state,
-        cause=done.cause,
+        trigger=done.trigger,
         started=settlement.started_at,
         attempt=settlement.attempt,
         fence=settlement.token.fence,
@@ -105,7 +105,7 @@ def as_cancelled(settlement: Settlement, by: str, detail: str) -> Settlement:
     """Return the settlement of a run with a cancel request, in place of one that would run again."""
     cancelled = Disposition(
         state=State.CANCELLED,
-        cause=Cause.OPERATOR,
+        trigger=Trigger.OPERATOR,
         reason=REASON_CANCELLED,
         by=by,
         detail=detail,

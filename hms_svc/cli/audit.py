@@ -9,7 +9,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
-from hms_svc.cli.printing import confirmed, echo, emit, hint, table, when
+from hms_svc.cli.output import confirmed, echo, emit, hint, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.operations.action_table import BY_NAME
@@ -17,6 +17,7 @@ from hms_svc.operations.action_table import BY_NAME
 
 def list_audit(
     context: typer.Context,
+    *,
     subject: Annotated[
         str, typer.Option(help="Only about this job, case, queue or batch:ID.", show_default=False)
     ] = "",
@@ -24,9 +25,10 @@ def list_audit(
         str,
         typer.Option(help="Only actions of this actor: ann, worker:*; a leading - excludes it."),
     ] = "",
-    act: Annotated[
+    action: Annotated[
         str, typer.Option(help="Only this action: job.retry, job.*; a leading - excludes it.")
     ] = "",
+    act: Annotated[str, typer.Option(hidden=True, help="The older name of --action.")] = "",
     fold: Annotated[
         bool,
         typer.Option("--fold", help="One row for each bulk action instead of one for each job."),
@@ -36,7 +38,7 @@ def list_audit(
     as_json: AsJson = False,
 ) -> None:
     """List who did what, newest first."""
-    wanted = {"subject": subject, "actor": actor, "action": act}
+    wanted = {"subject": subject, "actor": actor, "action": action or act}
     run(lambda: _list(session_of(context), wanted, fold, limit, cursor, as_json))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import echo, emit, hint, table
+from hms_svc.cli.output import echo, emit, hint, table
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:

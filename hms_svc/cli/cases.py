@@ -9,7 +9,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note
-from hms_svc.cli.printing import echo, emit, facts, hint, pretty, table, when
+from hms_svc.cli.output import echo, emit, facts, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.operations.action_table import ON_CASES
 

@@ -9,7 +9,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands
-from hms_svc.cli.printing import echo, emit
+from hms_svc.cli.output import echo, emit
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 

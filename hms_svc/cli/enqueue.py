@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import progress
+from hms_svc.cli.output import progress
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.utf8 import without_mark
@@ -18,7 +18,7 @@ from hms_svc.domain.utf8 import without_mark
 if TYPE_CHECKING:
     from hms_svc.cli.enqueue_output import Output
     from hms_svc.domain.job import Job
-    from hms_svc.operations.intake import Draft, Shaping
+    from hms_svc.operations.intake import Draft, JobOptions
 
 MOST_COPIES = 10_000_000
 STDIN = "-"
@@ -70,7 +70,7 @@ def enqueue(
 ) -> None:
     """Submit jobs: either all of them or, if one is invalid, none."""
     from hms_svc.cli.enqueue_output import Output
-    from hms_svc.operations.intake import Shaping, read_assignments
+    from hms_svc.operations.intake import JobOptions, read_assignments
 
     session = session_of(context)
     session.check_writable("enqueue")
@@ -79,13 +79,13 @@ def enqueue(
     if timeout is not None and not wait:
         raise BadInput("--timeout requires --wait")
     now_ms = time.time_ns() // 1_000_000
-    shaping = Shaping(
+    options = JobOptions(
         type=type_name,
         assignments=read_assignments(assignments or ()),
         not_before=_not_before(delay, at, now_ms),
         count=count,
     )
-    if raw and (type_name is None or shaping != Shaping(type=type_name)):
+    if raw and (type_name is None or options != JobOptions(type=type_name)):
         raise BadInput(
             "--raw requires --type, and allows no option that needs the bytes to be parsed"
         )
@@ -95,7 +95,7 @@ def enqueue(
     if raw:
         code = run(lambda: _submit_raw(session, type_name or "", sources, output))
     else:
-        jobs, given, handlers = _read_all(session, sources, shaping, now_ms, no_check)
+        jobs, given, handlers = _read_all(session, sources, options, now_ms, no_check)
         code = run(lambda: _enqueue(session, jobs, given, handlers, output))
     raise typer.Exit(code)
 
@@ -137,7 +137,7 @@ def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
 
 
 def _read_all(
-    session: Session, sources: list[str], shaping: Shaping, now_ms: int, no_check: bool
+    session: Session, sources: list[str], options: JobOptions, now_ms: int, no_check: bool
 ) -> tuple[list[tuple[Draft, Job]], set[str], set[str]]:
     """Return the jobs, which of their ids were given, and the types whose handlers are known here."""
     from hms_svc.operations.intake import Draft, Faults, read_document
@@ -156,9 +156,9 @@ def _read_all(
     if drafts and not no_check:
         from hms_svc.bootstrap import application
 
-        types = {str(draft.value.get("type", shaping.type)) for draft in drafts}
+        types = {str(draft.value.get("type", options.type)) for draft in drafts}
         registry = application(session.settings, only=types)
-    jobs = check_jobs(drafts, shaping, faults, registry=registry, now_ms=now_ms)
+    jobs = check_jobs(drafts, options, faults, registry=registry, now_ms=now_ms)
     faults.check()
     given = {str(draft.value["id"]) for draft in drafts if "id" in draft.value}
     return jobs, given, {declared.type for declared in registry or ()}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hms_svc.cli.printing import echo, emit, flush, hint, progress
+from hms_svc.cli.output import echo, emit, flush, hint, progress
 from hms_svc.cli.root import DONE, NOT_ALL, TIMED_OUT
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import echo, emit, flush, when
+from hms_svc.cli.output import echo, emit, flush, when
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import echo, emit, table
+from hms_svc.cli.output import echo, emit, table
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import HmsError, Outage

@@ -9,7 +9,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
-from hms_svc.cli.printing import (
+from hms_svc.cli.output import (
     confirmed,
     echo,
     emit,

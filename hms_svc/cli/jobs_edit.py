@@ -13,7 +13,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Note
-from hms_svc.cli.printing import echo, emit, hint
+from hms_svc.cli.output import echo, emit, hint
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput, Refused
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import Archive, AsJson, Commands, Cursor, JobId, Limit, Where
-from hms_svc.cli.printing import echo, emit, facts, flush, hint, pretty, table, when
+from hms_svc.cli.output import echo, emit, facts, flush, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
@@ -167,10 +167,8 @@ async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> N
 async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
     import asyncio
 
-    import msgspec
-
     from hms_svc.domain.lifecycle import TERMINAL
-    from hms_svc.operations.answers.jobs import ProgressAnswer
+    from hms_svc.operations.answers.jobs import FollowedLine
 
     seen = 0
     while True:
@@ -178,7 +176,7 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
         for line in [] if archived else await reads.progress(job_id, seen):
             seen = line.number
             if as_json:
-                emit({"id": job_id, **msgspec.structs.asdict(ProgressAnswer.of(line))})
+                emit(FollowedLine.of(job_id, line))
             else:
                 share = "log " if line.log else "" if line.share is None else f"{line.share:4.0%} "
                 echo(f"{when(line.at)}  {share}{line.message}")
@@ -258,6 +256,9 @@ def _print_past(detail: JobDetail) -> None:
             echo(f"\ntraceback of attempt {attempt.attempt}\n{attempt.traceback}")
     table(
         ("at", "from", "to", "trigger", "detail"),
-        [(when(m.at), m.source or "", m.target, m.cause, m.detail) for m in detail.history],
+        [
+            (when(each.at), each.source or "", each.target, each.trigger, each.detail)
+            for each in detail.history
+        ],
         title="history",
     )

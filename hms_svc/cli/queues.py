@@ -9,7 +9,7 @@ import typer
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.jobs_act import hint_at_undo
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName, Yes
-from hms_svc.cli.printing import confirmed, console, echo, emit, hint, progress
+from hms_svc.cli.output import confirmed, console, echo, emit, hint, progress
 from hms_svc.cli.root import DONE, INTERRUPTED
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.operations.action_table import BY_NAME

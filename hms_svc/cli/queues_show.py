@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, TypeName
-from hms_svc.cli.printing import echo, emit, facts, table, when
+from hms_svc.cli.output import echo, emit, facts, table, when
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:

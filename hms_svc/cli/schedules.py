@@ -8,7 +8,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName
-from hms_svc.cli.printing import echo, emit, table
+from hms_svc.cli.output import echo, emit, table
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import console, emit, flush, make_table
+from hms_svc.cli.output import console, emit, flush, make_table
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.cli.workers import WORKER_COLUMNS, WORKERS_LEAVING, worker_rows
 

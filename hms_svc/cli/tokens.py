@@ -8,7 +8,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands
-from hms_svc.cli.printing import echo, emit, hint, table, when
+from hms_svc.cli.output import echo, emit, hint, table, when
 from hms_svc.cli.session import run, session_of
 from hms_svc.operations.action_table import BY_NAME
 

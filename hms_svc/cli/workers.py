@@ -9,7 +9,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, DryRun, Yes
-from hms_svc.cli.printing import confirmed, echo, emit, hint, table
+from hms_svc.cli.output import confirmed, echo, emit, hint, table
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.operations.action_table import ON_WORKERS, OperatorAction
 
@@ -51,24 +51,27 @@ def _request(state: str, action: OperatorAction) -> Callable[..., None]:
         as_json: AsJson = False,
     ) -> None:
         from hms_svc.domain.views import WorkerState
+        from hms_svc.operations.answers.service import WorkerPlanAnswer, WorkerStateRequested
 
         wanted, question = WorkerState(state), action.asked(worker_id)
 
         async def work() -> bool:
             async with session_of(context).operations() as operations:
                 plan = await operations.actions.plan_worker(worker_id, wanted)
+                if dry_run and as_json:
+                    emit(WorkerPlanAnswer.of(plan))
+                    return False
                 for each in plan.lines:
                     hint(each)
                 if dry_run or not confirmed(question, assume_yes=yes):
+                    hint("nothing was done")
                     return False
                 await operations.actions.ask_worker(worker_id, wanted, reason=reason)
                 return True
 
         if not run(work):
-            hint("nothing was done")
-        elif as_json:
-            from hms_svc.operations.answers.service import WorkerStateRequested
-
+            return
+        if as_json:
             emit(WorkerStateRequested(worker=worker_id, wanted=wanted))
         else:
             echo(f"requested: {worker_id} to be {wanted}; hms-svc workers list shows when it is")

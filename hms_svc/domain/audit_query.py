@@ -9,7 +9,7 @@ import msgspec
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import AuditRecord
 
-MOST_EXAMINED: Final = 20_000
+ROWS_EXAMINED_BY_PAGE: Final = 20_000
 """Rows that one page examines if no index serves the query."""
 IN_BATCH: Final = "in_batch"
 """In the detail of a row about one job: the action was applied to many, whose rows have the batch as their subject."""

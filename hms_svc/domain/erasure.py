@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.causes import cause_of
-from hms_svc.domain.lifecycle import Cause
+from hms_svc.domain.lifecycle import Trigger
 from hms_svc.domain.strict_json import decode, encode
-from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
+from hms_svc.domain.views import AttemptView, JobDetail, JobView, Transition
 
 ERASED: Final = b'{"erased":true}'
 """What replaces erased data of a job, a case or a service's event."""
@@ -37,7 +37,7 @@ def erased_detail(detail: JobDetail) -> JobDetail:
         view=_erased_view(detail.view),
         result=None,
         attempts=tuple(map(_erased_attempt, detail.attempts)),
-        history=tuple(map(_erased_move, detail.history)),
+        history=tuple(map(_erased_transition, detail.history)),
         progress=(),
         envelope=encode({**envelope, "data": msgspec.Raw(ERASED)}),
         hold=None,
@@ -71,6 +71,10 @@ def _erased_attempt(attempt: AttemptView) -> AttemptView:
     return msgspec.structs.replace(attempt, error="", traceback="", log="")
 
 
-def _erased_move(move: Move) -> Move:
-    """Blank the text of a move; that of a claim is the worker's name."""
-    return move if move.cause == Cause.CLAIMED else msgspec.structs.replace(move, detail="")
+def _erased_transition(transition: Transition) -> Transition:
+    """Blank the text of a transition; that of a claim is the worker's name."""
+    return (
+        transition
+        if transition.trigger == Trigger.CLAIMED
+        else msgspec.structs.replace(transition, detail="")
+    )

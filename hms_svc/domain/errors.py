@@ -81,7 +81,7 @@ class MalformedJob(BadInput):
         self.faults = tuple(faults) or (FieldFault(field, message),)
 
 
-class Fault(NamedTuple):
+class JobFault(NamedTuple):
     """What is wrong with a field of one of several jobs: its index, from 0, the field, and a message."""
 
     place: int
@@ -92,7 +92,7 @@ class Fault(NamedTuple):
 class MalformedJobs(BadInput):
     """Jobs submitted together of which some are at fault, each with its index; none was accepted."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[JobFault]) -> None:
         first = faults[0]
         others = len({fault.place for fault in faults}) - 1
         more = f", and {others} more" if others else ""

@@ -41,12 +41,6 @@ def arm(place: str, action: Callable[[], None]) -> None:
     armed = {**(armed or {}), place: action}
 
 
-def disarm() -> None:
-    """Disarm all places."""
-    global armed
-    armed = None
-
-
 def reached(place: str) -> None:
     """Run what is armed at a place."""
     if armed is not None and place in armed:

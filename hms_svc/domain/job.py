@@ -19,8 +19,8 @@ from hms_svc.domain.ids import (
     new_job_id,
 )
 from hms_svc.domain.plain_text import brief
-from hms_svc.domain.spelling import misspelt
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
+from hms_svc.domain.suggestions import misspelt
 from hms_svc.domain.timestamps import check_time, from_rfc3339
 
 MAX_DATA_BYTES: Final = 1024 * 1024

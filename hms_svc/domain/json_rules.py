@@ -19,7 +19,7 @@ _CONSTANTS: Final = frozenset({bool, type(None)})
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
-class Fault(Exception):
+class InvalidJsonValue(Exception):
     """What is wrong with a value. The path to it is added from the inside out while this propagates."""
 
     def __init__(self, message: str) -> None:
@@ -72,7 +72,7 @@ SCALARS: Final = json.JSONDecoder(parse_constant=_no_constant, parse_int=_intege
 
 
 def check(value: Any, depth: int) -> None:
-    """Check a value at this depth against the rules: raises Fault, or TooDeep."""
+    """Check a value at this depth against the rules: raises InvalidJsonValue, or TooDeep."""
     kind = type(value)
     if kind is str:
         check_text(value)
@@ -85,7 +85,7 @@ def check(value: Any, depth: int) -> None:
     elif isinstance(value, list | tuple):
         check_array(value, depth)
     elif value is not None and kind is not bool:
-        raise Fault(f"{kind.__name__} is not a JSON value")
+        raise InvalidJsonValue(f"{kind.__name__} is not a JSON value")
 
 
 def check_object(value: dict[Any, Any], depth: int) -> None:
@@ -94,14 +94,14 @@ def check_object(value: dict[Any, Any], depth: int) -> None:
         raise TooDeep
     for key, item in value.items():
         if type(key) is not str:
-            raise Fault(f"key {key!r:.80} is not a string")
+            raise InvalidJsonValue(f"key {key!r:.80} is not a string")
         if not key.isascii() or "\0" in key:
             check_text(key)
         if type(item) is str and item.isascii() and "\0" not in item:
             continue  # most members are such texts: no call for them
         try:
             check(item, depth + 1)
-        except Fault as fault:
+        except InvalidJsonValue as fault:
             fault.steps.append(key)
             raise
 
@@ -116,7 +116,7 @@ def check_array(value: list[Any] | tuple[Any, ...], depth: int) -> None:
     try:
         for index, item in enumerate(value):  # noqa: B007 - reported if one is at fault
             check(item, depth + 1)
-    except Fault as fault:
+    except InvalidJsonValue as fault:
         fault.steps.append(index)
         raise
 
@@ -135,14 +135,14 @@ def check_text(text: str) -> None:
         return
     if found := _UNWRITABLE.search(text):
         fault = "NUL" if found[0] == "\0" else "a lone surrogate"
-        raise Fault(f"{fault} in a string")
+        raise InvalidJsonValue(f"{fault} in a string")
 
 
 def _check_float(value: float) -> None:
     if not math.isfinite(value):
-        raise Fault(f"{value} is not a JSON number")
+        raise InvalidJsonValue(f"{value} is not a JSON number")
 
 
 def _check_integer(value: int) -> None:
     if not -MAX_INTEGER <= value < MAX_INTEGER:
-        raise Fault("an integer of 2^63 or beyond")
+        raise InvalidJsonValue("an integer of 2^63 or beyond")

@@ -15,7 +15,7 @@ from hms_svc.domain.json_rules import (
     DECODER,
     MAX_DEPTH,
     SCALARS,
-    Fault,
+    InvalidJsonValue,
     JsonValue,
     TooDeep,
     are_fine,
@@ -138,7 +138,7 @@ class Scan:
                 if mark != ",":
                     raise self._no_json("Expecting ',' delimiter", at - len(mark))
                 at = self._after_space(at)
-        except Fault as fault:
+        except InvalidJsonValue as fault:
             fault.steps.append(len(values))
             raise
 
@@ -214,7 +214,7 @@ class Scan:
             raise self._no_json("Expecting ':' delimiter", at - len(mark))
         try:
             members[key], at = self._value(self._after_space(at), depth + 1)
-        except Fault as fault:
+        except InvalidJsonValue as fault:
             fault.steps.append(key)
             raise
         return at

@@ -1,4 +1,4 @@
-"""The nine states of a job and the one table of its legal moves."""
+"""The nine states of a job and the table of its legal transitions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Cause(StrEnum):
-    """Why a job moved from one state to another; kept in its history."""
+class Trigger(StrEnum):
+    """What triggered a transition; kept in the history of the job."""
 
     ENQUEUED = "enqueued"
     DUE = "due"
@@ -59,68 +59,71 @@ REASON_LOST: Final = "lost"
 REASON_CANCELLED: Final = "cancelled"
 
 _S = State
-MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
+TRANSITIONS: Final[dict[State | None, dict[State, frozenset[Trigger]]]] = {
     None: {
-        _S.QUEUED: frozenset({Cause.ENQUEUED}),
-        _S.SCHEDULED: frozenset({Cause.ENQUEUED}),
-        _S.REJECTED: frozenset({Cause.REFUSED}),
-        _S.DEAD: frozenset({Cause.REFUSED}),
+        _S.QUEUED: frozenset({Trigger.ENQUEUED}),
+        _S.SCHEDULED: frozenset({Trigger.ENQUEUED}),
+        _S.REJECTED: frozenset({Trigger.REFUSED}),
+        _S.DEAD: frozenset({Trigger.REFUSED}),
     },
     _S.SCHEDULED: {
-        _S.QUEUED: frozenset({Cause.DUE, Cause.OPERATOR}),
-        _S.CANCELLED: frozenset({Cause.OPERATOR}),
-        _S.DEAD: frozenset({Cause.EXPIRED, Cause.OPERATOR}),
+        _S.QUEUED: frozenset({Trigger.DUE, Trigger.OPERATOR}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR}),
+        _S.DEAD: frozenset({Trigger.EXPIRED, Trigger.OPERATOR}),
     },
     _S.QUEUED: {
-        _S.PROCESSING: frozenset({Cause.CLAIMED}),
-        _S.CANCELLED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
-        _S.DEAD: frozenset({Cause.EXPIRED, Cause.UNSERVED, Cause.OPERATOR, Cause.UNDONE}),
-        _S.REJECTED: frozenset({Cause.UNDONE}),
-        _S.SCHEDULED: frozenset({Cause.UNDONE}),
-        _S.RETRYING: frozenset({Cause.UNDONE}),
+        _S.PROCESSING: frozenset({Trigger.CLAIMED}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR, Trigger.UNDONE}),
+        _S.DEAD: frozenset({Trigger.EXPIRED, Trigger.UNSERVED, Trigger.OPERATOR, Trigger.UNDONE}),
+        _S.REJECTED: frozenset({Trigger.UNDONE}),
+        _S.SCHEDULED: frozenset({Trigger.UNDONE}),
+        _S.RETRYING: frozenset({Trigger.UNDONE}),
     },
     _S.HELD: {
-        _S.QUEUED: frozenset({Cause.OPERATOR}),
-        _S.REJECTED: frozenset({Cause.OPERATOR}),
-        _S.CANCELLED: frozenset({Cause.OPERATOR}),
-        _S.DEAD: frozenset({Cause.OPERATOR}),
+        _S.QUEUED: frozenset({Trigger.OPERATOR}),
+        _S.REJECTED: frozenset({Trigger.OPERATOR}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR}),
+        _S.DEAD: frozenset({Trigger.OPERATOR}),
     },
     _S.PROCESSING: {
-        _S.COMPLETED: frozenset({Cause.FINISHED}),
-        _S.REJECTED: frozenset({Cause.REFUSED}),
-        _S.HELD: frozenset({Cause.REFUSED}),
-        _S.RETRYING: frozenset({Cause.FAILED}),
+        _S.COMPLETED: frozenset({Trigger.FINISHED}),
+        _S.REJECTED: frozenset({Trigger.REFUSED}),
+        _S.HELD: frozenset({Trigger.REFUSED}),
+        _S.RETRYING: frozenset({Trigger.FAILED}),
         _S.DEAD: frozenset(
-            {Cause.FAILED, Cause.RESCUED, Cause.REFUSED, Cause.FINISHED, Cause.OPERATOR}
+            {Trigger.FAILED, Trigger.RESCUED, Trigger.REFUSED, Trigger.FINISHED, Trigger.OPERATOR}
         ),
-        _S.SCHEDULED: frozenset({Cause.SNOOZED, Cause.RELEASED}),
-        _S.QUEUED: frozenset({Cause.RELEASED, Cause.RESCUED}),
-        _S.CANCELLED: frozenset({Cause.OPERATOR, Cause.FINISHED}),
+        _S.SCHEDULED: frozenset({Trigger.SNOOZED, Trigger.RELEASED}),
+        _S.QUEUED: frozenset({Trigger.RELEASED, Trigger.RESCUED}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR, Trigger.FINISHED}),
     },
     _S.RETRYING: {
-        _S.QUEUED: frozenset({Cause.DUE, Cause.OPERATOR}),
-        _S.CANCELLED: frozenset({Cause.OPERATOR}),
-        _S.DEAD: frozenset({Cause.OPERATOR}),
+        _S.QUEUED: frozenset({Trigger.DUE, Trigger.OPERATOR}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR}),
+        _S.DEAD: frozenset({Trigger.OPERATOR}),
     },
     _S.COMPLETED: {},
     _S.REJECTED: {
-        _S.QUEUED: frozenset({Cause.OPERATOR}),
-        _S.HELD: frozenset({Cause.UNDONE}),
+        _S.QUEUED: frozenset({Trigger.OPERATOR}),
+        _S.HELD: frozenset({Trigger.UNDONE}),
     },
     _S.DEAD: {
-        _S.QUEUED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
-        _S.SCHEDULED: frozenset({Cause.UNDONE}),
-        _S.RETRYING: frozenset({Cause.UNDONE}),
-        _S.HELD: frozenset({Cause.UNDONE}),
+        _S.QUEUED: frozenset({Trigger.OPERATOR, Trigger.UNDONE}),
+        _S.SCHEDULED: frozenset({Trigger.UNDONE}),
+        _S.RETRYING: frozenset({Trigger.UNDONE}),
+        _S.HELD: frozenset({Trigger.UNDONE}),
     },
     _S.CANCELLED: {
-        _S.QUEUED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
-        _S.SCHEDULED: frozenset({Cause.UNDONE}),
-        _S.RETRYING: frozenset({Cause.UNDONE}),
-        _S.HELD: frozenset({Cause.UNDONE}),
+        _S.QUEUED: frozenset({Trigger.OPERATOR, Trigger.UNDONE}),
+        _S.SCHEDULED: frozenset({Trigger.UNDONE}),
+        _S.RETRYING: frozenset({Trigger.UNDONE}),
+        _S.HELD: frozenset({Trigger.UNDONE}),
     },
 }
-"""From each state (None: not yet accepted) to the states it may reach, and by which causes."""
+"""The legal transitions; the contract tests hold both brokers to it.
+
+From each state (None: not yet accepted) to the states it may reach, each with its triggers.
+"""
 
 
 BESIDE_CASE: Final = "{case} remains open"
@@ -130,8 +133,3 @@ def beside_case(detail: str, case_id: str) -> str:
     """Return the detail of an end that leaves an open case behind, with the case named."""
     remains = BESIDE_CASE.format(case=case_id)
     return f"{detail}; {remains}" if detail else remains
-
-
-def may_move(source: State | None, target: State) -> bool:
-    """Return whether a job may go from `source` (None: not yet accepted) to `target`."""
-    return target in MOVES[source]

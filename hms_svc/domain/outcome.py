@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 
 
 class JobOutcome(Exception):
@@ -77,7 +77,7 @@ class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """
 
     state: State
-    cause: Cause
+    trigger: Trigger
     reason: str = ""
     by: str = ""
     detail: str = ""

@@ -14,7 +14,7 @@ from hms_svc.domain.json_rules import (
     DECODER,
     MAX_DEPTH,
     MAX_INTEGER,
-    Fault,
+    InvalidJsonValue,
     JsonValue,
     TooDeep,
     check,
@@ -104,7 +104,7 @@ def read_strict(raw: bytes) -> JsonValue:
         raise MalformedJson(f"not JSON: {error.msg} at {where}") from error
     except (RecursionError, TooDeep) as error:
         raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from error
-    except Fault as fault:
+    except InvalidJsonValue as fault:
         raise MalformedJson(fault.located_message()) from fault
     except ValueError as error:
         raise MalformedJson("an integer of 2^63 or beyond") from error
@@ -117,5 +117,5 @@ def check_strict(value: object) -> None:
         check(value, 0)
     except TooDeep as error:
         raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from error
-    except Fault as fault:
+    except InvalidJsonValue as fault:
         raise MalformedJson(fault.located_message()) from fault

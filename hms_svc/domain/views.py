@@ -114,13 +114,13 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
-class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """One step in the history of a job."""
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """One step in the history of a job. Archived jobs hold the trigger as `cause`, its older name."""
 
     at: int
     source: State | None
     target: State
-    cause: str
+    trigger: str = msgspec.field(name="cause")
     detail: str = ""
 
 
@@ -143,7 +143,7 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
     view: JobView
     result: bytes | None
     attempts: tuple[AttemptView, ...]
-    history: tuple[Move, ...]
+    history: tuple[Transition, ...]
     progress: tuple[ProgressView, ...]
     envelope: bytes
     hold: tuple[str, str, str] | None = None

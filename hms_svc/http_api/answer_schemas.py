@@ -24,7 +24,7 @@ from hms_svc.operations.answers.jobs import (
     JobPageAnswer,
     Received,
 )
-from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePage
+from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePageAnswer
 from hms_svc.operations.answers.service import (
     HealthLevel,
     Paused,
@@ -53,7 +53,7 @@ ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     ScheduleList,
     ScheduleRun,
     CaseAnswer,
-    CasePage,
+    CasePageAnswer,
     AuditPageAnswer,
     Received,
 )

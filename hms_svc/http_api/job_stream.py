@@ -14,7 +14,7 @@ from hms_svc.domain.views import ProgressView
 from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.shared_streams import Watched, woken
-from hms_svc.operations.answers.jobs import JobAnswer, JobDetailAnswer, ProgressAnswer
+from hms_svc.operations.answers.jobs import FollowedLine, JobAnswer, JobDetailAnswer
 
 BEAT_SECONDS: Final = 2.5
 """Not longer than `RECHECK_SECONDS`: a follower is authenticated again at a heartbeat."""
@@ -60,23 +60,25 @@ async def follow_job(
     detail, archived = await api.reads.detail(job_id)
     yield StreamMessage("state", JobAnswer.of(detail.view))
     fresh = [line for line in detail.progress if line.number > after]
-    for message in _lines(fresh, after):
+    for message in _lines(job_id, fresh, after):
         yield message
     after = fresh[-1].number if fresh else after
     if archived or detail.view.state in TERMINAL:
         yield StreamMessage("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
         return
     async with api.jobs.watching(job_id) as watched:
-        async for message in _watch(api, watched, after):
+        async for message in _watch(api, job_id, watched, after):
             yield message
 
 
-async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator[StreamMessage]:
+async def _watch(
+    api: ApiContext, job_id: str, watched: Watched, after: int
+) -> AsyncIterator[StreamMessage]:
     position = 0
     while not api.closing.is_set():
         wake, end = watched.wake_up.listen(), watched.end
         fresh = [line for line in watched.lines if line.number > after]
-        for message in _lines(fresh, after):
+        for message in _lines(job_id, fresh, after):
             yield message
         after = fresh[-1].number if fresh else after
         for event in [each for each in watched.events if each.position > position]:
@@ -90,13 +92,12 @@ async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator
             yield StreamMessage("beat")
 
 
-def _lines(lines: list[ProgressView], after: int) -> list[StreamMessage]:
+def _lines(job_id: str, lines: list[ProgressView], after: int) -> list[StreamMessage]:
     messages = []
     for line in lines:
         if line.number > after + 1:
             messages.append(StreamMessage("gap", {"missed": line.number - after - 1}))
         after = line.number
         kind = "log" if line.log else "progress"
-        shown = msgspec.structs.asdict(ProgressAnswer.of(line))
-        messages.append(StreamMessage(kind, {"number": line.number, **shown}, str(line.number)))
+        messages.append(StreamMessage(kind, FollowedLine.of(job_id, line), str(line.number)))
     return messages

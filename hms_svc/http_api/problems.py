@@ -13,12 +13,12 @@ from starlette.responses import Response
 
 from hms_svc.domain.errors import (
     BadInput,
-    Fault,
     FieldFault,
     FilterTooCostly,
     HmsError,
     HoldChanged,
     IdConflict,
+    JobFault,
     KeyReused,
     MalformedJob,
     MalformedJobs,
@@ -125,8 +125,8 @@ def problem_of(error: HmsError) -> Response:
     return problem(status, _name_of(error), str(error), headers=headers, errors=errors)
 
 
-def _fault(fault: Fault | FieldFault) -> FieldFaultAnswer:
-    index = fault.place if isinstance(fault, Fault) else UNSET
+def _fault(fault: JobFault | FieldFault) -> FieldFaultAnswer:
+    index = fault.place if isinstance(fault, JobFault) else UNSET
     return FieldFaultAnswer(index=index, field=fault.field, detail=fault.detail)
 
 

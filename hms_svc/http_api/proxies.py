@@ -83,7 +83,7 @@ class Proxies:
         return next((hop for hop, client in reported if not self._trusts(_address(client))), most)
 
 
-class _Forwarded(NamedTuple):
+class _ForwardedHeaders(NamedTuple):
     """What each hop reported, the nearest one last."""
 
     clients: list[str]
@@ -91,17 +91,17 @@ class _Forwarded(NamedTuple):
     hosts: list[str]
 
 
-def _described(headers: Headers) -> _Forwarded:
+def _described(headers: Headers) -> _ForwardedHeaders:
     # A proxy that sets X-Forwarded-* passes on its client's Forwarded unchanged.
     names = (_SIGN + "for", _SIGN + "proto", _SIGN + "host")
     if any(name in headers for name in names) or "forwarded" not in headers:
         clients, schemes, hosts = (_listed(headers, name) for name in names)
-        return _Forwarded(clients or _listed(headers, "x-real-ip"), schemes, hosts)
+        return _ForwardedHeaders(clients or _listed(headers, "x-real-ip"), schemes, hosts)
     hops = list(_elements(_joined(headers, "forwarded")))
     clients, schemes, hosts = (
         [hop.get(name, "") for hop in hops] for name in ("for", "proto", "host")
     )
-    return _Forwarded(clients, schemes, hosts)
+    return _ForwardedHeaders(clients, schemes, hosts)
 
 
 def _joined(headers: Headers, name: str) -> str:

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 
-from hms_svc.domain.spelling import did_you_mean
+from hms_svc.domain.suggestions import did_you_mean
 
 LISTS: Final = frozenset({"type"})
 """Parameters that may occur more than once."""

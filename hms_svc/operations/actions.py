@@ -22,7 +22,7 @@ from hms_svc.domain.views import JobDetail
 from hms_svc.operations.action_table import AUDITED, ON_CASES
 from hms_svc.operations.bulk import BatchReport, Progressed
 from hms_svc.operations.bulk_pace import Pace
-from hms_svc.operations.erasure import Erasing
+from hms_svc.operations.erasure import EraseActs
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.plan import Claim
@@ -34,7 +34,7 @@ from hms_svc.operations.trial_jobs import (
     batches_of_jobs,
     make_copies,
 )
-from hms_svc.operations.undo import Undoing
+from hms_svc.operations.undo import UndoActs
 from hms_svc.operations.worker_actions import WorkerActs
 from hms_svc.ports.broker import Broker, Enqueued
 from hms_svc.ports.control import Act, ActRequest, Control
@@ -45,7 +45,7 @@ PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
-class Actions(Undoing, Erasing, WorkerActs):
+class Actions(UndoActs, EraseActs, WorkerActs):
     """The writing half of the operator service. Payloads are validated against the models of `registry`."""
 
     def __init__(

@@ -18,7 +18,7 @@ from hms_svc.domain import failpoints
 from hms_svc.domain.errors import (
     BadInput,
     BrokerUnavailable,
-    Fault,
+    JobFault,
     KeyReused,
     MalformedJob,
     MalformedJobs,
@@ -198,7 +198,7 @@ class BatchedSubmission:
             raise MalformedJob(f"an array of {len(items)} jobs: expected 1 to {MOST_JOBS:,}")
         now = self._clock.now_ms()
         jobs: list[Job] = []
-        faults: list[Fault] = []
+        faults: list[JobFault] = []
         for place, item in enumerate(items):
             try:
                 jobs.append(self._read_one(item, adopt, now))
@@ -300,10 +300,10 @@ def _check_taken(answers: Sequence[Enqueued], *, keyed: bool = False) -> None:
         raise id_taken(taken[0], more)
 
 
-def _faults_of(error: BadInput, place: int) -> list[Fault]:
+def _faults_of(error: BadInput, place: int) -> list[JobFault]:
     if isinstance(error, MalformedJob):
-        return [Fault(place, fault.field, fault.detail) for fault in error.faults]
-    return [Fault(place, "", str(error))]
+        return [JobFault(place, fault.field, fault.detail) for fault in error.faults]
+    return [JobFault(place, "", str(error))]
 
 
 def _names_itself(item: JsonValue) -> bool:

@@ -28,7 +28,7 @@ from hms_svc.operations.reads import Reads
 from hms_svc.ports.control import MOVED_ON, Act, ActRequest, Control
 
 CHUNK: Final = 250
-MOST_EXAMINED: Final = 5_000
+RECORDS_EXAMINED_AT_ONCE: Final = 5_000
 """Records that are examined between two rests while an action is planned."""
 CHECKS: Final = 5
 """How often a cancellation reads a job again that is claimed or requeued in the meantime."""
@@ -124,7 +124,9 @@ class BulkActs:
         found = work = 0
         while True:
             began = asyncio.get_running_loop().time()
-            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor, examine=MOST_EXAMINED)
+            page = await self._reads.jobs(
+                where, limit=CHUNK, cursor=cursor, examine=RECORDS_EXAMINED_AT_ONCE
+            )
             builder.add(page.jobs)
             found += len(page.jobs)
             work += page.work

@@ -32,15 +32,15 @@ ERASED_AT_ONCE: Final = 100
 _MOST_READ_AT_ONCE: Final = 500
 
 
-class _Forwarded(msgspec.Struct, frozen=True):
+class _DeliveredEvent(msgspec.Struct, frozen=True):
     subject: str = ""
 
 
 class _Delivery(msgspec.Struct, frozen=True):
-    event: _Forwarded = _Forwarded()
+    event: _DeliveredEvent = _DeliveredEvent()
 
 
-class Erasing(BulkActs):
+class EraseActs(BulkActs):
     """Actions on jobs, and the erasure of their content."""
 
     async def plan_erase(self, job_ids: Sequence[str]) -> Choice:

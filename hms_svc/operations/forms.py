@@ -13,7 +13,7 @@ from hms_svc.domain.errors import MalformedJob, MalformedJson
 from hms_svc.domain.job import INTERNAL_TYPES
 from hms_svc.domain.strict_json import JsonValue, check_strict, read_strict
 from hms_svc.operations.schema import (
-    Kind,
+    FieldKind,
     Schema,
     hint_of,
     kind_of,
@@ -29,12 +29,12 @@ FURTHER: Final = "…"
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _BOOLEANS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _EXPECTED: Final = {
-    Kind.TEXT: "text",
-    Kind.INTEGER: "a whole number",
-    Kind.NUMBER: "a number",
-    Kind.BOOLEAN: "yes or no",
-    Kind.CHOICE: "one of",
-    Kind.JSON: "JSON",
+    FieldKind.TEXT: "text",
+    FieldKind.INTEGER: "a whole number",
+    FieldKind.NUMBER: "a number",
+    FieldKind.BOOLEAN: "yes or no",
+    FieldKind.CHOICE: "one of",
+    FieldKind.JSON: "JSON",
 }
 
 
@@ -46,7 +46,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    kind: Kind
+    kind: FieldKind
     required: bool = False
     default: str = ""
     choices: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def expected(self) -> str:
         """The expected form: `a number, −90 to 90`."""
-        if self.kind is Kind.CHOICE:
+        if self.kind is FieldKind.CHOICE:
             return f"one of {', '.join(self.choices)}"
         return ", ".join(word for word in (_EXPECTED[self.kind], self.hint) if word)
 
@@ -90,7 +90,7 @@ def make_form(type: str, model: PayloadModel | None) -> Form:
     schema = object_schema(model) if model is not None else None
     if schema is None:
         hint = "the whole payload"
-        whole = Field(name=WHOLE, title="Data", kind=Kind.JSON, required=True, hint=hint)
+        whole = Field(name=WHOLE, title="Data", kind=FieldKind.JSON, required=True, hint=hint)
         return Form(type=type, fields=(whole,), whole=True)
     return Form(type=type, fields=tuple(_fields(schema)))
 
@@ -140,7 +140,7 @@ def _fields(schema: Schema) -> Iterator[Field]:
             values=values,
         )
     if schema.get("additionalProperties") is True:
-        yield Field(name=FURTHER, title="Further fields", kind=Kind.JSON, hint="an object")
+        yield Field(name=FURTHER, title="Further fields", kind=FieldKind.JSON, hint="an object")
 
 
 def _typed(value: JsonValue) -> str:
@@ -150,19 +150,19 @@ def _typed(value: JsonValue) -> str:
 
 
 def _read(field: Field, text: str) -> JsonValue:
-    value: JsonValue = text if field.kind is Kind.TEXT else text.strip()
+    value: JsonValue = text if field.kind is FieldKind.TEXT else text.strip()
     try:
         match field.kind:
-            case Kind.INTEGER:
+            case FieldKind.INTEGER:
                 value = int(text) if _INTEGER.fullmatch(text.strip()) else None
-            case Kind.NUMBER:
+            case FieldKind.NUMBER:
                 value = read_strict(text.strip().encode(errors="surrogatepass"))
                 value = value if type(value) in (int, float) else None
-            case Kind.BOOLEAN:
+            case FieldKind.BOOLEAN:
                 value = _BOOLEANS.get(text.strip().lower())
-            case Kind.CHOICE:
+            case FieldKind.CHOICE:
                 return _chosen(field, text.strip())
-            case Kind.JSON:
+            case FieldKind.JSON:
                 return read_strict(text.encode(errors="surrogatepass"))
         check_strict(value)
     except MalformedJson as error:

@@ -63,7 +63,7 @@ class Draft(msgspec.Struct, frozen=True):
         return f"{self.name}:{line}{item}" if self.raw else self.name
 
 
-class Shaping(msgspec.Struct, frozen=True, kw_only=True):
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What options add to every job; `not_before` is Unix milliseconds."""
 
     type: str | None = None
@@ -157,24 +157,24 @@ def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
     return _read_part(name, raw, 1, faults)
 
 
-def make_jobs(draft: Draft, shaping: Shaping, now_ms: int) -> Iterator[Job]:
+def make_jobs(draft: Draft, options: JobOptions, now_ms: int) -> Iterator[Job]:
     """Return the jobs that a draft stands for, `count` of them; raises MalformedJob.
 
     `{n}` in an assigned text is the number of the copy, from 1.
     """
-    if shaping.count > 1 and "id" in draft.value:
+    if options.count > 1 and "id" in draft.value:
         raise MalformedJob("--count makes copies, which cannot share an id: remove the id", "id")
-    for number in range(1, shaping.count + 1):
+    for number in range(1, options.count + 1):
         value = dict(draft.value)
-        for assignment in shaping.assignments:
+        for assignment in options.assignments:
             _assign(value, assignment.path, _numbered(assignment.value, number))
-        if shaping.type is not None and value.setdefault("type", shaping.type) != shaping.type:
+        if options.type is not None and value.setdefault("type", options.type) != options.type:
             raise MalformedJob(
-                f"type is {value['type']!r:.80}, but --type is {shaping.type}", "type"
+                f"type is {value['type']!r:.80}, but --type is {options.type}", "type"
             )
         job = read_job(value, now_ms=now_ms)
-        if shaping.not_before is not None:
-            job = msgspec.structs.replace(job, not_before=shaping.not_before)
+        if options.not_before is not None:
+            job = msgspec.structs.replace(job, not_before=options.not_before)
         yield job
 
 

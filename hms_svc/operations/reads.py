@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.audit_query import EVERY_ROW, AuditQuery
+from hms_svc.domain.audit_query import EVERY_ROW, AuditPage, AuditQuery
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
@@ -330,6 +330,10 @@ class Reads(QueueWhys, EventReads):
     ) -> list[AuditRecord]:
         """Return audit rows, newest first; a limit of 0 means all."""
         return await self.database.audit.records(query, limit=limit, cursor=cursor)
+
+    async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
+        """Return one page of audit rows, which can be short and still have a cursor."""
+        return await self.database.audit.page(query, limit=limit, cursor=cursor)
 
     async def replayed_events(self) -> AsyncIterator[Event]:
         """Yield every `case.*` event ever, oldest first, from the outbox."""

@@ -19,7 +19,7 @@ _ROW: Final = re.compile(r"\| `(?P<file>[a-z_]+\.(?:json|txt))` \| (?P<command>.
 _RAW_TYPE: Final = re.compile(r"--raw --type (\S+)")
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class SampleJob(msgspec.Struct, frozen=True, kw_only=True):
     """One sample job: `title` names its end state and the reason.
 
     `text` is its JSON, or, if `raw`, bytes that are to be submitted
@@ -41,7 +41,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         return Draft(self.name, value)
 
 
-def list_samples(folder: Path | None = None) -> tuple[Sample, ...]:
+def list_samples(folder: Path | None = None) -> tuple[SampleJob, ...]:
     """Return all samples in the order of their README, which lists them; empty if there is none."""
     found = folder or next((place for place in _PLACES if (place / README).is_file()), None)
     if found is None:
@@ -50,11 +50,11 @@ def list_samples(folder: Path | None = None) -> tuple[Sample, ...]:
     return tuple(_read(found, row) for row in rows if row is not None)
 
 
-def _read(folder: Path, row: re.Match[str]) -> Sample:
+def _read(folder: Path, row: re.Match[str]) -> SampleJob:
     file = folder / row["file"]
     text = file.read_text(encoding="utf-8")
     raw_type = _RAW_TYPE.search(row["command"])
-    return Sample(
+    return SampleJob(
         name=file.stem,
         title=_title(row["end"]),
         type=raw_type[1] if raw_type else str(msgspec.json.decode(text)["type"]),

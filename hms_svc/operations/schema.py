@@ -11,7 +11,7 @@ from hms_svc.sdk.job_type import PayloadModel
 Schema: TypeAlias = Mapping[str, Any]
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """How the text of a field is read."""
 
     TEXT = "text"
@@ -23,10 +23,10 @@ class Kind(StrEnum):
 
 
 _KINDS: Final = {
-    "string": Kind.TEXT,
-    "integer": Kind.INTEGER,
-    "number": Kind.NUMBER,
-    "boolean": Kind.BOOLEAN,
+    "string": FieldKind.TEXT,
+    "integer": FieldKind.INTEGER,
+    "number": FieldKind.NUMBER,
+    "boolean": FieldKind.BOOLEAN,
 }
 _JSON_TYPE_NAMES: Final = {"array": "a list", "object": "an object"}
 _FORMAT_NAMES: Final = {
@@ -62,11 +62,11 @@ def resolve(schema: Schema, whole: Schema) -> Schema:
     return schema
 
 
-def kind_of(schema: Schema) -> Kind:
+def kind_of(schema: Schema) -> FieldKind:
     """Return how the text of a resolved field is to be read."""
     if "enum" in schema or "const" in schema:
-        return Kind.CHOICE
-    return _KINDS.get(str(schema.get("type")), Kind.JSON)
+        return FieldKind.CHOICE
+    return _KINDS.get(str(schema.get("type")), FieldKind.JSON)
 
 
 def values_of(schema: Schema) -> tuple[Any, ...]:
@@ -80,7 +80,7 @@ def hint_of(schema: Schema) -> str:
 
 
 def _hints(schema: Schema) -> Iterator[str]:
-    if kind_of(schema) is Kind.JSON:
+    if kind_of(schema) is FieldKind.JSON:
         yield _JSON_TYPE_NAMES.get(str(schema.get("type")), "")
     yield _range(schema, "minimum", "maximum", "")
     if "exclusiveMinimum" in schema:

@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import is_same_json
-from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
+from hms_svc.operations.intake import Draft, Faults, JobOptions, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 from hms_svc.ports.inspection import Inspection
 from hms_svc.sdk.job_defaults import Completer, with_faults_of_data
@@ -20,7 +20,7 @@ LOOKUP_BATCH: Final = 500
 
 def check_jobs(
     drafts: Sequence[Draft],
-    shaping: Shaping,
+    options: JobOptions,
     faults: Faults,
     *,
     registry: Registry | None,
@@ -36,15 +36,15 @@ def check_jobs(
         completer = Completer(registry)
         is_read = False
         try:
-            for made in make_jobs(draft, shaping, now_ms):
+            for made in make_jobs(draft, options, now_ms):
                 is_read = True
                 job = completer.complete(made)
                 if "id" in draft.value:
                     check_same(job, seen)
                 jobs.append((draft, job))
         except MalformedJob as error:
-            if registry is not None and not is_read and not shaping.assignments:
-                value = {"type": shaping.type, **draft.value}
+            if registry is not None and not is_read and not options.assignments:
+                value = {"type": options.type, **draft.value}
                 error = with_faults_of_data(error, value, registry)
             faults.add_each(draft, error)
         except BadInput as error:

@@ -34,7 +34,7 @@ MOST_WHYS: Final = 3
 _SHARES: Final = (0.5, 0.95, 0.99)
 
 
-class Serving(msgspec.Struct, frozen=True, kw_only=True):
+class ServingWorker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that serves the type: it may use `most` of its `slots` for it, and `running` have its jobs."""
 
     worker: str
@@ -87,7 +87,7 @@ class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     queue: QueueView
     why: str
-    workers: tuple[Serving, ...]
+    workers: tuple[ServingWorker, ...]
     groups: tuple[FailureGroup, ...]
     newest: tuple[JobView, ...]
     took: Percentiles | None
@@ -190,10 +190,10 @@ class TypeDetails:
 
 def _serving(
     type: str, live: Sequence[WorkerView], silent: Sequence[WorkerView], running: Sequence[JobView]
-) -> tuple[Serving, ...]:
+) -> tuple[ServingWorker, ...]:
     held = Counter(job.worker for job in running)
     return tuple(
-        Serving(
+        ServingWorker(
             worker=worker.id,
             slots=worker.slots,
             most=worker.slots_of(type),

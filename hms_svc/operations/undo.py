@@ -111,7 +111,7 @@ def since_text(why: str) -> str:
     return _SINCE.get(why.removeprefix(_MOVED_ON), why) if why.startswith(_MOVED_ON) else why
 
 
-class Undoing(BulkActs):
+class UndoActs(BulkActs):
     """Actions on jobs, and their undoing."""
 
     async def plan_undo(

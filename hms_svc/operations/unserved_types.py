@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from hms_svc.domain.spelling import did_you_mean
+from hms_svc.domain.suggestions import did_you_mean
 from hms_svc.domain.views import QueueView, WorkerView
 from hms_svc.operations.explanation import unserved_text
 from hms_svc.operations.queue_explanation import explain_queue

@@ -12,7 +12,7 @@ from hms_svc.domain.audit_heads import SealedChain
 from hms_svc.domain.audit_query import (
     EVERY_ROW,
     IN_BATCH,
-    MOST_EXAMINED,
+    ROWS_EXAMINED_BY_PAGE,
     AuditPage,
     AuditQuery,
 )
@@ -174,10 +174,10 @@ def _page(
 ) -> tuple[list[AuditRecord], str | None]:
     """Return one page of rows, newest first, and the next cursor.
 
-    If no index serves the query, it ends after MOST_EXAMINED rows, however few it found.
+    If no index serves the query, it ends after ROWS_EXAMINED_BY_PAGE rows, however few it found.
     """
     below = _above_all(connection) if cursor is None else read_cursor(cursor, 1)[0]
-    floor = 0 if query.is_served else max(0, below - MOST_EXAMINED)
+    floor = 0 if query.is_served else max(0, below - ROWS_EXAMINED_BY_PAGE)
     statement = _NEWEST.where(audit.c.number >= floor)
     for condition in _conditions(query, connection.dialect.name):
         statement = statement.where(condition)

@@ -62,8 +62,12 @@ def _check_option(name: str, value: str) -> None:
             f"database_url has the unknown option {name!r}: known are {', '.join(_OPTIONS)}"
         )
     if name == "sslmode" and value not in TLS_MODES:
-        raise BadSetting(f"database_url has sslmode {value!r}: want one of {', '.join(TLS_MODES)}")
+        raise BadSetting(
+            f"database_url has sslmode {value!r}: expected one of {', '.join(TLS_MODES)}"
+        )
     if name in _FILES and not Path(value).is_file():
-        raise BadSetting(f"database_url has {name} {value!r}: want the path of a file that exists")
+        raise BadSetting(
+            f"database_url has {name} {value!r}: expected the path of a file that exists"
+        )
     if not value:
         raise BadSetting(f"database_url has the option {name!r} without a value")

@@ -14,7 +14,7 @@ from hms_svc.persistence.engine import Item, Result, StatementFunction
 from hms_svc.persistence.postgres_address import PostgresAddress
 from hms_svc.persistence.postgres_errors import (
     FAILURES,
-    Fault,
+    PostgresFailure,
     fault_of,
     is_outage_after_all,
     is_shared_session,
@@ -139,11 +139,11 @@ class PostgresEngine:
                 if is_shared_session(error):
                     raise shared_sessions(self.where) from error
                 fault = fault_of(error)
-                if fault is Fault.BUG or (fault is Fault.AGAIN and not left):
+                if fault is PostgresFailure.BUG or (fault is PostgresFailure.AGAIN and not left):
                     self._raise_final(error)
-                if fault is Fault.OUTAGE or not left or not may_repeat():
+                if fault is PostgresFailure.OUTAGE or not left or not may_repeat():
                     raise DatabaseUnavailable(f"{self.where}: {text_of(error)}") from error
-                if fault is Fault.AGAIN:
+                if fault is PostgresFailure.AGAIN:
                     await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
 
     def _raise_final(self, error: BaseException) -> None:

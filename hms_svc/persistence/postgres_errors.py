@@ -14,7 +14,7 @@ FAILURES: Final = (SQLAlchemyError, OSError)
 """The errors of a call to the engine if the database failed."""
 
 
-class Fault(Enum):
+class PostgresFailure(Enum):
     """The meaning of an error."""
 
     AGAIN = "nothing was committed, and the same transaction may succeed now"
@@ -68,21 +68,21 @@ def sqlstate_of(error: BaseException) -> str:
     return getattr(origin, "sqlstate", None) or ""
 
 
-def fault_of(error: BaseException) -> Fault:
+def fault_of(error: BaseException) -> PostgresFailure:
     """Return what an error means."""
     state = sqlstate_of(error)
     if state in _AGAIN:
-        return Fault.AGAIN
+        return PostgresFailure.AGAIN
     if state in _LOST or state.startswith("08"):
-        return Fault.LOST
+        return PostgresFailure.LOST
     if state in _OUTAGES or state[:2] in _OUTAGE_CLASSES:
-        return Fault.OUTAGE
+        return PostgresFailure.OUTAGE
     if isinstance(error, PoolTimeout | TimeoutError):
-        return Fault.OUTAGE
+        return PostgresFailure.OUTAGE
     if isinstance(error, DBAPIError):
         lost = error.connection_invalidated or (not state and _is_closed(error))
-        return Fault.LOST if lost else Fault.BUG
-    return Fault.LOST if isinstance(error, OSError) else Fault.BUG
+        return PostgresFailure.LOST if lost else PostgresFailure.BUG
+    return PostgresFailure.LOST if isinstance(error, OSError) else PostgresFailure.BUG
 
 
 def is_outage_after_all(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
 from hms_svc.persistence.postgres_connector import Connector, is_refused
-from hms_svc.persistence.postgres_errors import FAILURES, Fault, fault_of, shared_sessions
+from hms_svc.persistence.postgres_errors import FAILURES, PostgresFailure, fault_of, shared_sessions
 
 OLDEST_SERVER: Final = 14
 _RECYCLE_SECONDS: Final = 1800
@@ -88,7 +88,7 @@ class Pool:
                 try:
                     yield lent
                 except FAILURES as error:
-                    if fault_of(error) in {Fault.LOST, Fault.OUTAGE}:
+                    if fault_of(error) in {PostgresFailure.LOST, PostgresFailure.OUTAGE}:
                         await _abandon(lent)
                     raise
         except TimeoutError:

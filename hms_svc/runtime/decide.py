@@ -14,8 +14,8 @@ from hms_svc.domain.lifecycle import (
     REASON_GOVERNANCE,
     REASON_PAYLOAD,
     REASON_TIMEOUT,
-    Cause,
     State,
+    Trigger,
     beside_case,
 )
 from hms_svc.domain.outcome import (
@@ -129,7 +129,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
     """Return the disposition of a claimed job for the outcome of its run."""
     match outcome:
         case Finished(result):
-            return Disposition(state=State.COMPLETED, cause=Cause.FINISHED, result=result)
+            return Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED, result=result)
         case PayloadRefused(model, detail):
             return _rejected(REASON_PAYLOAD, model, detail)
         case RejectedAttempt(ActionDenied() as denied, _):
@@ -140,7 +140,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
         case HeldAttempt(error):
             return Disposition(
                 state=State.HELD,
-                cause=Cause.REFUSED,
+                trigger=Trigger.REFUSED,
                 reason=REASON_GOVERNANCE,
                 by=error.rule,
                 detail=error.detail,
@@ -154,7 +154,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
-                cause=Cause.FAILED,
+                trigger=Trigger.FAILED,
                 reason=REASON_ERROR,
                 by=where,
                 detail=failure.message,
@@ -173,23 +173,27 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
         case Snooze(for_seconds, why):
             return Disposition(
                 state=State.SCHEDULED,
-                cause=Cause.SNOOZED,
+                trigger=Trigger.SNOOZED,
                 delay_ms=int(for_seconds * 1000),
                 give_back=True,
                 detail=why,
             )
         case Cancel(why):
-            return _cancelled("handler", why, Cause.FINISHED)
+            return _cancelled("handler", why, Trigger.FINISHED)
         case DeadLetter(why):
             return Disposition(
-                state=State.DEAD, cause=Cause.FAILED, reason=REASON_ERROR, by="handler", detail=why
+                state=State.DEAD,
+                trigger=Trigger.FAILED,
+                reason=REASON_ERROR,
+                by="handler",
+                detail=why,
             )
         case CancelRequested(by, detail):
-            return _cancelled(by, detail, Cause.OPERATOR)
+            return _cancelled(by, detail, Trigger.OPERATOR)
         case Unreachable(error):
             return Disposition(
                 state=State.SCHEDULED,
-                cause=Cause.RELEASED,
+                trigger=Trigger.RELEASED,
                 delay_ms=OUTAGE_PAUSE_MS,
                 give_back=True,
                 detail=str(error),
@@ -201,7 +205,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 return _failed(job, policy, 1.0, REASON_TIMEOUT, "runtime", failure)
             return Disposition(
                 state=State.SCHEDULED,
-                cause=Cause.RELEASED,
+                trigger=Trigger.RELEASED,
                 delay_ms=int(delay_before(job.give_backs + 1, policy, 1.0) * 1000),
                 give_back=True,
                 counted_give_back=True,
@@ -210,7 +214,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
         case NotBegun():
             return Disposition(
                 state=State.QUEUED,
-                cause=Cause.RELEASED,
+                trigger=Trigger.RELEASED,
                 give_back=True,
                 detail="claimed ahead, and given back before it began",
             )
@@ -222,7 +226,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 return _failed(job, policy, 0.0, REASON_ERROR, "runtime", failure)
             return Disposition(
                 state=State.QUEUED,
-                cause=Cause.RELEASED,
+                trigger=Trigger.RELEASED,
                 give_back=is_free,
                 counted_give_back=is_free,
                 detail="the worker stopped",
@@ -255,13 +259,13 @@ def in_doubt(disposition: Disposition, lost: Outage) -> Disposition:
 
 def _rejected(reason: str, by: str, detail: str) -> Disposition:
     return Disposition(
-        state=State.REJECTED, cause=Cause.REFUSED, reason=reason, by=by, detail=detail
+        state=State.REJECTED, trigger=Trigger.REFUSED, reason=reason, by=by, detail=detail
     )
 
 
-def _cancelled(by: str, detail: str, cause: Cause) -> Disposition:
+def _cancelled(by: str, detail: str, trigger: Trigger) -> Disposition:
     return Disposition(
-        state=State.CANCELLED, cause=cause, reason=REASON_CANCELLED, by=by, detail=detail
+        state=State.CANCELLED, trigger=trigger, reason=REASON_CANCELLED, by=by, detail=detail
     )
 
 
@@ -287,7 +291,7 @@ def _failed(
     if job.attempt >= job.max_attempts:
         return Disposition(
             state=State.DEAD,
-            cause=Cause.FAILED,
+            trigger=Trigger.FAILED,
             reason=reason,
             by=where,
             detail=f"{detail} (attempt {job.attempt} of {job.max_attempts})",
@@ -296,7 +300,7 @@ def _failed(
     delay = delay_before(job.attempt, policy, random_share)
     return Disposition(
         state=State.RETRYING,
-        cause=Cause.FAILED,
+        trigger=Trigger.FAILED,
         reason=reason,
         by=where,
         detail=detail,

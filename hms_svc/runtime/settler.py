@@ -11,7 +11,7 @@ import msgspec
 from hms_svc.domain import failpoints
 from hms_svc.domain.errors import BrokerUnavailable, Outage
 from hms_svc.domain.job import LeaseToken
-from hms_svc.domain.lifecycle import REASON_ERROR, Cause, State
+from hms_svc.domain.lifecycle import REASON_ERROR, State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import Broker, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
@@ -141,7 +141,7 @@ def _instead_of(broken: Settlement, error: Exception) -> Settlement:
     message = f"the outcome cannot be written: {kind}: {writable(error)[:2000]}"
     dead = Disposition(
         state=State.DEAD,
-        cause=Cause.FAILED,
+        trigger=Trigger.FAILED,
         reason=REASON_ERROR,
         by="runtime",
         detail=message,

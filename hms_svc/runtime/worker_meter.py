@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from hms_svc.domain.job import ClaimedJob, LeaseToken
-from hms_svc.domain.lifecycle import Cause
+from hms_svc.domain.lifecycle import Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.verdict import Effect
 from hms_svc.ports.broker import Settlement
@@ -132,4 +132,4 @@ def _count(counts: Counts, *labels: str) -> None:
 
 def _outcome_of_a_return(disposition: Disposition) -> str:
     """Return the outcome of a disposition that gives the job back to its queue."""
-    return SNOOZED if disposition.cause is Cause.SNOOZED else GIVEN_BACK
+    return SNOOZED if disposition.trigger is Trigger.SNOOZED else GIVEN_BACK

@@ -24,7 +24,7 @@ LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
 LONGEST_WAIT_SECONDS: Final = 10 * 365 * 86_400
 UTC_NAME: Final = "UTC"
 _OURS: Final = ("hms_svc.sdk", "hms_svc.api")
-Fault = tuple[str, Any, str]
+DeclarationFault = tuple[str, Any, str]
 """An argument, its value, and what is wrong with it: the rest of a sentence that begins with them."""
 
 
@@ -67,7 +67,7 @@ def read_schedule(
         raise declaration_fault(type, handler, str(error)) from error
 
 
-def _faults(declared: JobType) -> Iterator[Fault]:
+def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     try:
         check_job_type(declared.type)
     except MalformedJob as error:
@@ -85,7 +85,7 @@ def _faults(declared: JobType) -> Iterator[Fault]:
     yield from _one("replace", declared.replace, _replace)
 
 
-def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[Fault]:
+def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[DeclarationFault]:
     if message := check(value):
         yield argument, value, message
 
@@ -108,7 +108,7 @@ def _payload(value: Any) -> str:
     return "" if is_model else "is not a class derived from pydantic.BaseModel"
 
 
-def _validators(values: Any) -> Iterator[Fault]:
+def _validators(values: Any) -> Iterator[DeclarationFault]:
     if not isinstance(values, tuple):
         yield "validators", values, "is not a list or tuple of functions"
         return
@@ -132,7 +132,7 @@ def _action(value: Any) -> str:
     return "" if is_name else "is not the name of an action, such as create_case"
 
 
-def _retry(value: Any) -> Iterator[Fault]:
+def _retry(value: Any) -> Iterator[DeclarationFault]:
     if value is None:
         return
     if not isinstance(value, RetryPolicy):

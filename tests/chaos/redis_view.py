@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import State
-from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
+from tests.chaos.views import STATES, BrokerSample, BusEvent, JobRow, differences, read_steps
 
 PREFIX: Final = "hms:default:"
 HEAD: Final = struct.Struct("<qBBIIqIHBBBBiiBBiqHHqqhqIII")
@@ -53,7 +53,7 @@ class RedisView:
         entries: Any = self._redis.xrange(PREFIX + "bus")
         return [BusEvent(each["t"], each["j"], each.get("e", "")) for _, each in entries]
 
-    def sample(self) -> Sample:
+    def sample(self) -> BrokerSample:
         """See BrokerView: one MULTI, so that nobody writes in between."""
         types = self._types()
         rows: Counter[tuple[str, str]] = Counter()
@@ -79,7 +79,7 @@ class RedisView:
             for state in STATES.values():
                 tallies[type, state.value] = int(tallied.get(state.value, 0))
             counters |= {(type, name): int(n) for name, n in stats.items()}
-        return Sample(rows, tallies, counters)
+        return BrokerSample(rows, tallies, counters)
 
     def faults(self) -> list[str]:
         """See BrokerView: records and indexes must say the same, and nothing may lie about."""
@@ -116,7 +116,7 @@ class RedisView:
         self._bytes.close()
 
     def _ask(self, *words: Any) -> Any:
-        return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+        return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     def _types(self) -> list[str]:
         return sorted(self._ask("SMEMBERS", PREFIX + "job-types") - {"!"})

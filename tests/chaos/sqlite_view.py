@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hms_svc.domain.lifecycle import State
-from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
+from tests.chaos.views import STATES, BrokerSample, BusEvent, JobRow, differences, read_steps
 
 CODES: Final = {state: code for code, state in STATES.items()}
 _JOBS: Final = (
@@ -79,7 +79,7 @@ class QueueFileView:
         rows = read_rows(self.path, "SELECT type, job_id, event_id FROM events ORDER BY position")
         return [BusEvent(type, job_id, event_id or "") for type, job_id, event_id in rows]
 
-    def sample(self) -> Sample:
+    def sample(self) -> BrokerSample:
         """See BrokerView."""
         rows: Counter[tuple[str, str]] = Counter()
         tallies: Counter[tuple[str, str]] = Counter()
@@ -91,7 +91,7 @@ class QueueFileView:
                 counters[type, name[1:]] = number
             else:
                 tallies[type, name] += number
-        return Sample(rows, tallies, counters)
+        return BrokerSample(rows, tallies, counters)
 
     def group_faults(self) -> list[str]:
         """See BrokerView."""

@@ -52,7 +52,7 @@ class BusEvent(msgspec.Struct, frozen=True):
     event_id: str
 
 
-class Sample(msgspec.Struct, frozen=True):
+class BrokerSample(msgspec.Struct, frozen=True):
     """One look in the middle of a run: sizes, tallies of them, and the running counters."""
 
     rows: Counter[tuple[str, str]]
@@ -97,7 +97,7 @@ class BrokerView(Protocol):
         """Return everything on the bus, oldest first."""
         ...
 
-    def sample(self) -> Sample:
+    def sample(self) -> BrokerSample:
         """Count everything in one read, which is right in the middle of a run too."""
         ...
 

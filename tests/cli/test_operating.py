@@ -137,7 +137,9 @@ def test_doctor_finds_nothing_wrong_and_knows_what_to_say(city: City) -> None:
     }
 
 
-def test_the_audit_is_listed_by_actor_and_act_and_without_the_rows_of_each_job(city: City) -> None:
+def test_the_audit_is_listed_by_actor_and_action_and_without_the_rows_of_each_job(
+    city: City,
+) -> None:
     cli, _ = city
 
     def acts(*options: str) -> list[tuple[str, str]]:
@@ -148,9 +150,10 @@ def test_the_audit_is_listed_by_actor_and_act_and_without_the_rows_of_each_job(c
     cli("jobs", "undo")
     people = acts("--actor", "-worker:*")
     assert {actor for actor, _ in people} == {"tester"}
-    assert {act for _, act in acts("--act", "case.*")} == {"case.opened"}
+    assert {act for _, act in acts("--action", "case.*")} == {"case.opened"}
+    assert acts("--act", "case.*") == acts("--action", "case.*")
     assert len(acts("--actor", "tester", "--fold")) <= len(people)
-    cli("audit", "list", "--act", "a*b", code=2)
+    cli("audit", "list", "--action", "a*b", code=2)
 
 
 def test_a_filter_for_an_id_that_no_job_has_says_so(cli: Cli) -> None:

@@ -43,7 +43,7 @@ def test_every_event_of_a_job_with_a_trace_carries_it(cli: Cli, tmp_path: Path) 
     [plain] = [event for event in events if event.get_subject() == "plain"]
     assert "traceparent" not in plain.get_attributes()
     [case] = cli("cases", "list", "--json").rows
-    assert of_mine["case.opened"].get_data()["case_id"] == case["id"]  # type: ignore[index,call-overload]
+    assert of_mine["case.opened"].get_data()["case_id"] == case["id"]  # type: ignore[index,call-overload]  # the data is any JSON
 
 
 def test_a_receiver_is_sent_the_trace_of_what_it_is_told_of() -> None:

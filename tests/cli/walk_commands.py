@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import aiosqlite  # noqa: F401 - what most commands import is imported once
-import pydantic  # noqa: F401
+import pydantic  # noqa: F401 - as above
 import rich.console
-import rich.table  # noqa: F401
+import rich.table  # noqa: F401 - as above
 
 import hms_svc.bootstrap
 import hms_svc.brokers.sqlite.broker
@@ -87,7 +87,7 @@ def run(arguments: list[str], out: BinaryIO, err: BinaryIO, *, on_terminal: bool
             os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
         try:
             sys.stdout.flush()
-        except BaseException:  # noqa: BLE001
+        except BaseException:  # noqa: BLE001 - as above
             os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
         os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

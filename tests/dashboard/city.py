@@ -20,15 +20,15 @@ from hms_svc.domain.views import (
 from hms_svc.operations.health import HealthInputs, assess
 from hms_svc.operations.reads import FullJob
 from hms_svc.operations.schedules import ScheduleView
-from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
+from hms_svc.operations.type_detail import Percentiles, ServingWorker, TypeDetail, TypeSettings
 from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
-    AuditPage,
+    AuditRows,
     AuditRowsQuery,
-    CasePage,
     CaseQuery,
+    CaseRows,
     CasesQuery,
     EventsQuery,
     JobQuery,
@@ -221,7 +221,7 @@ TYPE: Final = TypeDetail(
     why="Queue crew.notify is moving: 12 ready jobs, the oldest for 1 s; 3 of its jobs run, of 6 at "
     "most, and 3 of the 8 slots that serve it are busy; besides, 41 waiting to be retried.",
     workers=tuple(
-        Serving(
+        ServingWorker(
             worker=worker.id,
             slots=worker.slots,
             most=6,
@@ -272,10 +272,10 @@ ANSWERS: Final[dict[type, object]] = {
         "WebhookFailed: crew.example answered 503.",
     ),
     RunningJobsQuery: RunningJobs({RUNNING.view.id: RUNNING}),
-    CasesQuery: CasePage((CASE,), None),
+    CasesQuery: CaseRows((CASE,), None),
     CaseQuery: CASE,
     EventsQuery: EVENTS,
-    AuditRowsQuery: AuditPage(tuple(fold(AUDIT)), True),
+    AuditRowsQuery: AuditRows(tuple(fold(AUDIT)), True),
 }
 BROKER: Final = BrokerHealth("redis", True, 0.7)
 DATABASE: Final = DatabaseHealth("postgresql", True)

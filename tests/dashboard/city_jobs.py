@@ -10,8 +10,8 @@ from hms_svc.domain.views import (
     FailureGroup,
     JobDetail,
     JobView,
-    Move,
     ProgressView,
+    Transition,
 )
 from hms_svc.tui.snapshot import Result
 
@@ -36,7 +36,7 @@ def group(number: int, state: State, type: str, **fields: object) -> FailureGrou
         "newest_id": job_id(number),
         "recent": tuple((number * 5 + slot * 3) % 11 for slot in range(12)),
     }
-    return FailureGroup(id=f"{number:012x}", state=state, type=type, **(known | fields))  # type: ignore[arg-type]
+    return FailureGroup(id=f"{number:012x}", state=state, type=type, **(known | fields))  # type: ignore[arg-type]  # fields of any name and type
 
 
 FAILURES: Final = (
@@ -121,7 +121,7 @@ def result(number: int, state: State, type: str, **fields: object) -> Result:
         job_id=job_id(100 + number),
         type=type,
         state=state,
-        **(known | fields),  # type: ignore[arg-type]
+        **(known | fields),  # type: ignore[arg-type]  # fields of any name and type
     )
 
 
@@ -161,7 +161,7 @@ def view(number: int, state: State, type: str = "pothole.report", **fields: obje
         "data": b'{"user_id":"usr-9","lat":38.9,"lon":-77.03}',
         "max_attempts": 5,
     }
-    return JobView(id=job_id(number), type=type, state=state, **(known | fields))  # type: ignore[arg-type]
+    return JobView(id=job_id(number), type=type, state=state, **(known | fields))  # type: ignore[arg-type]  # fields of any name and type
 
 
 JOBS: Final = (
@@ -218,13 +218,15 @@ DEAD_JOB: Final = JobDetail(
         ),
     ),
     history=(
-        Move(at=NOW - 496_000, source=None, target=State.QUEUED, cause="enqueued"),
-        Move(at=NOW - 60_000, source=State.QUEUED, target=State.PROCESSING, cause="claimed"),
-        Move(
+        Transition(at=NOW - 496_000, source=None, target=State.QUEUED, trigger="enqueued"),
+        Transition(
+            at=NOW - 60_000, source=State.QUEUED, target=State.PROCESSING, trigger="claimed"
+        ),
+        Transition(
             at=NOW - 59_600,
             source=State.PROCESSING,
             target=State.DEAD,
-            cause="failed",
+            trigger="failed",
             detail="crew.example answered 503",
         ),
     ),

@@ -9,6 +9,7 @@ from typing import cast
 
 import msgspec
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
@@ -97,9 +98,17 @@ async def keys(pilot: Pilot[int], *names: str) -> None:
     for name in names:
         await pilot.press(name)
         await pilot.pause()
-    while isinstance(pilot.app.screen, PreviewedScreen) and pilot.app.screen.is_reading:
+    while _waits_for_its_preview(pilot.app.screen):
         await pilot.pause(0.01)
     await pilot.pause()
+
+
+def _waits_for_its_preview(screen: Screen[object]) -> bool:
+    return (
+        isinstance(screen, PreviewedScreen)
+        and screen._preview_query is not None
+        and screen._read is None
+    )
 
 
 def check_picture(console: Console, name: str) -> None:

@@ -20,7 +20,7 @@ from hms_svc.operations.action_table import ACTIONS, AUDITED, ON_JOBS
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.tui.action_runner import _HANDLERS
 from hms_svc.tui.app import _FUNCTIONS, Console
-from hms_svc.tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
+from hms_svc.tui.commands import BY_NAME, TABLE, Command, Target, TargetKind, fits
 from hms_svc.tui.help import help_lines
 from hms_svc.tui.navigation import SCREENS
 from hms_svc.tui.screens.base import current_screen
@@ -83,8 +83,8 @@ def test_every_command_has_a_title_and_a_help_line() -> None:
         assert command.help in help_text
 
 
-@pytest.mark.parametrize("kind", [None, *get_args(Kind)])
-def test_no_key_has_two_commands_for_the_same_target(kind: Kind | None) -> None:
+@pytest.mark.parametrize("kind", [None, *get_args(TargetKind)])
+def test_no_key_has_two_commands_for_the_same_target(kind: TargetKind | None) -> None:
     target = None if kind is None else Target(kind=kind, ids=("x",))
     taken: dict[str, str] = {}
     for command in TABLE:

@@ -7,12 +7,12 @@ from textual.widgets import Input
 
 from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.filter_terms import EXAMPLES
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act
 from tests.dashboard.conftest import ConsoleMaker
-from tests.support.console import POTHOLE, ConsoleDriver
+from tests.support.console import POTHOLE, ConsoleDriver, put_cursor
 
 
 async def test_w_shows_why_a_queue_does_not_move(open_console: ConsoleMaker) -> None:
@@ -54,7 +54,7 @@ async def fail(driver: ConsoleDriver, *messages: str) -> None:
             type=job.job.type,
             disposition=Disposition(
                 state=State.RETRYING,
-                cause=Cause.FAILED,
+                trigger=Trigger.FAILED,
                 reason="error",
                 by="handler",
                 failure=Failure("OSError", message),
@@ -127,9 +127,9 @@ async def test_an_audit_row_opens_and_links_to_its_job(open_console: ConsoleMake
         await driver.press("i")
         await driver.opened("InspectAudit")
         for text in (
-            "did job.cancel",
-            f"to {job_id}",
-            "who ann",
+            "action job.cancel",
+            f"subject {job_id}",
+            "actor ann",
             "link not sealed yet",
             '"done": true',
         ):
@@ -152,14 +152,14 @@ async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
             return [row.key for row in grid.rows if row.cells[1].text == AUDIT_SEALED]
 
         await driver.until("the audit is sealed", sealed)
-        grid.put_cursor(sealed()[0])
+        put_cursor(grid, sealed()[0])
         await driver.press("i")
         await driver.opened("InspectEvent")
         await driver.reads(f"event {AUDIT_SEALED}")
         await driver.press("escape")
         await driver.opened("Events")
         done = [row.key for row in grid.rows if row.cells[1].text.startswith("job.")]
-        grid.put_cursor(done[0])
+        put_cursor(grid, done[0])
         await driver.press("i")
         await driver.opened("Inspect")
         await driver.sees("attempts   ")
@@ -285,7 +285,7 @@ async def test_the_page_of_a_type_and_the_list_show_why_jobs_were_snoozed(
         [job] = await broker.claim(ClaimRequest("crew-1", served, 1, 30_000))
         snooze = Disposition(
             state=State.SCHEDULED,
-            cause=Cause.SNOOZED,
+            trigger=Trigger.SNOOZED,
             delay_ms=3_600_000,
             give_back=True,
             detail=why,

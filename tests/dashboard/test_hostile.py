@@ -8,14 +8,14 @@ from textual.widgets import Input, TextArea
 
 from hms_svc.domain.event import Event
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import AttemptView, JobPage, Move, ProgressView
+from hms_svc.domain.views import AttemptView, JobPage, ProgressView, Transition
 from hms_svc.operations.reads import FullJob
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
-    AuditPage,
+    AuditRows,
     AuditRowsQuery,
-    CasePage,
     CaseQuery,
+    CaseRows,
     CasesQuery,
     EventsQuery,
     JobQuery,
@@ -230,7 +230,9 @@ def evil_answers() -> dict[type, object]:
         view=view,
         attempts=(attempt,),
         result=HOSTILE.encode(),
-        history=(Move(at=1, source=None, target=State.QUEUED, cause=HOSTILE, detail=HOSTILE),),
+        history=(
+            Transition(at=1, source=None, target=State.QUEUED, trigger=HOSTILE, detail=HOSTILE),
+        ),
         progress=(ProgressView(number=1, at=1, share=0.5, message=HOSTILE),),
         raw=HOSTILE.encode(),
         raw_length=9,
@@ -267,10 +269,10 @@ def evil_answers() -> dict[type, object]:
         RunningJobsQuery: RunningJobs(
             {city.JOBS[0].id: msgspec.structs.replace(detail, view=city.JOBS[0])}
         ),
-        CasesQuery: CasePage((case,), None),
+        CasesQuery: CaseRows((case,), None),
         CaseQuery: case,
         EventsQuery: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
-        AuditRowsQuery: AuditPage(tuple(fold(audit)), True),
+        AuditRowsQuery: AuditRows(tuple(fold(audit)), True),
     }
 
 

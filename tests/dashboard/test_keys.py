@@ -22,7 +22,7 @@ def own_keys() -> Iterator[None]:
     ("keys", "message"),
     [
         ({"retyr": "R"}, "[keys]: no command 'retyr'; did you mean retry?"),
-        ({"retry": "RR"}, "[keys]: retry = 'RR' is wrong: want a sign such as X or !"),
+        ({"retry": "RR"}, "[keys]: retry = 'RR' is wrong: expected a sign such as X or !"),
         ({"retry": "j"}, "none that moves, opens, folds or leaves"),
         ({"retry": "ctrl+c"}, "ctrl+c"),
         ({"retry": 7}, "retry = 7 is wrong"),

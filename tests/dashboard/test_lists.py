@@ -153,8 +153,9 @@ async def test_audit_is_filtered_by_actor_and_action_on_the_server(
         await driver.press("9")
         await driver.until("rows are shown", lambda: len(driver.grid("table").rows) == 3)
         for text, actions in (
-            ("act:queue.*", {"queue.pause"}),
-            ("-act:queue.* actor:ann", {"job.cancel"}),
+            ("action:queue.*", {"queue.pause"}),
+            ("-action:queue.* actor:ann", {"job.cancel"}),
+            ("act:queue.* to:queue:pothole.report", {"queue.pause"}),
             ("actor:bob", set()),
         ):
             await driver.press("/")
@@ -168,7 +169,7 @@ async def test_audit_is_filtered_by_actor_and_action_on_the_server(
         await driver.press("escape")
         await driver.until("all again", lambda: len(driver.grid("table").rows) == 3)
         await driver.press("/")
-        await driver.type("act:a*b")
+        await driver.type("action:a*b")
         await driver.press("enter")
         await driver.sees("is not a name with at most one *")
 

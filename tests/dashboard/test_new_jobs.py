@@ -9,8 +9,10 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import decode
 from hms_svc.tui.dialogs.choose import ChooseDialog
 from hms_svc.tui.dialogs.form import FormDialog
+from hms_svc.tui.widgets.grid import Grid
+from hms_svc.tui.widgets.page import Page
 from tests.dashboard.conftest import ConsoleMaker
-from tests.support.console import POTHOLE, ConsoleDriver
+from tests.support.console import POTHOLE, ConsoleDriver, put_cursor
 
 DEAD = {"act": "fail", "message": "out of asphalt 17"}
 
@@ -19,7 +21,7 @@ async def choose(driver: ConsoleDriver, key: str) -> None:
     await driver.press("e")
     await driver.opened("ChooseDialog")
     assert isinstance(driver.console.screen, ChooseDialog)
-    driver.console.screen.query_one("#choices").put_cursor(key)  # type: ignore[attr-defined]
+    put_cursor(driver.console.screen.query_one("#choices", Grid), key)
     await driver.press("enter")
 
 
@@ -117,8 +119,7 @@ async def test_a_dead_job_is_found_by_its_cause_and_its_group_retried(
 
 
 def page_text(driver: ConsoleDriver) -> str:
-    text: str = driver.console.screen.query_one("#page").text  # type: ignore[attr-defined]
-    return text
+    return driver.console.screen.query_one("#page", Page).text
 
 
 async def test_an_edited_job_is_checked_and_becomes_a_new_one(open_console: ConsoleMaker) -> None:

@@ -11,7 +11,7 @@ from hms_svc.domain.views import JobView
 from hms_svc.operations.service import Operations
 from hms_svc.tui.page_sections import moved_stop
 from hms_svc.tui.screens.base import current_screen
-from hms_svc.tui.screens.inspect import PageScreen
+from hms_svc.tui.screens.page_screens import PageScreen
 from hms_svc.tui.text import line
 from hms_svc.tui.widgets.page import Page
 from tests.dashboard.conftest import ConsoleMaker

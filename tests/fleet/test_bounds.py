@@ -25,11 +25,11 @@ class Counted:
 
         async def counted(*words: object) -> object:
             self.names.append(str(words[0]))
-            return await ask(*words)  # type: ignore[arg-type]
+            return await ask(*words)  # type: ignore[arg-type]  # any words of a command
 
         async def all_counted(several: list[list[object]]) -> object:
             self.names += [str(words[0]) for words in several]
-            return await ask_all(several)  # type: ignore[arg-type]
+            return await ask_all(several)  # type: ignore[arg-type]  # any words of a command
 
         monkeypatch.setattr(commands, "ask", counted)
         monkeypatch.setattr(commands, "ask_all", all_counted)
@@ -48,7 +48,7 @@ async def counted(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Counted:
     await fleet.inspection.page(parse_filter("data.n:1"), limit=0, cursor=None)
     await fleet.inspection.queues()
     await fleet.inspection.failures()
-    return Counted(fleet.inspection._link, monkeypatch)  # type: ignore[attr-defined]
+    return Counted(fleet.inspection._link, monkeypatch)  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_beyond_a_thousand_groups_new_causes_of_a_type_share_one(fleet: Fl
 async def test_many_jobs_and_large_ones_are_portioned(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Counted(fleet.inspection._link, monkeypatch)  # type: ignore[attr-defined]
+    counted = Counted(fleet.inspection._link, monkeypatch)  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     await fleet.accept(2001)
     assert counted.names.count("EVALSHA") == 5
     counted.names.clear()

@@ -131,7 +131,7 @@ async def test_what_does_not_belong_into_a_group_is_struck_off(fleet: Fleet) -> 
 
 async def test_a_walk_goes_on_under_its_flag_and_nobody_undoes_it(fleet: Fleet) -> None:
     one = await every_state(fleet)
-    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     fleet.server.cli("DEL", f"hms:default:dead:{TYPE}")
     before = await fleet.inspection.failures()
     checked = [(await link.run(check([TYPE]))).broken for _ in range(2)]

@@ -61,7 +61,7 @@ async def test_no_authentication_away_from_loopback_is_named(
     settings: Settings, redis_server: RedisServer
 ) -> None:
     async with bootstrap.backend(settings_for(settings, redis_server.url())) as backend:
-        link: Link = backend.inspection._link  # type: ignore[attr-defined]
+        link: Link = backend.inspection._link  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
         at_home = await diagnose(link, link.url)
         away = await diagnose(link, read_broker_url("redis://redis.example.org/0"))
     assert not any("authentication" in note for note in at_home.notes)

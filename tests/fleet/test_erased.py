@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hms_svc.domain.event import service_event
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ProgressReport
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
@@ -40,7 +40,7 @@ async def test_no_key_names_an_erased_person(fleet: Fleet) -> None:
     await fleet.broker.record_progress([ProgressReport(claimed.token, 1, None, SECRET, True)])
     died = Disposition(
         state=State.DEAD,
-        cause=Cause.FINISHED,
+        trigger=Trigger.FINISHED,
         reason="error",
         detail=SECRET,
         failure=Failure("KeyError", SECRET, SECRET),

@@ -156,7 +156,7 @@ async def test_an_item_whose_taker_died_is_found_again(fleet: Fleet) -> None:
 async def test_large_items_behind_a_small_one_are_taken_a_few_at_a_time(fleet: Fleet) -> None:
     large = b'{"data":"' + b"x" * 900_000 + b'"}'
     fleet.server.cli("LPUSH", INTAKE, b'{"data":{}}', *[large] * 9)
-    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     items = await link.run(
         rightmost(INTAKE, number=100, bytes_at_once=1024 * 1024, largest=4_000_000, kept=10)
     )
@@ -175,7 +175,7 @@ async def test_a_key_of_another_kind_stops_nothing(fleet: Fleet) -> None:
 
 async def test_of_a_very_large_item_only_the_beginning_leaves_the_server(fleet: Fleet) -> None:
     fleet.server.cli("LPUSH", "jobs:unserved", b"small", b"x" * 5_000)
-    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     found = await link.run(
         rightmost("jobs:unserved", number=100, bytes_at_once=1_000_000, largest=4_999, kept=10)
     )

@@ -32,7 +32,7 @@ PASSING = {"hms:{ns}:taken:{type}", "jobs:{type}", "hms:{ns}:healing"}
 
 
 def healer_of(fleet: Fleet) -> Healer:
-    healer: Healer = fleet.broker._healer  # type: ignore[attr-defined]
+    healer: Healer = fleet.broker._healer  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     return healer
 
 
@@ -63,7 +63,7 @@ async def be_busy(fleet: Fleet) -> None:
     lease_keeper.close()
     await fleet.control.ask_worker("worker-1", WorkerRequest(WorkerState.QUIET, "ravi", "", 1))
     async with asyncio.timeout(30):
-        while fleet.broker._idle_waiter.must_poll:  # type: ignore[attr-defined]
+        while fleet.broker._idle_waiter.must_poll:  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
             await fleet.broker.wait_for_work(0.01)
     await fleet.claim(1, "left.empty")
     await fleet.broker.wait_for_work(0.2)

@@ -19,7 +19,7 @@ MOST_AT_ONCE = 5
 
 
 def link_of(fleet: Fleet) -> Link:
-    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     return link
 
 

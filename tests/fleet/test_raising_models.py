@@ -115,7 +115,7 @@ async def test_a_key_that_cannot_be_put_into_words_is_a_fault_of_its_job() -> No
 
     for unique in (unspeakable, shapeless):
         registry = Registry()
-        registry.job(TYPE, unique=unique)(lambda: None)  # type: ignore[arg-type]
+        registry.job(TYPE, unique=unique)(lambda: None)  # type: ignore[arg-type]  # a key of any kind is the point
         job = make_job(TYPE, {}, now_ms=1)
         assert complete_if_possible(job, registry) == job
         with pytest.raises(MalformedJob, match="unique key of"):

@@ -22,7 +22,7 @@ from tests.support.waiting import until
 DRILL = "drill.run"
 
 
-class Serving:
+class ServeCommand:
     """One `hms-svc serve`, its log, and the worker that it keeps alive."""
 
     def __init__(self, settings: Settings, server: RedisServer, folder: Path) -> None:
@@ -51,14 +51,14 @@ def server(make_redis: RedisMaker) -> RedisServer:
 
 
 @pytest.fixture
-def serving(settings: Settings, server: RedisServer, tmp_path: Path) -> Iterator[Serving]:
-    serving = Serving(settings, server, tmp_path)
+def serving(settings: Settings, server: RedisServer, tmp_path: Path) -> Iterator[ServeCommand]:
+    serving = ServeCommand(settings, server, tmp_path)
     yield serving
     serving.process.terminate()
     assert serving.process.wait(40) == 0, serving.log.read_text()
 
 
-async def complete_one(serving: Serving, server: RedisServer) -> None:
+async def complete_one(serving: ServeCommand, server: RedisServer) -> None:
     async with bootstrap.backend(serving.settings) as backend:
         fleet = Fleet(backend, server)
         job = fleet.job({}, type=DRILL)
@@ -71,7 +71,7 @@ async def complete_one(serving: Serving, server: RedisServer) -> None:
 
 
 async def test_a_worker_that_dies_in_an_outage_is_replaced_until_it_can_start(
-    serving: Serving, server: RedisServer
+    serving: ServeCommand, server: RedisServer
 ) -> None:
     await complete_one(serving, server)
     server.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.clock import SystemClock
 from tests.support.fleet import Fleet
@@ -25,7 +25,7 @@ class Skewed(SystemClock):
 
 @pytest.mark.parametrize("skew", [-HOUR_MS, HOUR_MS])
 async def test_a_retry_waits_for_its_delay_by_the_servers_clock(fleet: Fleet, skew: int) -> None:
-    fleet.broker._link.clock = Skewed(skew)  # type: ignore[attr-defined]
+    fleet.broker._link.clock = Skewed(skew)  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
     soon, later = await fleet.accept(2)
     jobs = await fleet.claim(2)
     delays = {soon: 0, later: 600_000}
@@ -33,7 +33,7 @@ async def test_a_retry_waits_for_its_delay_by_the_servers_clock(fleet: Fleet, sk
         msgspec.structs.replace(
             fleet.settlement(job),
             disposition=Disposition(
-                state=State.RETRYING, cause=Cause.FAILED, delay_ms=delays[job.token.job_id]
+                state=State.RETRYING, trigger=Trigger.FAILED, delay_ms=delays[job.token.job_id]
             ),
         )
         for job in jobs

@@ -57,6 +57,7 @@ ACTS: Final = (
     "queues pause crew.notify --reason strike --intake",
     "queues resume crew.notify",
     "queues purge crew.notify",
+    "workers quiet host-1-100-w1 --dry-run",
     "workers quiet host-1-100-w1 --yes",
     "workers resume host-1-100-w1 --yes",
     "workers stop host-1-100-w1 --yes",

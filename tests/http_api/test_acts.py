@@ -19,7 +19,7 @@ from hms_svc.operations.answers.jobs import (
     JobDetailAnswer,
     JobPageAnswer,
 )
-from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePage
+from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePageAnswer
 from hms_svc.operations.answers.service import (
     QueueList,
     ScheduleList,
@@ -371,7 +371,7 @@ async def test_reads_have_the_shapes_that_the_document_tells(
         "/workers": WorkerList,
         "/failures": FailureList,
         "/schedules": ScheduleList,
-        "/cases": CasePage,
+        "/cases": CasePageAnswer,
         f"/cases/{CASE}": CaseAnswer,
         "/audit": AuditPageAnswer,
     }

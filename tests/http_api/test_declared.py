@@ -62,7 +62,7 @@ async def test_a_key_that_cannot_be_made_is_a_fault_of_the_request(service: ApiS
 
 async def send(service: ApiService, id: str, data: object) -> str:
     attributes = {"id": id, "source": "/a2a/city", "type": "gov.ward", "specversion": "1.0"}
-    event = CloudEvent({**attributes, "datacontenttype": "application/json"}, data)  # type: ignore[arg-type]
+    event = CloudEvent({**attributes, "datacontenttype": "application/json"}, data)  # type: ignore[arg-type]  # data of any type
     message = to_structured_event(event)
     answer = await service.client.post("/envelopes", content=message.body, headers=message.headers)
     assert answer.status_code == 202, answer.text

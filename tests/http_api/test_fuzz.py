@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 from .test_bodies import ATTACKS as BODIES
 from .test_bodies import CHUNKED, LAST, chunk
-from .test_walls import ATTACKS as WALLS
+from .test_request_guard import ATTACKS as GUARD_ATTACKS
 
 SEED: Final = 5
 REQUESTS: Final = 1_000
@@ -27,7 +27,7 @@ WHOLE: Final = [
     head("/jobs", *CHUNKED) + chunk(JOB) + LAST,
     head("/jobs/x/events", method="GET"),
     head("/jobs?where=state:dead", method="GET"),
-    *(raw for raw, _ in WALLS.values()),
+    *(raw for raw, _ in GUARD_ATTACKS.values()),
     *(b"".join(p) for p, _ in BODIES.values() if isinstance(p, list) and sum(map(len, p)) < SHORT),
 ]
 PIECES: Final = [

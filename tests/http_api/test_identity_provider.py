@@ -193,7 +193,7 @@ async def test_without_its_keys_nobody_is_known_and_nobody_waits(
 ) -> None:
     documents: tuple[object, ...] = (None, [], {"keys": {}}, {"keys": [7]}, {"keys": []})
     for provider.document in documents:
-        guarded.api.authentication._provider._tried = float("-inf")  # type: ignore[union-attr]
+        guarded.api.authentication._provider._tried = float("-inf")  # type: ignore[union-attr]  # a provider is configured
         answer = await guarded.client.get(
             "/queues", headers={"authorization": f"Bearer {signed()}"}
         )

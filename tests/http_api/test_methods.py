@@ -56,7 +56,7 @@ async def test_head_tells_what_get_would_without_its_body(service: ApiService) -
 def names(headers: object, changing: set[str]) -> dict[str, str]:
     # A body that is sent in pieces says so; one that is not sent cannot.
     left_out = changing | {"transfer-encoding"}
-    return {name: value for name, value in dict(headers).items() if name not in left_out}  # type: ignore[call-overload]
+    return {name: value for name, value in dict(headers).items() if name not in left_out}  # type: ignore[call-overload]  # headers are pairs
 
 
 async def test_head_of_a_stream_that_goes_on_ends_at_once(service: ApiService) -> None:

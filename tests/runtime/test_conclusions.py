@@ -39,13 +39,13 @@ class HostileError(Exception):
 class Unnameable:
     """An answer that cannot even be asked for its class."""
 
-    @property  # type: ignore[misc]
+    @property  # type: ignore[misc]  # the wrong type is the point
     def __class__(self) -> Any:
         raise LookupError("no class")
 
 
 def print_bytes(job: RunningJob) -> None:
-    job._log.append(b"bytes")  # type: ignore[arg-type]
+    job._log.append(b"bytes")  # type: ignore[arg-type]  # the wrong type is the point
 
 
 def break_trace(job: RunningJob) -> str:
@@ -55,7 +55,7 @@ def break_trace(job: RunningJob) -> str:
         def finish(self, disposition: object) -> None:
             raise LookupError("no trace")
 
-    job.trace = Trace()  # type: ignore[assignment]
+    job.trace = Trace()  # type: ignore[assignment]  # the wrong type is the point
     return "kept"
 
 
@@ -76,9 +76,9 @@ def give(result: object) -> Callable[[RunningJob], object]:
 @pytest.mark.parametrize(
     ("handler", "words"),
     [
-        (end(DeadLetter(Hostile())), "LookupError: neither true nor false"),  # type: ignore[arg-type]
-        (end(RetryLater(0, Hostile())), "LookupError: neither true nor false"),  # type: ignore[arg-type]
-        (end(ValidationFailed(Hostile(), validator="v")), "LookupError: "),  # type: ignore[arg-type]
+        (end(DeadLetter(Hostile())), "LookupError: neither true nor false"),  # type: ignore[arg-type]  # the wrong type is the point
+        (end(RetryLater(0, Hostile())), "LookupError: neither true nor false"),  # type: ignore[arg-type]  # the wrong type is the point
+        (end(ValidationFailed(Hostile(), validator="v")), "LookupError: "),  # type: ignore[arg-type]  # the wrong type is the point
         (give(Unnameable()), "LookupError: no class"),
         (print_bytes, "TypeError: sequence item 0: expected str instance, bytes found"),
         (end(HostileError()), "HostileError"),

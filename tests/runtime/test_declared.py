@@ -275,7 +275,7 @@ async def test_what_was_pushed_before_a_worker_lived_is_taken_by_its_declaration
 
 async def known(harness: WorkerHarness, job_id: str) -> str:
     async with asyncio.timeout(30):
-        while (await harness.engines.inspection.details([job_id]))[0] is None:  # noqa: ASYNC110
+        while (await harness.engines.inspection.details([job_id]))[0] is None:  # noqa: ASYNC110 - nothing notifies of what it waits for
             await asyncio.sleep(0.005)
     return job_id
 

@@ -207,7 +207,7 @@ def not_json_plainly(job: RunningJob) -> None:
 
 async def no_text(job: RunningJob) -> None:
     with suppress(Exception):
-        await job.gov.vet(["refund"], {"amount": 1})  # type: ignore[arg-type]
+        await job.gov.vet(["refund"], {"amount": 1})  # type: ignore[arg-type]  # the wrong type is the point
     await job.dao.insert_case({"amount": 1}, kind="refund")
 
 

@@ -8,7 +8,7 @@ import msgspec
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import ValidationFailed
 from hms_svc.domain.job import LeaseToken
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import DeadLetter, Disposition, RetryLater
 from hms_svc.domain.verdict import Effect
 from hms_svc.ports.broker import Settlement
@@ -128,7 +128,7 @@ def settlement(type: str, fence: int, disposition: Disposition) -> Settlement:
     return Settlement(token, type, disposition, "w", 1, started_at=1_000, ended_at=1_250)
 
 
-DONE = Disposition(state=State.COMPLETED, cause=Cause.FINISHED)
+DONE = Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED)
 
 
 def reporter_of(registry: Registry, listener: Listener) -> Reporter:
@@ -172,9 +172,9 @@ async def test_a_large_report_is_split_and_loses_nothing() -> None:
 def test_what_is_not_known_beforehand_has_no_label_of_its_own() -> None:
     registry = registry_of(lambda: None, validators=[polite], action="act")
     meter = WorkerMeter(registry)
-    said_no = Disposition(state=State.REJECTED, cause=Cause.REFUSED, reason="made-up")
-    later = Disposition(state=State.SCHEDULED, cause=Cause.SNOOZED)
-    given = Disposition(state=State.SCHEDULED, cause=Cause.RELEASED)
+    said_no = Disposition(state=State.REJECTED, trigger=Trigger.REFUSED, reason="made-up")
+    later = Disposition(state=State.SCHEDULED, trigger=Trigger.SNOOZED)
+    given = Disposition(state=State.SCHEDULED, trigger=Trigger.RELEASED)
     settled = [
         settlement(TYPE, 1, said_no),
         settlement("invented", 2, DONE),

@@ -45,7 +45,7 @@ async def test_an_outage_burns_no_attempt_and_the_job_completes_afterwards(
         job_id = await harness.enqueue()
         waiting = await harness.reaches(job_id, State.SCHEDULED)
         assert waiting.view.attempt == 0
-        assert waiting.history[-1].cause == "released"
+        assert waiting.history[-1].trigger == "released"
         mend_schema(harness)
         await harness.act(Act.RETRY, job_id)
         detail = await harness.reaches(job_id)

@@ -107,7 +107,7 @@ async def test_a_follow_up_cannot_take_a_name_of_ours(
 ) -> None:
     async def handler(job: RunningJob) -> None:
         fields = {"type": "some.job", **named}
-        further = make_job(fields.pop("type"), {}, now_ms=1, **fields)  # type: ignore[arg-type]
+        further = make_job(fields.pop("type"), {}, now_ms=1, **fields)  # type: ignore[arg-type]  # fields of any name and type
         await job.dao.insert_case(PLACE, follow_ups=[further])
 
     async with open_harness(registry_of(handler, retry=ONCE)) as harness:

@@ -111,7 +111,7 @@ async def test_a_handler_may_end_its_job(
     [
         Snooze(float("nan")),
         Snooze(-1),
-        Snooze("soon"),  # type: ignore[arg-type]
+        Snooze("soon"),  # type: ignore[arg-type]  # the wrong type is the point
         RetryLater(1e300),
         RetryLater(float("inf")),
     ],
@@ -135,7 +135,7 @@ def refuses(job: RunningJob) -> None:
 
 
 def refuses_in_no_words(job: RunningJob) -> None:
-    raise ValidationFailed({"not": "words"})  # type: ignore[arg-type]
+    raise ValidationFailed({"not": "words"})  # type: ignore[arg-type]  # the wrong type is the point
 
 
 def gives_up(job: RunningJob) -> DeadLetter:
@@ -143,7 +143,7 @@ def gives_up(job: RunningJob) -> DeadLetter:
 
 
 def cancels_in_no_words(job: RunningJob) -> Cancel:
-    return Cancel(object())  # type: ignore[arg-type]
+    return Cancel(object())  # type: ignore[arg-type]  # the wrong type is the point
 
 
 def says_nul(job: RunningJob) -> None:

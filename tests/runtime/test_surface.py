@@ -21,7 +21,7 @@ from hms_svc.api.portal import on_portal, portal
 from hms_svc.domain.errors import BadInput, WrongThread
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-from tests.support.worker import PLACE, HarnessMaker, registry_of, result_of
+from tests.support.worker import LAT, LON, PLACE, HarnessMaker, registry_of, result_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests" / "data"
@@ -128,7 +128,7 @@ async def test_the_awaitable_surface_works_outside_of_jobs(own_portal: None) -> 
     await aio.Job("test.job", {"n": 1}).enqueue()
     case = await aio.dao.insert_case(PLACE, key="by hand", kind="pothole")
     assert await aio.dao.outside.insert_case(PLACE, key="by hand", kind="pothole") == case
-    assert await aio.dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
+    assert await aio.dao.case_exists(LAT, LON)
     await aio.gov.vet("create_case", PLACE)
     await aio.gov.outside.vet("create_case", PLACE)
     with pytest.raises(BadInput, match="kind is missing"):
@@ -162,7 +162,7 @@ def test_the_blocking_surface_works_outside_of_jobs(own_portal: None) -> None:
     Job("test.job", {"n": 1}).enqueue()
     case = dao.insert_case(PLACE, key="by hand", kind="pothole")
     assert dao.outside.insert_case(PLACE, key="by hand", kind="pothole") == case
-    assert dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
+    assert dao.case_exists(LAT, LON)
     gov.vet("create_case", PLACE)
     gov.outside.vet("create_case", PLACE)
 

@@ -85,7 +85,7 @@ async def test_a_report_and_its_notice_are_one_trace_from_the_callers_span(
         job_id = await harness.enqueue(PLACE, "pothole.report", traceparent=TRACEPARENT)
         await harness.reaches(job_id, State.COMPLETED)
         async with asyncio.timeout(30):
-            while (await harness.engines.inspection.queues())[0].counts.completed != 1:  # noqa: ASYNC110
+            while (await harness.engines.inspection.queues())[0].counts.completed != 1:  # noqa: ASYNC110 - nothing notifies of what it waits for
                 await asyncio.sleep(0.005)
     found = spans(collector)
     assert {span.trace_id.hex() for span in found} == {TRACE}

@@ -171,7 +171,7 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
         assert runs == [1]
         answers.set()
         waiting = await harness.reaches(again, State.SCHEDULED)
-        assert waiting.history[-1].cause == "released"
+        assert waiting.history[-1].trigger == "released"
         assert waiting.view.attempt == 1
 
 
@@ -240,7 +240,7 @@ async def test_a_lease_is_renewed_while_the_database_is_asked(
         goes_on.set()
         done = await harness.reaches(again)
         assert result_of(done) == "done"
-        assert "rescued" not in [step.cause for step in done.history]
+        assert "rescued" not in [step.trigger for step in done.history]
         assert runs == [1, 2]
 
 

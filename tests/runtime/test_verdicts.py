@@ -315,7 +315,7 @@ async def test_a_swallowed_outage_of_the_policy_allows_nothing(
         harness.start()
         job_id = await harness.enqueue()
         detail = await harness.reaches(job_id, State.SCHEDULED)
-        assert (detail.view.attempt, detail.history[-1].cause) == (0, "released")
+        assert (detail.view.attempt, detail.history[-1].trigger) == (0, "released")
         assert await harness.cases() == []
         await harness.stop()
 

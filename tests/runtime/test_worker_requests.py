@@ -38,7 +38,7 @@ async def workers_until(
 ) -> list[WorkerView]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not holds(found := await harness.engines.inspection.workers()):  # noqa: ASYNC110 - what it waits for rings no bell
+            while not holds(found := await harness.engines.inspection.workers()):  # noqa: ASYNC110 - nothing notifies of what it waits for
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"{what}: {found}") from None

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hms_svc import bootstrap
 from hms_svc.domain.job import ClaimedJob
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.http_api import authentication
 from hms_svc.http_api.app import BODIES, make_app, routed
@@ -80,7 +80,7 @@ class ApiService:
 
     async def settle(self, job: ClaimedJob, state: State = State.COMPLETED, **more: Any) -> None:
         """Settle a claimed job."""
-        done = Disposition(state=state, cause=Cause.FINISHED, result=b'{"ok":true}', **more)
+        done = Disposition(state=state, trigger=Trigger.FINISHED, result=b'{"ok":true}', **more)
         settlement = Settlement(
             token=job.token,
             type=job.job.type,

@@ -15,7 +15,7 @@ from redis.asyncio import Redis as AsyncRedis
 from hms_svc import bootstrap
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.job_facts import hold_key
@@ -141,10 +141,10 @@ class BrokerHarness:
 
     async def settle(self, job: ClaimedJob, state: State, **fields: Any) -> bool:
         """Settle one job; return True if the broker accepted it. `due_at` sets the delay."""
-        cause = fields.pop("cause", Cause.FINISHED)
+        trigger = fields.pop("trigger", Trigger.FINISHED)
         if (due_at := fields.pop("due_at", None)) is not None:
             fields["delay_ms"] = max(due_at - self.clock.now_ms(), 0)
-        disposition = Disposition(state=state, cause=cause, **fields)
+        disposition = Disposition(state=state, trigger=trigger, **fields)
         return not await self.broker.settle([self.settlement(job, disposition)])
 
     async def complete(self, job: ClaimedJob) -> bool:
@@ -221,7 +221,7 @@ class DoubledCommands:
         if command[0] == "INFO":
             return {"redis_version": "7.0.0", "cluster_enabled": 0}
         stripped = without_flags(command)
-        return await self._client.execute_command(*stripped)  # type: ignore[no-untyped-call]
+        return await self._client.execute_command(*stripped)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     async def ask_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         return [await self.ask(*command) for command in commands]
@@ -236,7 +236,7 @@ class DoubledCommands:
 class Double(FakeRedis):
     def execute_command(self, *command: Any, **options: Any) -> Any:
         stripped = without_flags(command)
-        return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
+        return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
 class FakeClients:

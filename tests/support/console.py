@@ -33,6 +33,13 @@ FACTS: Final = Facts(broker="here", database="here", namespace="test", actor="an
 POTHOLE: Final = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
 
 
+def put_cursor(grid: Grid, key: str) -> None:
+    """Move the cursor of a table to the row with a key."""
+    assert any(row.key == key for row in grid.rows)
+    grid._put(key)
+    grid._scroll_to_cursor()
+
+
 class ConsoleDriver:
     """A running console with its pilot, and helpers for what most tests do."""
 

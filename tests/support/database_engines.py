@@ -88,7 +88,7 @@ class PostgresSite:
     async def until(self, query: str) -> None:
         """Wait until a query in the database returns a row."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self.server.fetch(self.name, query):  # noqa: ASYNC110
+            while not await self.server.fetch(self.name, query):  # noqa: ASYNC110 - nothing notifies of what it waits for
                 await asyncio.sleep(0.005)
 
     async def until_blocked(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from hms_svc import bootstrap
 from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.backend import Backend
@@ -59,7 +59,7 @@ class Fleet:
         return Settlement(
             token=job.token,
             type=job.job.type,
-            disposition=Disposition(state=state, cause=Cause.FINISHED, result=b"{}"),
+            disposition=Disposition(state=state, trigger=Trigger.FINISHED, result=b"{}"),
             worker="worker-1",
             attempt=job.attempt,
             started_at=job.claimed_at,

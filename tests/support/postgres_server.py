@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types
 import pytest
 from msgspec.structs import replace
 
@@ -136,7 +136,7 @@ class PostgresServer:
         """End all sessions of a database, and wait until they are gone."""
         sessions = "FROM pg_stat_activity WHERE datname = $1"
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while await self.fetch(  # noqa: ASYNC110
+            while await self.fetch(  # noqa: ASYNC110 - nothing notifies of what it waits for
                 "", f"SELECT pg_terminate_backend(pid) {sessions}", name
             ):
                 await asyncio.sleep(0.005)

@@ -26,7 +26,7 @@ _TURNS_TO_ACCEPT: Final = 5
 _PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-class Fault(Enum):
+class ConnectionFault(Enum):
     """What happens to the request that a rule waits for."""
 
     CUT_BEFORE = "the connection ends before the server has seen the request"
@@ -52,7 +52,7 @@ class Traffic(NamedTuple):
 class Rule:
     """Wait for the n-th request that contains these bytes."""
 
-    def __init__(self, fault: Fault, nth: int, matching: bytes) -> None:
+    def __init__(self, fault: ConnectionFault, nth: int, matching: bytes) -> None:
         self.fault = fault
         self._left = nth
         self._matching = matching
@@ -128,15 +128,15 @@ class Proxy:
 
     def cut_before(self, nth: int = 1, matching: bytes = b"") -> None:
         """Close the connection at the n-th matching request from now on, before the server receives it."""
-        self._arm(Rule(Fault.CUT_BEFORE, nth, matching))
+        self._arm(Rule(ConnectionFault.CUT_BEFORE, nth, matching))
 
     def cut_after_reply(self, nth: int = 1, matching: bytes = b"") -> None:
         """Close the connection after the server has answered the n-th matching request: executed, but unanswered."""
-        self._arm(Rule(Fault.CUT_AFTER_REPLY, nth, matching))
+        self._arm(Rule(ConnectionFault.CUT_AFTER_REPLY, nth, matching))
 
     def cut_inside_reply(self, nth: int = 1, matching: bytes = b"") -> None:
         """Close the connection in the middle of the answer to the n-th matching request."""
-        self._arm(Rule(Fault.CUT_INSIDE_REPLY, nth, matching))
+        self._arm(Rule(ConnectionFault.CUT_INSIDE_REPLY, nth, matching))
 
     def reset_all(self) -> None:
         """End every connection at once with a reset, as a rebooted machine would."""
@@ -232,7 +232,7 @@ class _Link:
         self._asked = 0
         self._answered = 0
         self._cut_at = 0
-        self._fault: Fault | None = None
+        self._fault: ConnectionFault | None = None
         self._kept_back = b""
         self.task = asyncio.create_task(self._run(), name="proxy link")
 
@@ -295,7 +295,7 @@ class _Link:
         rule = self._proxy.rule
         if rule is not None and rule.met_by(message):
             self._proxy.rule = None
-            if rule.fault is Fault.CUT_BEFORE:
+            if rule.fault is ConnectionFault.CUT_BEFORE:
                 self._proxy.count(cuts=1)
                 return False
             self._fault = rule.fault
@@ -321,7 +321,7 @@ class _Link:
         return self._answered if message.ends_turn else self._answered + 1
 
     async def _break_off(self) -> None:
-        if self._fault is Fault.CUT_INSIDE_REPLY:
+        if self._fault is ConnectionFault.CUT_INSIDE_REPLY:
             await self._pass_on(self._kept_back[: len(self._kept_back) // 2])
         self._proxy.count(cuts=1)
 

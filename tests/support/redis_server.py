@@ -133,9 +133,9 @@ class RedisServer:
             )
             if database:
                 with client:
-                    return client.execute_command(*command)  # type: ignore[no-untyped-call]
+                    return client.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped in redis-py
             self._client = client
-        return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     def info(self, section: str = "everything") -> dict[str, Any]:
         """Return one section of INFO, or all of them."""

@@ -30,7 +30,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS
 
 TYPE = "test.job"
-PLACE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
+LAT, LON = 38.8977, -77.0365
+PLACE = {"user_id": "usr-1", "lat": LAT, "lon": LON}
 
 
 class WorkerHarness:
@@ -79,7 +80,7 @@ class WorkerHarness:
         wanted = states or tuple(TERMINAL)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while (detail := await self.detail(job_id)).view.state not in wanted:  # noqa: ASYNC110
+                while (detail := await self.detail(job_id)).view.state not in wanted:  # noqa: ASYNC110 - nothing notifies of what it waits for
                     await asyncio.sleep(0.005)
         except TimeoutError:
             raise AssertionError(f"{job_id} is {detail.view.state}, not {wanted}") from None

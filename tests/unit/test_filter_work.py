@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hms_svc.brokers.paging import Slices, fill_page, types_that_may_match
+from hms_svc.brokers.job_pages import Slices, fill_page, types_that_may_match
 from hms_svc.domain.errors import FilterTooCostly
 from hms_svc.domain.filter import Filter, parse_filter
 from hms_svc.domain.globs import Glob

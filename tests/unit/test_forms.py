@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.operations.forms import FURTHER, Form, Forms, fill, make_form, write
-from hms_svc.operations.schema import Kind
+from hms_svc.operations.schema import FieldKind
 from hms_svc.sdk.registry import Registry
 from hms_svc.services import builtin_registry
 
@@ -43,15 +43,15 @@ POTHOLE = Forms(builtin_registry()).form("pothole.report")
 
 def test_kinds_defaults_and_choices_are_the_models() -> None:
     assert [(field.name, field.kind, field.default) for field in FORM.fields] == [
-        ("name", Kind.TEXT, ""),
-        ("count", Kind.INTEGER, "3"),
-        ("ratio", Kind.NUMBER, ""),
-        ("loud", Kind.BOOLEAN, "false"),
-        ("size", Kind.CHOICE, "m"),
-        ("colour", Kind.CHOICE, ""),
-        ("nested", Kind.JSON, ""),
-        ("tags", Kind.JSON, "[]"),
-        ("mixed", Kind.JSON, "7"),
+        ("name", FieldKind.TEXT, ""),
+        ("count", FieldKind.INTEGER, "3"),
+        ("ratio", FieldKind.NUMBER, ""),
+        ("loud", FieldKind.BOOLEAN, "false"),
+        ("size", FieldKind.CHOICE, "m"),
+        ("colour", FieldKind.CHOICE, ""),
+        ("nested", FieldKind.JSON, ""),
+        ("tags", FieldKind.JSON, "[]"),
+        ("mixed", FieldKind.JSON, "7"),
     ]
     assert [field.name for field in FORM.fields if field.required] == ["name"]
     assert [field.choices for field in FORM.fields if field.choices] == [("s", "m"), ("red", "2")]
@@ -80,7 +80,9 @@ def test_the_defaults_of_every_built_in_form_are_what_their_model_means(type: st
     form = make_form(type, declared.payload)
     given = {field.name: field.default for field in form.fields if field.default}
     typed = {
-        each.name: "{}" if each.kind is Kind.JSON else "1" for each in form.fields if each.required
+        each.name: "{}" if each.kind is FieldKind.JSON else "1"
+        for each in form.fields
+        if each.required
     }
     model = declared.payload
     bare, full = fill(form, typed), fill(form, {**typed, **given})
@@ -152,7 +154,7 @@ def test_fields_that_the_model_keeps_unread_have_a_place_of_their_own() -> None:
 
 def test_a_type_without_a_model_has_one_field_for_the_whole_payload() -> None:
     form = Forms(Registry()).form("x.y")
-    assert [(field.kind, field.required) for field in form.fields] == [(Kind.JSON, True)]
+    assert [(field.kind, field.required) for field in form.fields] == [(FieldKind.JSON, True)]
     assert fill(form, write(form, [1, {"a": None}])) == [1, {"a": None}]
 
 

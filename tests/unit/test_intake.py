@@ -9,7 +9,7 @@ from hms_svc.domain.job import Job
 from hms_svc.operations.intake import (
     Draft,
     Faults,
-    Shaping,
+    JobOptions,
     make_jobs,
     read_assignment,
     read_assignments,
@@ -28,7 +28,7 @@ def read(raw: bytes) -> list[Draft]:
 
 def shape(value: bytes, **options: object) -> list[Job]:
     (draft,) = read(value)
-    return list(make_jobs(draft, Shaping(**options), NOW))  # type: ignore[arg-type]
+    return list(make_jobs(draft, JobOptions(**options), NOW))  # type: ignore[arg-type]  # options of any name and type
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_path_that_is_set_twice_is_refused() -> None:
 
 def test_copies_are_numbered_and_leave_the_draft_alone() -> None:
     (draft,) = read(b'{"type":"x","data":{"u":{}}}')
-    shaping = Shaping(assignments=(read_assignment("u.id=usr-{n}"),), count=3)
-    jobs = list(make_jobs(draft, shaping, NOW))
+    options = JobOptions(assignments=(read_assignment("u.id=usr-{n}"),), count=3)
+    jobs = list(make_jobs(draft, options, NOW))
     assert [job.payload() for job in jobs] == [{"u": {"id": f"usr-{n}"}} for n in (1, 2, 3)]
     assert len({job.id for job in jobs}) == 3
     assert draft.value == {"type": "x", "data": {"u": {}}}

@@ -264,7 +264,7 @@ def test_openmetrics_is_given_to_who_asks_for_it() -> None:
     metrics.take(report(counters=completed(2)))
     metrics.http.observe("/jobs", "POST", 202, 0.02)
     text, content_type = metrics.render(seen(), "application/openmetrics-text;version=1.0.0")
-    parsed = read_openmetrics(text.decode())  # type: ignore[no-untyped-call]
+    parsed = read_openmetrics(text.decode())  # type: ignore[no-untyped-call]  # untyped in prometheus_client
     names = {family.name for family in parsed}
     assert content_type.startswith("application/openmetrics-text")
     assert {"hms_worker_attempts", "hms_http_requests", "process_cpu_seconds"} <= names

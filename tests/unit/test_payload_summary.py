@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hms_svc.domain.lifecycle import Cause, State
-from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
+from hms_svc.domain.lifecycle import State, Trigger
+from hms_svc.domain.views import AttemptView, JobDetail, JobView, Transition
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import hints
 from hms_svc.tui.job_page import uncounted_reason
@@ -90,32 +90,39 @@ def attempt(number: int, fence: int) -> AttemptView:
     )
 
 
-def moved(fence: int, target: State, cause: Cause) -> Move:
-    return Move(at=fence * 100 + 50, source=State.PROCESSING, target=target, cause=cause.value)
+def moved(fence: int, target: State, trigger: Trigger) -> Transition:
+    return Transition(
+        at=fence * 100 + 50, source=State.PROCESSING, target=target, trigger=trigger.value
+    )
 
 
 @pytest.mark.parametrize(
     ("used", "attempts", "history", "reasons"),
     [
-        (1, [attempt(1, 1)], [moved(1, State.RETRYING, Cause.FAILED)], [""]),
-        (0, [attempt(1, 1)], [moved(1, State.SCHEDULED, Cause.SNOOZED)], ["not counted: snoozed"]),
-        (0, [attempt(1, 1)], [moved(1, State.HELD, Cause.OPERATOR)], ["not counted: held"]),
+        (1, [attempt(1, 1)], [moved(1, State.RETRYING, Trigger.FAILED)], [""]),
+        (
+            0,
+            [attempt(1, 1)],
+            [moved(1, State.SCHEDULED, Trigger.SNOOZED)],
+            ["not counted: snoozed"],
+        ),
+        (0, [attempt(1, 1)], [moved(1, State.HELD, Trigger.OPERATOR)], ["not counted: held"]),
         (
             1,
             [attempt(1, 1), attempt(1, 2)],
-            [moved(1, State.QUEUED, Cause.RELEASED), moved(2, State.COMPLETED, Cause.FINISHED)],
+            [moved(1, State.QUEUED, Trigger.RELEASED), moved(2, State.COMPLETED, Trigger.FINISHED)],
             ["not counted: released", ""],
         ),
         (
             0,
             [attempt(1, 1)],
-            [moved(1, State.DEAD, Cause.FAILED)],
+            [moved(1, State.DEAD, Trigger.FAILED)],
             ["not counted: the job was retried by hand since"],
         ),
     ],
 )
 def test_an_uncounted_attempt_shows_why(
-    used: int, attempts: list[AttemptView], history: list[Move], reasons: list[str]
+    used: int, attempts: list[AttemptView], history: list[Transition], reasons: list[str]
 ) -> None:
     detail = JobDetail(
         view=msgspec.structs.replace(JOB, attempt=used),

@@ -79,10 +79,12 @@ def test_a_socket_is_a_path_with_a_database_and_a_login() -> None:
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, option: str) -> None:
     file = tmp_path / "no.pem"
     url = read_broker_url(f"rediss://h/0?{option}={file}")
-    with pytest.raises(BadSetting, match=f"{option} '{file}': want the path of a file that exists"):
+    with pytest.raises(
+        BadSetting, match=f"{option} '{file}': expected the path of a file that exists"
+    ):
         read_redis_address(url)
     file.write_text("nothing")
-    with pytest.raises(BadSetting, match=f"{option} '{file}': want PEM"):
+    with pytest.raises(BadSetting, match=f"{option} '{file}': expected PEM"):
         read_redis_address(url)
 
 

@@ -16,7 +16,7 @@ from hms_svc.sdk.registry import Registry
 
 
 def ms(*at: int, zone: str = "UTC") -> int:
-    return int(datetime(*at, tzinfo=ZoneInfo(zone)).timestamp() * 1000)  # type: ignore[arg-type, misc]
+    return int(datetime(*at, tzinfo=ZoneInfo(zone)).timestamp() * 1000)  # type: ignore[arg-type, misc]  # a date and time of any length
 
 
 def test_ticks_before_and_after_a_time() -> None:

@@ -156,7 +156,7 @@ def test_numbers_outside_of_the_range_are_refused(unix_ms: int) -> None:
 )
 def test_python_values_are_held_to_the_same_range(fields: dict[str, object]) -> None:
     with pytest.raises(MalformedJob, match=r"not_before|expires_at|delay"):
-        Job("a.b", 1, **fields)  # type: ignore[arg-type]
+        Job("a.b", 1, **fields)  # type: ignore[arg-type]  # fields of any name and type
 
 
 def test_a_delay_is_from_now() -> None:

@@ -11,7 +11,7 @@ from hms_svc.operations.health import HealthInputs, assess
 from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.tui.launch import Facts, Launch
-from hms_svc.tui.queries import AuditRowsQuery, CasePage, CasesQuery
+from hms_svc.tui.queries import AuditRowsQuery, CaseRows, CasesQuery
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
 from hms_svc.tui.snapshot import Seen as SeenByScreen
 from hms_svc.tui.topline import top_line
@@ -38,7 +38,7 @@ def top_text(
         raise AssertionError
 
     facts = Facts(broker="b", database="d", namespace="n", actor="ann")
-    launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]
+    launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]  # no operations are read
     left, right = top_line(snapshot, launch, "Overview", now, width, data_query)
     return " | ".join("".join(part.text for part in side) for side in (left, right))
 
@@ -114,7 +114,7 @@ def test_age_and_problem_are_those_of_the_queried_engine() -> None:
     snapshot = snapshot_of(DOWN, workers=(WORKER,), trouble="gone")
     assert "STALE 1m" in top_text(snapshot, 62_000)
     cases = CasesQuery(None, 100)
-    seen = msgspec.structs.replace(snapshot, seen=SeenByScreen(cases, CasePage((), None), 61_000))
+    seen = msgspec.structs.replace(snapshot, seen=SeenByScreen(cases, CaseRows((), None), 61_000))
     assert "1.0s old" in top_text(seen, 62_000, data_query=cases)
     assert "STALE" not in top_text(seen, 62_000, data_query=cases)
     away = msgspec.structs.replace(seen, trouble="", query_trouble="away")

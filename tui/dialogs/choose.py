@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from hms_svc.operations.sample_jobs import Sample
+from hms_svc.operations.sample_jobs import SampleJob
 from hms_svc.tui.dialogs.dialog import Dialog
 from hms_svc.tui.text import Column, Row, cell
 from hms_svc.tui.widgets.grid import Grid
@@ -27,7 +27,7 @@ class ChooseDialog(Dialog[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "leave", "Leave", show=False)]
 
-    def __init__(self, samples: Sequence[Sample], types: Sequence[str]) -> None:
+    def __init__(self, samples: Sequence[SampleJob], types: Sequence[str]) -> None:
         super().__init__()
         self._samples = samples
         self._types = types

@@ -84,7 +84,7 @@ class Dialog(RoleScreen[Answer | None], ModalScreen[Answer | None], Generic[Answ
         if self._keys:
             self._arrange()
 
-    def on_text_line_refused(self, message: TextLine.Refused) -> None:
+    def on_text_line_paste_refused(self, message: TextLine.PasteRefused) -> None:
         """Show why pasted text was refused."""
         message.stop()
         self.show_keys(*self._keys, wrong=message.reason)

@@ -15,7 +15,7 @@ from textual.widgets import Input, Label
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.undo import UndoPlan
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.dialogs.dialog import Dialog
 from hms_svc.tui.plan_lines import undo_lines
 from hms_svc.tui.text import Cell, Line, cell, line

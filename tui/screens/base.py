@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import PROMPT, PROMPTS, States, hints, lines_of
 from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
-from hms_svc.tui.text import Cell, Line, Role, cell
+from hms_svc.tui.text import Cell, cell
 from hms_svc.tui.topline import top_line
 from hms_svc.tui.widgets.bar import Bar
 from hms_svc.tui.widgets.grid import Grid
@@ -296,7 +296,7 @@ class ConsoleScreen(RoleScreen[None]):
         message.stop()
         self.console.close_prompt()
 
-    def on_text_line_refused(self, message: TextLine.Refused) -> None:
+    def on_text_line_paste_refused(self, message: TextLine.PasteRefused) -> None:
         """Show why pasted text was refused."""
         message.stop()
         self.console.show_notice(message.reason, "bad")
@@ -312,11 +312,6 @@ class ConsoleScreen(RoleScreen[None]):
             if widget.focusable:
                 self.set_focus(widget)
                 return
-
-
-def one_line(text: str, role: Role = "") -> Line:
-    """Make a line of one cell."""
-    return (cell(text, role),)
 
 
 def current_screen(console: ConsoleHost) -> ConsoleScreen | None:

@@ -8,7 +8,7 @@ from hms_svc.operations.type_detail import TypeDetail
 from hms_svc.tui.commands import Target
 from hms_svc.tui.page_lines import PageText
 from hms_svc.tui.queries import TypeQuery
-from hms_svc.tui.screens.inspect import PageScreen
+from hms_svc.tui.screens.page_screens import PageScreen
 from hms_svc.tui.snapshot import ScreenQuery
 from hms_svc.tui.trend import QueueTrend
 from hms_svc.tui.type_page import type_page

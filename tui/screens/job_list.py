@@ -11,7 +11,7 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobPage, JobView
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import States
 from hms_svc.tui.page_lines import PageText

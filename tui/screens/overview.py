@@ -10,8 +10,8 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 
 from hms_svc.tui import columns, rows
-from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import Kind, Target
+from hms_svc.tui import formats as f
+from hms_svc.tui.commands import Target, TargetKind
 from hms_svc.tui.hints import States
 from hms_svc.tui.screens.base import ConsoleScreen
 from hms_svc.tui.snapshot import Snapshot
@@ -19,7 +19,7 @@ from hms_svc.tui.store import NEWEST_EVENTS
 from hms_svc.tui.text import Line, cell, line
 from hms_svc.tui.widgets.grid import Grid
 
-KINDS: Final[dict[str, Kind]] = {
+KINDS: Final[dict[str, TargetKind]] = {
     "queues": "queue",
     "results": "job",
     "validation": "group",

@@ -80,11 +80,6 @@ class PreviewedScreen(ConsoleScreen):
         return self.size.height - AROUND - self._needed if self._needed else 0
 
     @property
-    def is_reading(self) -> bool:
-        """Whether the preview still waits for its data."""
-        return self._preview_query is not None and self._read is None
-
-    @property
     def preview_lines(self) -> int:
         """The least height of the preview below the list; 0 if it is hidden or beside the list."""
         if not self.console.preferences.preview or not MIN_WIDTH <= self.size.width < BESIDE_WIDTH:

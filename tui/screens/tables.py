@@ -19,9 +19,9 @@ from hms_svc.tui.job_page import case_page, event_page, folded_audit_page
 from hms_svc.tui.page_lines import PageText
 from hms_svc.tui.preview import Read, preview_group
 from hms_svc.tui.queries import (
-    AuditPage,
+    AuditRows,
     AuditRowsQuery,
-    CasePage,
+    CaseRows,
     CasesQuery,
     EventsQuery,
     PreviewQuery,
@@ -182,11 +182,11 @@ class Cases(QueriedTable):
         """Return every case of the page."""
         page = snapshot.answer_to(self.data_query())
         now = self.console.now_ms()
-        return record_rows.case_rows(page.cases, now) if isinstance(page, CasePage) else None
+        return record_rows.case_rows(page.cases, now) if isinstance(page, CaseRows) else None
 
     def _case(self, key: str | None) -> Case | None:
         page = self.console.store.snapshot.answer_to(self.data_query())
-        cases = page.cases if isinstance(page, CasePage) else ()
+        cases = page.cases if isinstance(page, CaseRows) else ()
         return next((case for case in cases if case.id == key), None)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
@@ -260,9 +260,9 @@ class Audit(QueriedTable):
         query, row_filter = read_audit_query(text)
         return AuditRowsQuery(ROWS, query), row_filter
 
-    def _seen(self) -> AuditPage | None:
+    def _seen(self) -> AuditRows | None:
         found = self.console.store.snapshot.answer_to(self.data_query())
-        return found if isinstance(found, AuditPage) else None
+        return found if isinstance(found, AuditRows) else None
 
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
         """Return a row for each record or batch."""

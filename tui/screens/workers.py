@@ -17,7 +17,7 @@ from hms_svc.operations.explanation import (
     request_text,
     silence_text,
 )
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import States
 from hms_svc.tui.queries import RunningJobs, RunningJobsQuery

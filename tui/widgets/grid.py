@@ -213,12 +213,6 @@ class Grid(Styled, can_focus=True):
         self.marked = keys
         self.refresh()
 
-    def put_cursor(self, key: str) -> None:
-        """Move the cursor to a key, if there is a row with it, and scroll it into view."""
-        if key in self._places:
-            self._put(key)
-            self._scroll_to_cursor()
-
     def _with_gone(
         self, rows: tuple[Row, ...], old: tuple[Row, ...], stood: int | None
     ) -> tuple[Row, ...]:

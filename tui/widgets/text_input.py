@@ -27,7 +27,7 @@ class TextLine(Input):
     TextLine:nocolor > .input--suggestion { text-style: italic; }
     """
 
-    class Refused(Message):
+    class PasteRefused(Message):
         """Pasted text was refused, with the reason."""
 
         def __init__(self, reason: str) -> None:
@@ -44,7 +44,7 @@ class TextLine(Input):
             reason = (
                 f"{len(lines)} lines were pasted, but only one is accepted: nothing was inserted"
             )
-            self.post_message(self.Refused(reason))
+            self.post_message(self.PasteRefused(reason))
 
     def render_line(self, y: int) -> Strip:
         """Draw the line."""

@@ -58,7 +58,7 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     for name in TLS_FILES:
         if name in given and not Path(given[name]).is_file():
             raise BadSetting(
-                f"broker_url has {name} {given[name]!r}: want the path of a file that exists"
+                f"broker_url has {name} {given[name]!r}: expected the path of a file that exists"
             )
     _load(given, "ssl_ca_certs")
     _load(given, "ssl_certfile")
@@ -80,6 +80,6 @@ def _load(given: Mapping[str, str], name: str) -> None:
         key = f" with the key {given['ssl_keyfile']!r}" if "ssl_keyfile" in given else ""
         beside = "" if name == "ssl_ca_certs" else key
         raise BadSetting(
-            f"broker_url has {name} {given[name]!r}{beside}: want PEM that can be read without a "
+            f"broker_url has {name} {given[name]!r}{beside}: expected PEM that can be read without a "
             f"passphrase ({error})"
         ) from error

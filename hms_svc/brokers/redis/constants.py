@@ -16,7 +16,7 @@ from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.causes import FAILED, GROUPED, MOST_CAUSES, MOST_HISTORIES, OTHER_CAUSES
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.event import AUDIT_SEALED
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.verdict import DENIED
 from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN
 
@@ -91,7 +91,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     "NO_TIME": record.NO_TIME,
     "NO_CAUSE": record.NO_CAUSE,
     "REFUSED_BYTES": record.REFUSED_BYTES,
-    **{f"CAUSE_{cause.name}": cause.value for cause in Cause},
+    **{f"TRIGGER_{trigger.name}": trigger.value for trigger in Trigger},
     **{name: text for name, text in _texts(lifecycle).items() if name.startswith("REASON_")},
     "BESIDE_CASE": lifecycle.BESIDE_CASE,
     **{f"END_{name}": text for name, text in _texts(unreported_ends).items()},

@@ -12,8 +12,8 @@ from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import StoredGroup, groups_of
+from hms_svc.brokers.job_pages import Slices, fill_page, read_cursor
 from hms_svc.brokers.limits import MOST_AHEAD, MOST_RUNNING
-from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.redis import operator_calls, worker_calls
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link

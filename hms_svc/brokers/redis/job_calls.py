@@ -25,7 +25,7 @@ SettledRow: TypeAlias = tuple[str | int, ...]
 """One settlement, see `settle.lua`."""
 
 
-class Kind(NamedTuple):
+class SettlementKind(NamedTuple):
     """What many settlements share; `give_back`: the attempt is not counted, `counted`: that give-back is."""
 
     state: int
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
     counters: tuple[str, ...]
 
 
-class Fault(NamedTuple):
+class NotEnqueued(NamedTuple):
     """A job that was not accepted: its place (from 0), and its record ("" if it is to be read) or who holds its key."""
 
     place: int
@@ -74,14 +74,16 @@ class Reaped(NamedTuple):
     more: bool
 
 
-def enqueue(runs: Sequence[tuple[str, int, list[DraftRow]]]) -> ScriptCall[list[Fault]]:
+def enqueue(runs: Sequence[tuple[str, int, list[DraftRow]]]) -> ScriptCall[list[NotEnqueued]]:
     """Accept runs of jobs, each with its type and state."""
     return ScriptCall("enqueue", _faults, runs=runs)
 
 
-def _faults(reply: list[Any]) -> list[Fault]:
+def _faults(reply: list[Any]) -> list[NotEnqueued]:
     return [
-        Fault(place - 1, b"", detail.decode()) if why == b"unique" else Fault(place - 1, detail, "")
+        NotEnqueued(place - 1, b"", detail.decode())
+        if why == b"unique"
+        else NotEnqueued(place - 1, detail, "")
         for place, why, detail in reply
     ]
 
@@ -150,7 +152,7 @@ def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[
     return ScriptCall("take_keys", texts, claims=rows)
 
 
-def settle(jobs: Sequence[SettledRow], kinds: Sequence[Kind]) -> ScriptCall[Settled]:
+def settle(jobs: Sequence[SettledRow], kinds: Sequence[SettlementKind]) -> ScriptCall[Settled]:
     """Settle claimed jobs, each of one of these kinds."""
     return ScriptCall("settle", _settled, jobs=jobs, kinds=[kind._asdict() for kind in kinds])
 

@@ -217,7 +217,7 @@ class Link:
         version = str(server.get("redis_version", ""))
         if version_of(version) < OLDEST_VERSION:
             raise BadSetting(
-                f"broker_url {self.address}: Redis {version} is too old; want 7.0 or later"
+                f"broker_url {self.address}: Redis {version} is too old; expected 7.0 or later"
             )
 
     async def _check_format(self) -> None:

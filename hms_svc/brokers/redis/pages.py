@@ -9,7 +9,7 @@ from typing import Final
 from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.damaged_records import readable
-from hms_svc.brokers.paging import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
+from hms_svc.brokers.job_pages import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
 from hms_svc.brokers.redis import operator_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record

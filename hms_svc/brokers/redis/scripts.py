@@ -41,8 +41,8 @@ class Script(msgspec.Struct, frozen=True):
 @cache
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
-    accepting = ["accepting"] if name in _ACCEPTING else []
-    parts = ["prelude", "record", "changes", "finishing", *accepting, name]
+    acceptance = ["acceptance"] if name in _ACCEPTING else []
+    parts = ["prelude", "record", "changes", "commit", *acceptance, name]
     folder = files(__package__).joinpath("lua")
     body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     text = _HEADS.get(name, _WRITES) + constants_for(body) + body

@@ -10,7 +10,7 @@ from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.history import failure_text, line
 from hms_svc.brokers.redis.calls import ScriptCall
-from hms_svc.brokers.redis.job_calls import Kind, Settled, SettledRow, settle
+from hms_svc.brokers.redis.job_calls import Settled, SettledRow, SettlementKind, settle
 from hms_svc.brokers.redis.record import Outcome, write_json
 from hms_svc.brokers.settlement_events import counters_of, event_data, events_of, step_of
 from hms_svc.domain.causes import GROUPED
@@ -20,15 +20,15 @@ from hms_svc.ports.broker import Settlement
 
 def settle_call(settlements: Sequence[Settlement], marks: Mapping[int, int]) -> ScriptCall[Settled]:
     """Return the call that settles claims; `marks` by fence are the same when it is repeated."""
-    kinds: dict[Kind, int] = {}
+    kinds: dict[SettlementKind, int] = {}
     rows = [_row(done, marks[done.token.fence], kinds) for done in settlements]
     return settle(rows, list(kinds))
 
 
-def _row(settlement: Settlement, mark: int, kinds: dict[Kind, int]) -> SettledRow:
+def _row(settlement: Settlement, mark: int, kinds: dict[SettlementKind, int]) -> SettledRow:
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
-    kind = Kind(
+    kind = SettlementKind(
         CODE_OF[done.state],
         done.give_back,
         done.counted_give_back,

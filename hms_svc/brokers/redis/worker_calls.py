@@ -20,7 +20,7 @@ class Requests(NamedTuple):
     cancel: tuple[CancelRequest, ...]
 
 
-class RunningJob(NamedTuple):
+class LeasedJob(NamedTuple):
     """A running job: its id, its worker, and the milliseconds until its lease ends."""
 
     job_id: str
@@ -84,11 +84,11 @@ def ask_worker(worker: str, request: bytes) -> ScriptCall[bool]:
     return ScriptCall("ask_worker", bool, worker=worker, request=binary(request))
 
 
-def running(limit: int) -> ScriptCall[list[RunningJob]]:
+def running(limit: int) -> ScriptCall[list[LeasedJob]]:
     """Return the running jobs."""
     return ScriptCall("running", _running, limit=limit)
 
 
-def _running(reply: list[bytes]) -> list[RunningJob]:
+def _running(reply: list[bytes]) -> list[LeasedJob]:
     rows = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
-    return [RunningJob(job_id.decode(), worker, int(left)) for job_id, worker, left in rows]
+    return [LeasedJob(job_id.decode(), worker, int(left)) for job_id, worker, left in rows]

@@ -47,7 +47,7 @@ from hms_svc.brokers.sqlite.views import job_detail
 from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, beside_case
+from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Trigger, beside_case
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
 from hms_svc.ports.control import (
@@ -83,7 +83,7 @@ class _Target:
             at=self.now,
             source=STATE_OF[self.state],
             target=STATE_OF[self.state if target == DISCARDED else target],
-            cause=Cause.OPERATOR,
+            trigger=Trigger.OPERATOR,
             detail=f"{note}: {self.request.note}" if self.request.note else note,
         )
         turn = self.transaction.turns(1, self.now) if target == QUEUED else None

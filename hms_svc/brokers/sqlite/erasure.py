@@ -19,7 +19,7 @@ from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.control import NOT_KNOWN, must_end_first
 
-SQL: Final = statements_of("erasing.sql")
+SQL: Final = statements_of("erasure.sql")
 
 
 def erase(transaction: Transaction, job_ids: Sequence[str]) -> list[ActOutcome]:

@@ -21,7 +21,7 @@ from hms_svc.brokers.codes import (
 )
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
-from hms_svc.brokers.paging import Slices, fill_page, read_cursor
+from hms_svc.brokers.job_pages import Slices, fill_page, read_cursor
 from hms_svc.brokers.sqlite.causes import stored_groups
 from hms_svc.brokers.sqlite.pages import Key, SQLiteWalks
 from hms_svc.brokers.sqlite.queue_file import QueueFile

@@ -49,8 +49,8 @@ from hms_svc.domain.lifecycle import (
     REASON_CANCELLED,
     REASON_CRASHED,
     REASON_EXPIRED,
-    Cause,
     State,
+    Trigger,
 )
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ClaimRequest, KeyClaim, KnownEffects, ReapReport, ServedType
@@ -210,7 +210,7 @@ def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int)
         (row[0], row[1], queue, type),
         now,
         REASON_EXPIRED,
-        Cause.EXPIRED,
+        Trigger.EXPIRED,
         EXPIRED,
     )
 
@@ -220,12 +220,12 @@ def end_without_run(
     job: tuple[int, str, int, str],
     now: int,
     reason: str,
-    cause: Cause,
+    trigger: Trigger,
     detail: str,
 ) -> None:
     """End a queued job as dead without a run; `job` is its row, id, queue and type."""
     row, job_id, queue, type = job
-    step = Step(at=now, source=State.QUEUED, target=State.DEAD, cause=cause, detail=detail)
+    step = Step(at=now, source=State.QUEUED, target=State.DEAD, trigger=trigger, detail=detail)
     group = cause_of(State.DEAD, type, reason=reason, by="runtime", detail=detail, failure="")
     transaction.connection.execute(
         SQL["give_up"],
@@ -252,7 +252,7 @@ def promote(transaction: Transaction, limit: int, now: int) -> int:
         rows = transaction.connection.execute(
             SQL["due"], {"state": state, "now": now, "limit": limit - total}
         ).fetchall()
-        step = line(Step(at=now, source=STATE_OF[state], target=State.QUEUED, cause=Cause.DUE))
+        step = line(Step(at=now, source=STATE_OF[state], target=State.QUEUED, trigger=Trigger.DUE))
         statement = "try_again" if state == RETRYING else "make_ready"
         transaction.each(SQL[statement], [(step, row[0]) for row in rows])
         for row in rows:
@@ -303,7 +303,7 @@ def _recover(transaction: Transaction, row: Row, crashes: int, end: _End, now: i
     step = Step(
         at=now,
         target=end.state,
-        cause=end.cause,
+        trigger=end.trigger,
         detail=end.note,
         started=started,
         attempt=attempt,
@@ -335,7 +335,7 @@ class _End(msgspec.Struct, frozen=True, kw_only=True):
     """What a job becomes whose worker died; `note` goes into its history."""
 
     state: State
-    cause: Cause
+    trigger: Trigger
     note: str
     reason: str = ""
     by: str = ""
@@ -360,7 +360,7 @@ def _end_of_lapsed(
         detail = CRASHES.format(crash=crash, crashes=crashes, attempt=attempt, most=most)
         return crashes, _End(
             state=State.DEAD,
-            cause=Cause.RESCUED,
+            trigger=Trigger.RESCUED,
             note=crash,
             reason=REASON_CRASHED,
             by="reaper",
@@ -370,14 +370,14 @@ def _end_of_lapsed(
     if fate is Fate.CANCELLED and request is not None:
         return crashes, _End(
             state=State.CANCELLED,
-            cause=Cause.OPERATOR,
+            trigger=Trigger.OPERATOR,
             note=request.detail,
             reason=REASON_CANCELLED,
             by=request.by,
             detail=request.detail,
             event=JOB_CANCELLED,
         )
-    rescued = _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
+    rescued = _End(state=State.QUEUED, trigger=Trigger.RESCUED, note=crash)
     return crashes, rescued if fate is Fate.RESCUED else None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hms_svc.brokers.chunks import MOST_BYTES, in_slices
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.paging import NAMED_AT_ONCE, Slices, types_that_may_match
+from hms_svc.brokers.job_pages import NAMED_AT_ONCE, Slices, types_that_may_match
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.views import job_view

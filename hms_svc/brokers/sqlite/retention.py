@@ -25,7 +25,7 @@ from hms_svc.brokers.sqlite.job_claims import end_without_run
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.unreported_ends import UNSERVED
-from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
+from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Trigger
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import WorkerRegistration
 
@@ -139,7 +139,7 @@ def bury_unserved(
                 (row, job_id, queue, type),
                 now,
                 REASON_NO_HANDLER,
-                Cause.UNSERVED,
+                Trigger.UNSERVED,
                 UNSERVED.format(type=type),
             )
             buried += 1

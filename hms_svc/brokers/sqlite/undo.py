@@ -14,7 +14,7 @@ from hms_svc.brokers.refused_acts import GONE, MOVED_SINCE, WAS_RUNNING
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.causes import GROUPED
-from hms_svc.domain.lifecycle import Cause
+from hms_svc.domain.lifecycle import Trigger
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.control import UNDOABLE, ActRequest
 
@@ -76,7 +76,7 @@ def _key_is_held(row: sqlite3.Row) -> str:
 def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -> str:
     was = STATE_OF[row["was"]]
     source = STATE_OF.get(row["state"], was)
-    step = Step(at=now, source=source, target=was, cause=Cause.UNDONE, detail="undo")
+    step = Step(at=now, source=source, target=was, trigger=Trigger.UNDONE, detail="undo")
     try:
         transaction.connection.execute(
             SQL["restore"], {"row": row["row"], "batch": batch, "line": line(step)}

@@ -14,7 +14,7 @@ from hms_svc.http_api.requests import Admitted, Note, admitted, answer, read_bod
 from hms_svc.http_api.route_description import describes
 from hms_svc.http_api.routes.jobs import Cursor, Limit
 from hms_svc.operations.action_table import ON_CASES
-from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePage
+from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePageAnswer
 from hms_svc.operations.tokens import Scope
 
 router: Final = APIRouter(tags=["cases"])
@@ -31,7 +31,7 @@ async def list_cases(
 ) -> Response:
     """List cases, newest first."""
     found, more = await caller.api.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
-    return answer(CasePage(tuple(map(CaseAnswer.of, found)), more))
+    return answer(CasePageAnswer(tuple(map(CaseAnswer.of, found)), more))
 
 
 @router.get("/cases/{case_id}", **describes("Case", problems=(404,)))
@@ -76,5 +76,5 @@ async def list_audit(
     20,000 rows, so it can be short or empty and still have a cursor.
     """
     query = AuditQuery(subject=subject, actor=actor, action=action)
-    page = await caller.api.reads.database.audit.page(query, limit=limit, cursor=cursor)
+    page = await caller.api.reads.audit_page(query, limit=limit, cursor=cursor)
     return answer(AuditPageAnswer.of(page))

@@ -35,7 +35,7 @@ _admit_producer: Final = admitted(Scope.PRODUCE)
 Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`cursor` of the previous page.")]
-MOST_EXAMINED: Final = 20_000
+RECORDS_EXAMINED_BY_PAGE: Final = 20_000
 """Records that one page reads at most if no index serves its filter."""
 PLANNED_WORK: Final = 5_000_000_000
 """Characters that the filter of one action may examine: 50 pages of the heaviest filter, or a million usual jobs."""
@@ -103,9 +103,13 @@ async def list_jobs(
     """List jobs, by state and then by their last transition, newest first. A page can be short and still have a cursor."""
     filter, reads = parse_filter(where), caller.api.reads
     if archive:
-        page = await reads.archived_jobs(filter, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
+        page = await reads.archived_jobs(
+            filter, limit=limit, cursor=cursor, examine=RECORDS_EXAMINED_BY_PAGE
+        )
     else:
-        page = await reads.jobs(filter, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
+        page = await reads.jobs(
+            filter, limit=limit, cursor=cursor, examine=RECORDS_EXAMINED_BY_PAGE
+        )
     return answer(JobPageAnswer.of(page))
 
 

@@ -70,7 +70,7 @@ async def list_queues(caller: Viewer) -> Response:
     "pause",
     operation="pause_queue",
     detail="With `intake`, new ones are rejected over HTTP and in envelopes.",
-    **describes("Paused", body="Pause", problems=(404,)),
+    **describes("Paused", body="Pause"),
 )
 async def _pause(type: str, caller: Operator) -> Response:
     body = await read_body(caller.request, Pause)
@@ -82,7 +82,7 @@ async def _pause(type: str, caller: Operator) -> Response:
     router,
     "resume",
     operation="resume_queue",
-    **describes("Paused", body="Nothing", problems=(404,)),
+    **describes("Paused", body="Nothing"),
 )
 async def _resume(type: str, caller: Operator) -> Response:
     await read_body(caller.request, Nothing)

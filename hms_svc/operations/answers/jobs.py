@@ -18,8 +18,8 @@ from hms_svc.domain.views import (
     JobDetail,
     JobPage,
     JobView,
-    Move,
     ProgressView,
+    Transition,
 )
 from hms_svc.operations.answers.times import JsonMembers, Time, time_or_none
 from hms_svc.operations.producer_fields import producer_fields
@@ -153,14 +153,14 @@ class TransitionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
     @classmethod
-    def of(cls, move: Move) -> Self:
+    def of(cls, transition: Transition) -> Self:
         """Return the answer for a transition."""
         return cls(
-            at=to_rfc3339(move.at),
-            source=move.source,
-            target=move.target,
-            trigger=move.cause,
-            detail=move.detail,
+            at=to_rfc3339(transition.at),
+            source=transition.source,
+            target=transition.target,
+            trigger=transition.trigger,
+            detail=transition.detail,
         )
 
 
@@ -176,6 +176,29 @@ class ProgressAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, line: ProgressView) -> Self:
         """Return the answer for a report."""
         return cls(at=to_rfc3339(line.at), share=line.share, message=line.message, log=line.log)
+
+
+class FollowedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A progress report of the job `id`, or a line of its log, for who follows it. Reports and lines share their numbers."""
+
+    id: str
+    number: int
+    at: Time
+    share: float | None
+    message: str
+    log: bool
+
+    @classmethod
+    def of(cls, job_id: str, line: ProgressView) -> Self:
+        """Return the answer for a report."""
+        return cls(
+            id=job_id,
+            number=line.number,
+            at=to_rfc3339(line.at),
+            share=line.share,
+            message=line.message,
+            log=line.log,
+        )
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

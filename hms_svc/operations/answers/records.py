@@ -50,7 +50,7 @@ class CaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class CasePage(msgspec.Struct, frozen=True):
+class CasePageAnswer(msgspec.Struct, frozen=True):
     """A page of cases. `cursor` gets the next page; it is null on the last one."""
 
     cases: tuple[CaseAnswer, ...]

@@ -19,6 +19,7 @@ from hms_svc.ports.inspection import BrokerHealth, Capacity
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Status
     from hms_svc.operations.schedules import ScheduleView
+    from hms_svc.operations.worker_actions import WorkerPlan
 
 HealthLevel: TypeAlias = Literal["well", "note", "degraded", "down"]
 _LEVELS: Final[Mapping[Level | None, HealthLevel]] = {
@@ -175,6 +176,42 @@ class WorkerStateRequested(msgspec.Struct, frozen=True, kw_only=True):
 
     worker: str
     wanted: WorkerState
+
+
+class UnservedType(msgspec.Struct, frozen=True, kw_only=True):
+    """A type that no other live worker claims, and how many of its jobs are ready."""
+
+    type: str
+    ready: int
+
+
+class WorkerPlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a requested state of a worker would mean. Nothing has been requested.
+
+    The worker runs `running` jobs. `ends_service`: it is the last worker of its service, which exits too.
+    `silent_s` is for how long it has been silent, 0 if it is live.
+    """
+
+    worker: str
+    wanted: WorkerState
+    dry_run: bool
+    running: int
+    unserved: tuple[UnservedType, ...]
+    ends_service: bool
+    silent_s: float
+
+    @classmethod
+    def of(cls, plan: WorkerPlan) -> Self:
+        """Return the answer for a plan."""
+        return cls(
+            worker=plan.worker.id,
+            wanted=plan.wanted,
+            dry_run=True,
+            running=len(plan.worker.jobs),
+            unserved=tuple(UnservedType(type=type, ready=ready) for type, ready in plan.unserved),
+            ends_service=plan.ends_service,
+            silent_s=plan.silent_ms / 1000,
+        )
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):

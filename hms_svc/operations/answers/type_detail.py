@@ -8,7 +8,7 @@ from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.operations.answers.jobs import EndedJobAnswer, FailureGroupAnswer
 from hms_svc.operations.answers.service import QueueAnswer, ScheduleAnswer, queue_fields
 from hms_svc.operations.answers.times import Time, time_or_none
-from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
+from hms_svc.operations.type_detail import Percentiles, ServingWorker, TypeDetail, TypeSettings
 
 
 class ServingAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,16 +23,16 @@ class ServingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     is_silent: bool
 
     @classmethod
-    def of(cls, serving: Serving) -> ServingAnswer:
+    def of(cls, worker: ServingWorker) -> ServingAnswer:
         """Return the answer for a worker."""
         return ServingAnswer(
-            worker=serving.worker,
-            slots=serving.slots,
-            max_slots=serving.most,
-            busy=serving.busy,
-            running=serving.running,
-            last_seen_at=to_rfc3339(serving.last_seen_at),
-            is_silent=serving.is_silent,
+            worker=worker.worker,
+            slots=worker.slots,
+            max_slots=worker.most,
+            busy=worker.busy,
+            running=worker.running,
+            last_seen_at=to_rfc3339(worker.last_seen_at),
+            is_silent=worker.is_silent,
         )
 
 

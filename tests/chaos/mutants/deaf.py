@@ -20,7 +20,7 @@ def deafen(lease_keeper: type[SQLiteLeaseKeeper | RedisLeaseKeeper]) -> None:
         extend(self, tokens, lease_ms)
         return []
 
-    lease_keeper.extend = deaf  # type: ignore[method-assign]
+    lease_keeper.extend = deaf  # type: ignore[method-assign]  # a mutant replaces the method
 
 
 deafen(SQLiteLeaseKeeper)

@@ -17,4 +17,4 @@ def move(
         _move(self, queue, source, target, count)
 
 
-Transaction.move = move  # type: ignore[method-assign]
+Transaction.move = move  # type: ignore[method-assign]  # a mutant replaces the method

@@ -21,4 +21,4 @@ async def run_once(self: OutboxRelay) -> None:
         os._exit(1)
 
 
-OutboxRelay.run_once = run_once  # type: ignore[method-assign]
+OutboxRelay.run_once = run_once  # type: ignore[method-assign]  # a mutant replaces the method

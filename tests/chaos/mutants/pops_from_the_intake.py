@@ -25,4 +25,4 @@ async def watch(self: Intake, type: str) -> None:
 
 
 assert callable(Intake._watch)
-Intake._watch = watch  # type: ignore[method-assign]
+Intake._watch = watch  # type: ignore[method-assign]  # a mutant replaces the method

@@ -27,4 +27,4 @@ async def commit(
     ]
 
 
-SqlEffects.commit = commit  # type: ignore[method-assign]
+SqlEffects.commit = commit  # type: ignore[method-assign]  # a mutant replaces the method

@@ -7,4 +7,4 @@ from tests.chaos.mutants.deaf import app
 
 __all__ = ["app"]
 assert callable(effects._Group._has_lost)
-effects._Group._has_lost = lambda self, request: False  # type: ignore[method-assign]
+effects._Group._has_lost = lambda self, request: False  # type: ignore[method-assign]  # a mutant replaces the method

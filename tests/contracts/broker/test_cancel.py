@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from hms_svc.domain.job import ClaimedJob, Lane
-from hms_svc.domain.lifecycle import MOVES, Cause, State
+from hms_svc.domain.lifecycle import TRANSITIONS, State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import KnownEffects
 from hms_svc.ports.control import Act, ActRequest
 from tests.support.broker_engines import BrokerHarness
 
-WAYS_ON: list[tuple[State, Cause, dict[str, Any]]] = [
-    (State.RETRYING, Cause.FAILED, {"due_at": 0, "failure": Failure("E", "boom")}),
-    (State.QUEUED, Cause.RELEASED, {"give_back": True, "counted_give_back": True}),
-    (State.SCHEDULED, Cause.SNOOZED, {"due_at": 0, "give_back": True}),
-    (State.HELD, Cause.REFUSED, {"hold": ("act", "rule", "digest")}),
+WAYS_ON: list[tuple[State, Trigger, dict[str, Any]]] = [
+    (State.RETRYING, Trigger.FAILED, {"due_at": 0, "failure": Failure("E", "boom")}),
+    (State.QUEUED, Trigger.RELEASED, {"give_back": True, "counted_give_back": True}),
+    (State.SCHEDULED, Trigger.SNOOZED, {"due_at": 0, "give_back": True}),
+    (State.HELD, Trigger.REFUSED, {"hold": ("act", "rule", "digest")}),
 ]
 ENDS = [State.COMPLETED, State.REJECTED, State.DEAD]
 
@@ -35,28 +35,28 @@ async def running(harness: BrokerHarness, **fields: Any) -> ClaimedJob:
     return job
 
 
-@pytest.mark.parametrize(("state", "cause", "fields"), WAYS_ON)
+@pytest.mark.parametrize(("state", "trigger", "fields"), WAYS_ON)
 async def test_a_job_that_would_go_on_is_cancelled(
-    harness: BrokerHarness, state: State, cause: Cause, fields: dict[str, Any]
+    harness: BrokerHarness, state: State, trigger: Trigger, fields: dict[str, Any]
 ) -> None:
     job = await running(harness)
-    assert await harness.settle(job, state, cause=cause, log="printed", **fields)
+    assert await harness.settle(job, state, trigger=trigger, log="printed", **fields)
     detail = await harness.detail(job.job.id)
     view = detail.view
     assert (view.state, view.reason, view.by) == (State.CANCELLED, "cancelled", "ravi")
     assert (view.detail, view.attempt, detail.attempts[0].log) == ("wrong street", 1, "printed")
     assert view.finished_at == harness.clock.now_ms()
-    assert detail.history[-1].cause in MOVES[State.PROCESSING][State.CANCELLED]
+    assert detail.history[-1].trigger in TRANSITIONS[State.PROCESSING][State.CANCELLED]
     assert await harness.counts() == {"cancelled": 1}
     assert (await harness.inspection.queues())[0].counters["cancelled"] == 1
 
 
-@pytest.mark.parametrize(("state", "cause", "fields"), WAYS_ON)
+@pytest.mark.parametrize(("state", "trigger", "fields"), WAYS_ON)
 async def test_that_it_is_cancelled_is_announced(
-    harness: BrokerHarness, state: State, cause: Cause, fields: dict[str, Any]
+    harness: BrokerHarness, state: State, trigger: Trigger, fields: dict[str, Any]
 ) -> None:
     job = await running(harness)
-    await harness.settle(job, state, cause=cause, **fields)
+    await harness.settle(job, state, trigger=trigger, **fields)
     failed = ["job.failed"] if state is State.RETRYING else []
     events = [type for type, _ in await harness.events()]
     assert events == [*failed, "job.cancelled"]
@@ -91,7 +91,7 @@ async def test_only_the_job_that_was_meant_is_cancelled(harness: BrokerHarness) 
     await harness.accept(5)
     jobs = await harness.claim()
     await cancel(harness, jobs[2].job.id)
-    again = Disposition(state=State.RETRYING, cause=Cause.FAILED, delay_ms=0)
+    again = Disposition(state=State.RETRYING, trigger=Trigger.FAILED, delay_ms=0)
     assert await harness.broker.settle([harness.settlement(job, again) for job in jobs]) == []
     assert await harness.counts() == {"retrying": 4, "cancelled": 1}
     assert await harness.state(jobs[2].job.id) is State.CANCELLED
@@ -125,7 +125,7 @@ async def test_the_job_of_a_dead_worker_is_cancelled(harness: BrokerHarness) -> 
     assert (view.state, view.reason, view.by) == (State.CANCELLED, "cancelled", "ravi")
     assert (view.detail, view.suspect, view.worker) == ("wrong street", False, "")
     assert "worker-1 died" in detail.attempts[0].error
-    assert detail.history[-1].cause == Cause.OPERATOR
+    assert detail.history[-1].trigger == Trigger.OPERATOR
     assert await harness.events() == [("job.cancelled", job.job.id)]
     assert await harness.counts() == {"cancelled": 1}
     assert (await harness.inspection.queues())[0].counters["cancelled"] == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.control import Act, ActRequest
 from tests.support.broker_engines import BrokerHarness
@@ -23,7 +23,7 @@ async def test_a_job_that_an_operator_retries_comes_after_those_that_wait(
 ) -> None:
     [dead] = await harness.accept()
     [job] = await harness.claim()
-    await harness.settle(job, State.DEAD, cause=Cause.FAILED, reason="error")
+    await harness.settle(job, State.DEAD, trigger=Trigger.FAILED, reason="error")
     [waiting] = await harness.accept()
     harness.clock.wall -= TWO_HOURS_MS
     await harness.control.act(ActRequest(act=Act.RETRY, job_ids=(dead,), by="ravi"))
@@ -33,7 +33,7 @@ async def test_a_job_that_an_operator_retries_comes_after_those_that_wait(
 async def test_a_delay_counts_from_when_the_broker_hears_of_it(harness: BrokerHarness) -> None:
     [job_id] = await harness.accept()
     [job] = await harness.claim()
-    again = Disposition(state=State.RETRYING, cause=Cause.FAILED, delay_ms=30_000)
+    again = Disposition(state=State.RETRYING, trigger=Trigger.FAILED, delay_ms=30_000)
     settlement = harness.settlement(job, again)
     harness.clock.wall += TWO_HOURS_MS
     assert await harness.broker.settle([settlement]) == []

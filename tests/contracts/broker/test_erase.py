@@ -90,8 +90,8 @@ async def test_an_erased_job_says_nothing_and_keeps_its_frame(harness: BrokerHar
     assert [(a.attempt, a.fence, a.started_at, a.ended_at) for a in after.attempts] == [
         (a.attempt, a.fence, a.started_at, a.ended_at) for a in before.attempts
     ]
-    assert [(m.at, m.target, m.cause) for m in after.history] == [
-        (m.at, m.target, m.cause) for m in before.history
+    assert [(m.at, m.target, m.trigger) for m in after.history] == [
+        (m.at, m.target, m.trigger) for m in before.history
     ]
     assert set(json.loads(after.envelope)) == {"id", "type", "data", "enqueued_at", "max_attempts"}
     assert await harness.counts() == {"dead": 1}

@@ -10,7 +10,7 @@ import pytest
 from hms_svc.domain.causes import MOST_HISTORIES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Lane
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.domain.views import FailureGroup
 from hms_svc.ports.control import Act, ActRequest
@@ -35,7 +35,7 @@ async def fail(
                 job,
                 Disposition(
                     state=state,
-                    cause=Cause.FINISHED,
+                    trigger=Trigger.FINISHED,
                     reason="error",
                     by="handler",
                     delay_ms=delay_ms,

@@ -1,8 +1,8 @@
-"""The history of a job is true: every move legal, none missing, whatever was done to it."""
+"""The history of a job is true: every transition legal, none missing, whatever was done to it."""
 
 from __future__ import annotations
 
-from hms_svc.domain.lifecycle import MOVES, Cause, State
+from hms_svc.domain.lifecycle import TRANSITIONS, State, Trigger
 from hms_svc.ports.control import Act, ActRequest
 from tests.support.broker_engines import BrokerHarness
 
@@ -17,12 +17,12 @@ async def states(harness: BrokerHarness, job_id: str) -> list[State]:
     """The states that the history tells of, once it was found to hold together."""
     detail = await harness.detail(job_id)
     source: State | None = None
-    for move in detail.history:
-        assert move.source == source
-        assert move.cause in MOVES[source][move.target]
-        source = move.target
+    for transition in detail.history:
+        assert transition.source == source
+        assert transition.trigger in TRANSITIONS[source][transition.target]
+        source = transition.target
     assert source is detail.view.state
-    return [move.target for move in detail.history]
+    return [transition.target for transition in detail.history]
 
 
 async def test_discard_and_undo_are_no_moves(harness: BrokerHarness) -> None:
@@ -30,7 +30,7 @@ async def test_discard_and_undo_are_no_moves(harness: BrokerHarness) -> None:
     await act(harness, Act.DISCARD, job_id)
     await harness.control.undo("b1")
     assert await states(harness, job_id) == [State.QUEUED]
-    await harness.settle((await harness.claim())[0], State.DEAD, cause=Cause.FAILED)
+    await harness.settle((await harness.claim())[0], State.DEAD, trigger=Trigger.FAILED)
     await act(harness, Act.DISCARD, job_id)
     await harness.control.undo("b1")
     assert await states(harness, job_id) == [State.QUEUED, State.PROCESSING, State.DEAD]
@@ -41,7 +41,7 @@ async def test_a_scheduled_job_that_is_retried_began_scheduled(harness: BrokerHa
     assert await states(harness, job_id) == [State.SCHEDULED]
     harness.clock.advance(5)
     await harness.broker.promote(10)
-    await harness.settle((await harness.claim())[0], State.DEAD, cause=Cause.FAILED)
+    await harness.settle((await harness.claim())[0], State.DEAD, trigger=Trigger.FAILED)
     await act(harness, Act.RETRY, job_id)
     assert await states(harness, job_id) == [
         State.SCHEDULED,
@@ -71,7 +71,7 @@ async def test_a_cancelled_run_and_its_retry(harness: BrokerHarness) -> None:
     [job_id] = await harness.accept()
     [job] = await harness.claim()
     await act(harness, Act.CANCEL, job_id)
-    await harness.settle(job, State.RETRYING, cause=Cause.FAILED, due_at=0)
+    await harness.settle(job, State.RETRYING, trigger=Trigger.FAILED, due_at=0)
     await act(harness, Act.RETRY, job_id)
     assert await states(harness, job_id) == [
         State.QUEUED,

@@ -11,7 +11,7 @@ from hms_svc import bootstrap
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import ClaimedJob, Job, make_job
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.operations.reads import Reads
 from hms_svc.ports.backend import Backend
@@ -85,10 +85,10 @@ def end_of(number: int, clock: ManualClock) -> Disposition | None:
     disk = Failure("OSError", f"disk {number} is full")
     slow = Failure("Timeout", f"upstream took {number} s")
     ends = (
-        Disposition(state=State.COMPLETED, cause=Cause.FINISHED, case_id=f"case-{number}"),
+        Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED, case_id=f"case-{number}"),
         Disposition(
             state=State.DEAD,
-            cause=Cause.FAILED,
+            trigger=Trigger.FAILED,
             reason="error",
             by="handler",
             detail="no",
@@ -96,14 +96,14 @@ def end_of(number: int, clock: ManualClock) -> Disposition | None:
         ),
         Disposition(
             state=State.REJECTED,
-            cause=Cause.REFUSED,
+            trigger=Trigger.REFUSED,
             reason="duplicate",
             by="duplicate",
             detail=f"case stands {number % 4}.1 m away",
         ),
         Disposition(
             state=State.RETRYING,
-            cause=Cause.FAILED,
+            trigger=Trigger.FAILED,
             reason="error",
             by="handler",
             failure=slow,
@@ -111,13 +111,13 @@ def end_of(number: int, clock: ManualClock) -> Disposition | None:
         ),
         Disposition(
             state=State.HELD,
-            cause=Cause.REFUSED,
+            trigger=Trigger.REFUSED,
             reason="governance",
             by="night",
             hold=("create_case", "night", "d"),
         ),
         Disposition(
-            state=State.DEAD, cause=Cause.FAILED, reason="timeout", by="runtime", failure=slow
+            state=State.DEAD, trigger=Trigger.FAILED, reason="timeout", by="runtime", failure=slow
         ),
         None,
     )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hms_svc import bootstrap
 from hms_svc.brokers.redis.record import HEAD_SIZE, Record
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.answers.jobs import JobAnswer
@@ -38,7 +38,9 @@ async def died(harness: BrokerHarness, *names: str) -> None:
     await harness.broker.enqueue([harness.job({"n": 1}, id=name) for name in names])
     for job in await harness.claim(len(names)):
         failure = Failure("ValueError", "no")
-        await harness.settle(job, State.DEAD, cause=Cause.FAILED, reason="error", failure=failure)
+        await harness.settle(
+            job, State.DEAD, trigger=Trigger.FAILED, reason="error", failure=failure
+        )
 
 
 @pytest.mark.parametrize("at", FAR)
@@ -100,7 +102,7 @@ async def test_retention_goes_on_beside_bad_records(
 ) -> None:
     await poison(harness, FAR[0], "far")
     for job in await harness.claim(1):
-        await harness.settle(job, State.DEAD, cause=Cause.FAILED, reason="error")
+        await harness.settle(job, State.DEAD, trigger=Trigger.FAILED, reason="error")
     await died(harness, "bad", "good")
     await overwrite(harness, "bad")
     await harness.accept(1)

@@ -107,5 +107,5 @@ async def test_history_shows_the_rescue(harness: BrokerHarness) -> None:
     harness.clock.advance(31)
     await harness.broker.reap(10)
     detail = await harness.detail(job_id)
-    assert detail.history[-1].cause == "rescued"
+    assert detail.history[-1].trigger == "rescued"
     assert "worker-1 died" in detail.attempts[0].error

@@ -328,7 +328,7 @@ async def test_a_key_may_come_later(record: Record) -> None:
     await record.sealer(KEY).run_once()
     assert await record.findings(KEY) == []
     assert [bool(head.signature) for head in (await record.bus.audit_anchor.heads()).all] == [True]
-    assert bool((await record.announced())[-1].payload()["signature"])  # type: ignore[index,call-overload]
+    assert bool((await record.announced())[-1].payload()["signature"])  # type: ignore[index,call-overload]  # the payload is any JSON
 
 
 async def test_a_process_without_the_key_publishes_nothing_over_a_signed_head(

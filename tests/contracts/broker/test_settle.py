@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.domain.views import ProgressView
 from hms_svc.ports.broker import ProgressReport
@@ -85,7 +85,7 @@ async def test_one_refused_settlement_leaves_its_neighbours(harness: BrokerHarne
     await harness.accept(3)
     jobs = await harness.claim()
     await harness.complete(jobs[1])
-    done = Disposition(state=State.COMPLETED, cause=Cause.FINISHED)
+    done = Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED)
     refused = await harness.broker.settle([harness.settlement(job, done) for job in jobs])
     assert refused == [jobs[1].token]
     assert await harness.counts() == {"completed": 3}
@@ -97,7 +97,7 @@ async def test_released_job_returns_to_its_turn_with_its_attempt(harness: Broker
     await harness.accept()
     job = (await harness.claim(1))[0]
     await harness.settle(
-        job, State.QUEUED, cause=Cause.RELEASED, give_back=True, counted_give_back=True
+        job, State.QUEUED, trigger=Trigger.RELEASED, give_back=True, counted_give_back=True
     )
     again = (await harness.claim(1))[0]
     assert (again.job.id, again.attempt, again.claims, again.give_backs) == (first, 1, 2, 1)
@@ -109,7 +109,7 @@ async def test_snoozed_job_waits_and_keeps_its_attempt(harness: BrokerHarness) -
     await harness.settle(
         (await harness.claim())[0],
         State.SCHEDULED,
-        cause=Cause.SNOOZED,
+        trigger=Trigger.SNOOZED,
         due_at=due,
         give_back=True,
     )

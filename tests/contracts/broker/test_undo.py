@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hms_svc.domain.lifecycle import MOVES, Cause, State
+from hms_svc.domain.lifecycle import TRANSITIONS, State, Trigger
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.control import Act, ActRequest
@@ -93,8 +93,8 @@ async def test_a_job_that_has_not_moved_is_what_it_was(
         assert after.history == before.history
     else:
         last = after.history[-1]
-        assert (last.target, last.cause) == (state, Cause.UNDONE)
-        assert Cause.UNDONE in MOVES[last.source][state]
+        assert (last.target, last.trigger) == (state, Trigger.UNDONE)
+        assert Trigger.UNDONE in TRANSITIONS[last.source][state]
 
 
 async def test_what_was_claimed_since_stays_and_says_so(harness: BrokerHarness) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from hms_svc.domain.filter import EVERYTHING
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Failure
 from hms_svc.operations.reads import Reads
 from tests.support.broker_engines import TYPE, BrokerHarness
@@ -70,7 +70,7 @@ async def retry_of(harness: BrokerHarness, *, after: int, woken: bool) -> None:
     await harness.settle(
         job,
         State.RETRYING,
-        cause=Cause.FAILED,
+        trigger=Trigger.FAILED,
         due_at=harness.clock.now_ms() + 60_000,
         failure=Failure("OSError", "away"),
     )

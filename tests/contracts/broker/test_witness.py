@@ -111,7 +111,7 @@ async def write_over(harness: BrokerHarness, name: str, line: str) -> None:
     if (link := getattr(audit_anchor, "_link", None)) is not None:
         await link.ask("HSET", link.keys.ours("audit", "heads"), name, line)
         return
-    await audit_anchor._file.write(  # type: ignore[attr-defined]
+    await audit_anchor._file.write(  # type: ignore[attr-defined]  # the implementation of SQLite has it
         lambda transaction: transaction.connection.execute(
             "INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"audit:{name}", line)
         )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.domain.audit_heads import AuditHead, HeadSigner, KeptHeads, judge
-from hms_svc.domain.audit_query import MOST_EXAMINED, AuditQuery
+from hms_svc.domain.audit_query import ROWS_EXAMINED_BY_PAGE, AuditQuery
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.database import SqlDatabase
 from tests.support.database_engines import Opener, Site
@@ -87,7 +87,7 @@ async def test_a_page_ends_after_a_bounded_look_and_its_cursor_goes_on(
     database: SqlDatabase,
 ) -> None:
     await database.audit.append([record("first")])
-    await database.audit.append([record("more")] * MOST_EXAMINED)
+    await database.audit.append([record("more")] * ROWS_EXAMINED_BY_PAGE)
     query = AuditQuery(actor="-nobody", action="job.retried")
     rare = AuditQuery(actor="bob")
     assert len((await database.audit.page(query, limit=3, cursor=None)).records) == 3
@@ -177,7 +177,7 @@ async def test_a_chain_written_anew_does_not_reach_the_published_head(
 
 async def test_a_transaction_that_was_undone_leaves_no_gap(database: SqlDatabase) -> None:
     await database.audit.append([record("one")])
-    broken = AuditRecord(at=NOON, actor="ada", action="x", subject=None)  # type: ignore[arg-type]
+    broken = AuditRecord(at=NOON, actor="ada", action="x", subject=None)  # type: ignore[arg-type]  # the wrong type is the point
     with pytest.raises(Exception, match=r"(?i)not.null"):
         await database.audit.append([record("two"), broken])
     await database.audit.append([record("three")])

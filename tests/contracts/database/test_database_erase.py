@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.job import Job
-from hms_svc.domain.lifecycle import Cause, State
-from hms_svc.domain.views import AttemptView, JobDetail, Move
+from hms_svc.domain.lifecycle import State, Trigger
+from hms_svc.domain.views import AttemptView, JobDetail, Transition
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import ReportCount, StoredEffect
 from tests.support.database_requests import HOUR, NOON, dead_job, effect
@@ -22,8 +22,8 @@ def told_of(job_id: str, *, finished_at: int) -> JobDetail:
     failed = AttemptView(
         attempt=5, started_at=NOON, ended_at=NOON, worker="w", fence=1, error=SECRET, log=SECRET
     )
-    moved = Move(
-        at=NOON, source=State.PROCESSING, target=State.DEAD, cause=Cause.FINISHED, detail=SECRET
+    moved = Transition(
+        at=NOON, source=State.PROCESSING, target=State.DEAD, trigger=Trigger.FINISHED, detail=SECRET
     )
     view = replace(
         dead.view, data=b'{"user_id":"usr-44321"}', detail=SECRET, failure=SECRET, unique_key=SECRET

@@ -45,7 +45,7 @@ async def hasty_database(hasty: PostgresEngine, clock: HandClock) -> SqlDatabase
 
 async def until_it_answers(database: SqlDatabase) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (await database.health()).ok:  # noqa: ASYNC110
+        while not (await database.health()).ok:  # noqa: ASYNC110 - nothing notifies of what it waits for
             await asyncio.sleep(0.01)
 
 

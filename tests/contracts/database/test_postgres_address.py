@@ -65,8 +65,8 @@ def test_certificates_are_found_before_the_start(tmp_path: Path) -> None:
     ("option", "words"),
     [
         ("ssl=on", r"unknown option 'ssl': known are sslmode"),
-        ("sslmode=on", r"sslmode 'on': want one of disable"),
-        ("sslrootcert=/nowhere", r"sslrootcert '/nowhere': want the path"),
+        ("sslmode=on", r"sslmode 'on': expected one of disable"),
+        ("sslrootcert=/nowhere", r"sslrootcert '/nowhere': expected the path"),
         ("search_path=", r"'search_path' without a value"),
     ],
 )

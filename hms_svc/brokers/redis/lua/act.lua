@@ -21,7 +21,7 @@ end
 local function to_queue(id, job, fresh)
   local holder = fresh and job[UNIQUE] ~= '' and unique_holder(job[TYPE], job[UNIQUE], id)
   if holder then return 'cannot be retried: its unique key is held by job ' .. holder end
-  local step = step_of(job[STATE], QUEUED, CAUSE_OPERATOR, detail)
+  local step = step_of(job[STATE], QUEUED, TRIGGER_OPERATOR, detail)
   local waited = job[STATE] == SCHEDULED or job[STATE] == RETRYING
   leave(id, job)
   if fresh then
@@ -44,7 +44,7 @@ local function end_waiting(id, job, seen, state, reason)
     state, reported = DEAD, (note ~= '' and note .. '; ' or '') .. fill(BESIDE_CASE, { case = job[CASE] })
   end
   local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
-  end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, CAUSE_OPERATOR, detail), cause)
+  end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, TRIGGER_OPERATOR, detail), cause)
   announce(wall, 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, reported), job)
   return ''
 end
@@ -78,7 +78,7 @@ function acts.discard(id, job)
   leave(id, job)
   free_unique(id, job)
   job[STATE], job[POSITION] = DISCARDED, wall
-  write(id, job, nil, step_of(state, state, CAUSE_OPERATOR, detail))
+  write(id, job, nil, step_of(state, state, TRIGGER_OPERATOR, detail))
   enter(id, job)
   count(job[TYPE], 'discarded')
   return ''

@@ -10,7 +10,7 @@ local function bury(id, type)
   local job = read(id)
   if not job or job[STATE] ~= QUEUED then return end
   local detail = fill(END_UNSERVED, { type = type })
-  end_job(id, job, DEAD, outcome_of(REASON_NO_HANDLER, 'runtime', detail), step_of(QUEUED, DEAD, CAUSE_UNSERVED, detail),
+  end_job(id, job, DEAD, outcome_of(REASON_NO_HANDLER, 'runtime', detail), step_of(QUEUED, DEAD, TRIGGER_UNSERVED, detail),
     cause_of(DEAD, type, REASON_NO_HANDLER, 'runtime'))
   announce(wall, 'job.dead', id, 0, event_data(type, REASON_NO_HANDLER, 'runtime', detail), job)
   buried, left = buried + 1, left - 1

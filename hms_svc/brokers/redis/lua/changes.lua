@@ -219,8 +219,8 @@ local function outcome_of(reason, by, detail)
     .. ',"detail":' .. cjson.encode(detail) .. '}'
 end
 
-local function step_of(source, target, cause, detail)
-  return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[target] .. '","cause":"' .. cause
+local function step_of(source, target, trigger, detail)
+  return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[target] .. '","cause":"' .. trigger
     .. '","source":"' .. NAMES[source] .. '","detail":' .. cjson.encode(detail) .. '}\n'
 end
 

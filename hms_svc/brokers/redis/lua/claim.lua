@@ -40,7 +40,7 @@ local function expire(id, job)
   free_unique(id, job)
   job[STATE], job[POSITION] = DEAD, wall
   file_under(job, cause_of(DEAD, job[TYPE], REASON_EXPIRED, 'runtime'))
-  write(id, job, outcome_of(REASON_EXPIRED, 'runtime', END_EXPIRED), step_of(QUEUED, DEAD, CAUSE_EXPIRED, END_EXPIRED))
+  write(id, job, outcome_of(REASON_EXPIRED, 'runtime', END_EXPIRED), step_of(QUEUED, DEAD, TRIGGER_EXPIRED, END_EXPIRED))
   enter(id, job)
   count(job[TYPE], 'dead')
   announce(wall, 'job.dead', id, 0, event_data(job[TYPE], REASON_EXPIRED, 'runtime', END_EXPIRED), job)

@@ -1,4 +1,4 @@
--- Inserted before every script; then follow record.lua, changes.lua and finishing.lua.
+-- Inserted before every script; then follow record.lua, changes.lua and commit.lua.
 -- Names in capitals are constants of the program; constants.py declares those that a script uses in front of it.
 --
 -- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py

@@ -22,7 +22,7 @@ local function make_ready(id, type, state)
     leave(id, job)
     job[STATE], job[CAUSE] = QUEUED, NO_CAUSE
     job[POSITION] = math.max(job[POSITION], job[ENQUEUED]) - job[PRIORITY] * PRIORITY_STEP
-    write(id, job, nil, step_of(state, QUEUED, CAUSE_DUE, ''))
+    write(id, job, nil, step_of(state, QUEUED, TRIGGER_DUE, ''))
     enter(id, job)
     moved = moved + 1
   end

@@ -9,8 +9,8 @@ local rescued, dead, cancelled = 0, 0, 0
 local undecided, known = {}, {}
 for _, each in ipairs(args.known) do known[each[1] .. ' ' .. int(each[2])] = each[3] end
 
-local function crash_step(job, state, cause, detail, crash)
-  return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[state] .. '","cause":"' .. cause
+local function crash_step(job, state, trigger, detail, crash)
+  return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[state] .. '","cause":"' .. trigger
     .. '","detail":' .. cjson.encode(detail) .. ',"started":' .. int(job[STARTED]) .. ',"attempt":' .. job[ATTEMPT]
     .. ',"fence":' .. int(job[FENCE]) .. ',"worker":' .. cjson.encode(job[WORKER])
     .. ',"error":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}\n'
@@ -23,7 +23,7 @@ local function request_for(id, job)
 end
 
 local function rescue(id, job, crash)
-  local step = crash_step(job, QUEUED, CAUSE_RESCUED, crash, crash)
+  local step = crash_step(job, QUEUED, TRIGGER_RESCUED, crash, crash)
   leave(id, job)
   if job[LANE] == 0 then job[ATTEMPT] = job[ATTEMPT] - 1 end
   job[STATE], job[SUSPECT] = QUEUED, 1
@@ -33,8 +33,8 @@ local function rescue(id, job, crash)
   rescued = rescued + 1
 end
 
-local function finish_off(id, job, state, cause, reason, by, detail, note, crash)
-  local step = crash_step(job, state, cause, note, crash)
+local function finish_off(id, job, state, trigger, reason, by, detail, note, crash)
+  local step = crash_step(job, state, trigger, note, crash)
   local outcome = string.sub(outcome_of(reason, by, detail), 1, -2)
     .. ',"failure":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}'
   local cause = state == DEAD and cause_of(DEAD, job[TYPE], reason, END_WORKER_DIED)
@@ -53,14 +53,14 @@ local function recover(id, job)
   local fate = FATES[(exhausted and '1 ' or '0 ') .. (request and '1 ' or '0 ') .. effects]
   if fate == FATE_DEAD then
     local detail = fill(END_CRASHES, { crash = crash, crashes = job[CRASHES], attempt = job[ATTEMPT], most = most })
-    finish_off(id, job, DEAD, CAUSE_RESCUED, REASON_CRASHED, 'reaper', detail, crash, crash)
+    finish_off(id, job, DEAD, TRIGGER_RESCUED, REASON_CRASHED, 'reaper', detail, crash, crash)
     dead = dead + 1
   elseif fate == FATE_UNDECIDED then
     undecided[#undecided + 1] = id
     undecided[#undecided + 1] = job[FENCE]
     return
   elseif fate == FATE_CANCELLED then
-    finish_off(id, job, CANCELLED, CAUSE_OPERATOR, REASON_CANCELLED, request[1], request[2], request[2], crash)
+    finish_off(id, job, CANCELLED, TRIGGER_OPERATOR, REASON_CANCELLED, request[1], request[2], request[2], crash)
     cancelled = cancelled + 1
   else
     rescue(id, job, crash)

@@ -29,7 +29,7 @@ local function restore(id, job, was, kept)
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
   if job[STATE] == DISCARDED then count(job[TYPE], 'discarded', -1) end
   redis.call('SET', job_key(id), assemble(was, envelope_in(job), data_in(job), raw_in(job), outcome_in(was),
-    history_in(job) .. step_of(shown, was[STATE], CAUSE_UNDONE, 'undo')))
+    history_in(job) .. step_of(shown, was[STATE], TRIGGER_UNDONE, 'undo')))
   enter(id, was)
   redis.call('ZREM', batch, kept)
 end

@@ -134,7 +134,7 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
     ),
 }
 BY_THE_PARSER = {"a host after a folded line", "a target that is no path", "a tab within the host"}
-"""Which of two walls such a request meets is the parser's affair."""
+"""Which of two checks refuses such a request is the parser's affair."""
 
 
 async def test_no_attack_on_host_origin_or_content_type_gets_in(

@@ -8,8 +8,8 @@ import pytest
 
 from hms_svc.domain.errors import FieldFault, MalformedJob
 from hms_svc.domain.job import read_job
-from hms_svc.domain.spelling import did_you_mean, misspelt
 from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.domain.suggestions import did_you_mean, misspelt
 
 KNOWN = ("id", "data", "priority", "not_before", "expires_at", "unique_key", "meta", "enqueued_at")
 

@@ -1,4 +1,4 @@
--- Inserted after finishing.lua before the scripts that accept jobs.
+-- Inserted after commit.lua before the scripts that accept jobs.
 
 -- The priority that a type declares, read once in a call.
 local declared = {}

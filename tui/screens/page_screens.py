@@ -11,7 +11,7 @@ from textual.widget import Widget
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import Event
 from hms_svc.domain.views import AuditRecord
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.audit_rows import Folded
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import States

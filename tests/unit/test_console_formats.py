@@ -11,8 +11,8 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.views import FailureGroup, QueueCounts, QueueView
 from hms_svc.tui import columns
-from hms_svc.tui import formatting as f
-from hms_svc.tui.commands import Kind, Target
+from hms_svc.tui import formats as f
+from hms_svc.tui.commands import Target, TargetKind
 from hms_svc.tui.hints import hints
 from hms_svc.tui.order import KeptOrder
 from hms_svc.tui.recent_groups import RecentGroups
@@ -250,7 +250,7 @@ def test_hints_show_the_commands_for_the_states_of_jobs(
 
 
 def test_hints_of_a_queue_and_a_case_depend_on_their_state() -> None:
-    def hint_text(kind: Kind, states: set[str] | None, *, is_paused: bool = False) -> str:
+    def hint_text(kind: TargetKind, states: set[str] | None, *, is_paused: bool = False) -> str:
         target = Target(kind=kind, ids=("x",))
         lines = hints(target, states, is_paused=is_paused, first=(), panels=1)
         return "".join(part.text for line in lines for part in line)

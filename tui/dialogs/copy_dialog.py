@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from hms_svc.tui import formatting as f
+from hms_svc.tui import formats as f
 from hms_svc.tui.dialogs.dialog import Dialog
 from hms_svc.tui.text import Column, Row, cell
 from hms_svc.tui.widgets.grid import Grid

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hms_svc.brokers.paging import Slices, fill_page
+from hms_svc.brokers.job_pages import Slices, fill_page
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
