@@ -170,7 +170,7 @@ async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
     [
         ("dead", "Failures"),
         ("dlq", "Failures"),
-        ("purge ten", "Undo"),
+        ("purge recent", "Undo"),
         ("original other", "Edit and retry"),
     ],
 )
