@@ -52,7 +52,7 @@ async def lpush() -> AsyncIterator[Send]:
     async with redis.asyncio.Redis.from_url(
         os.environ["BENCH_REDIS"], single_connection_client=True
     ) as client:
-        yield lambda number: client.execute_command(  # type: ignore[no-untyped-call]
+        yield lambda number: client.execute_command(  # type: ignore[no-untyped-call] # redis-py has no types for it
             "LPUSH", "bare", msgspec.json.encode(noop(number))
         )
 
