@@ -45,7 +45,9 @@ def read_engines(name: str, appendonly: Appendonly) -> Engines:
     """Read `sqlite`, `redis`, `sqlite+postgres` or `redis+postgres`; ends the program otherwise."""
     broker, _, database = name.partition("+")
     if broker not in {"sqlite", "redis"} or database not in {"", "postgres"}:
-        raise SystemExit(f"--backend {name}: expected sqlite, redis, sqlite+postgres, redis+postgres")
+        raise SystemExit(
+            f"--backend {name}: expected sqlite, redis, sqlite+postgres, redis+postgres"
+        )
     if database and not os.environ.get(POSTGRES_VARIABLE):
         raise SystemExit(
             f"--backend {name} needs a PostgreSQL: set {POSTGRES_VARIABLE} to the address of a "
