@@ -15,8 +15,7 @@ from tests.chaos.places import SCENARIOS
 from tests.chaos.site import Site
 
 PAIRS: Final = (EMBEDDED, BETWEEN, ACROSS, FLEET)
-KILLS, KILLS_OF_MIXED_PAIRS, OTHERS = 50, 10, 5
-"""Interruptions of each place: kills of a site whose two engines are files or servers, of others, other means."""
+KILLS, OTHERS = 50, 5
 SHORT: Final = (
     (FLEET, "effect.within", KILL, 1),
     (FLEET, "settle.before", KILL, 1),
@@ -82,14 +81,7 @@ def test_an_interruption_there_loses_and_doubles_nothing(
 def test_many_interruptions_there_lose_and_double_nothing(
     site: Site, sides: dict[str, Side], figures: Figures, place: str, means: Means
 ) -> None:
-    interrupted(site, sides, figures, place, means, _times(site, means))
-
-
-def _times(site: Site, means: Means) -> int:
-    if means != KILL:
-        return OTHERS
-    is_mixed = site.broker_url.startswith("redis") != site.database_url.startswith("postgresql")
-    return KILLS_OF_MIXED_PAIRS if is_mixed else KILLS
+    interrupted(site, sides, figures, place, means, KILLS if means == KILL else OTHERS)
 
 
 def test_there_is_a_scenario_for_every_place() -> None:
