@@ -69,9 +69,9 @@ class Portal:
     def submit(
         self, work: Coroutine[Any, Any, Result], *, is_bounded: bool = True
     ) -> Future[Result]:
-        """Run a coroutine on the portal's loop; one that is bounded finishes before a close.
+        """Run a coroutine on the portal's loop. Raises _PortalClosed once a close has begun.
 
-        Raises HmsError in the other ones at a close, and _PortalClosed after it.
+        A close waits for those that are bounded; what it does not wait for ends with HmsError.
         """
         with self._guard:
             if self._is_closing:

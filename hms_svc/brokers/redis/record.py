@@ -83,11 +83,11 @@ NO_CAUSE: Final = ""
 NO_MARK: Final = 0
 REFUSED_BYTES: Final = 1
 """The mark of a dead letter whose bytes were not a job; those of settlements are higher."""
-(
-    _POSITION, _STATE, _SUSPECT, _MARK, _OUTCOME, _FENCE, _OUTCOME_AT, _WORKER, _CAUSE, _TYPE, _UNIQUE,
-    _LANE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST, _STARTED, _CASE, _APPROVED, _EXPIRES,
-    _NOT_BEFORE, _PRIORITY, _ENQUEUED, _ENVELOPE, _DATA, _RAW,
-) = range(len(HEAD))  # fmt: skip # in lines, to be compared with the tables above
+_POSITION, _STATE, _SUSPECT, _MARK, _OUTCOME = range(len(SETTLED))
+_FENCE, _OUTCOME_AT, _WORKER, _CAUSE, _TYPE, _UNIQUE = range(len(SETTLED), len(FRONT))
+_LANE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _MOST = range(len(FRONT), len(FRONT) + 6)
+_STARTED, _CASE, _APPROVED, _EXPIRES, _NOT_BEFORE = range(_MOST + 1, len(CHANGING))
+_PRIORITY, _ENQUEUED, _ENVELOPE, _DATA, _RAW = range(len(CHANGING), len(HEAD))
 _TEXTS: Final = (
     _WORKER,
     _CAUSE,
@@ -193,11 +193,14 @@ def _draft(
     unique, type = digest_of(job.unique_key), job.type.encode()
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else NO_MARK
     texts = b"".join((cause.encode(), type, unique.encode(), envelope, job.data, raw))
-    head = _HEAD.pack(
-        0, state, 0, mark, len(outcome), 0, HEAD_SIZE + len(texts) + 1, 0, len(cause), len(type),
-        len(unique), 0, 0, 0, 0, 0, job.max_attempts or 0, 0, 0, 0, _time(job.expires_at),
-        _time(job.not_before), job.priority or 0, job.enqueued_at, len(envelope), len(job.data), len(raw),
-    )  # fmt: skip # in the order of HEAD, in the same lines
+    fields = [0] * len(HEAD)
+    fields[_STATE], fields[_MARK], fields[_MOST] = state, mark, job.max_attempts or 0
+    fields[_OUTCOME], fields[_OUTCOME_AT] = len(outcome), HEAD_SIZE + len(texts) + 1
+    fields[_CAUSE], fields[_TYPE], fields[_UNIQUE] = len(cause), len(type), len(unique)
+    fields[_EXPIRES], fields[_NOT_BEFORE] = _time(job.expires_at), _time(job.not_before)
+    fields[_PRIORITY], fields[_ENQUEUED] = job.priority or 0, job.enqueued_at
+    fields[_ENVELOPE], fields[_DATA], fields[_RAW] = len(envelope), len(job.data), len(raw)
+    head = _HEAD.pack(*fields)
     rest = b"".join((head[POSITION_SIZE:], texts, outcome))
     return RecordDraft(state, rest, position, unique, job.priority is not None)
 
