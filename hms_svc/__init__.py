@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         WrongThread,
     )
     from hms_svc.domain.ids import follow_up_id
+    from hms_svc.domain.job_limits import Concurrency, Rate
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
     from hms_svc.sdk.registry import Registry
     from hms_svc.sdk.running_job import RunningJob, current_job
@@ -57,6 +58,8 @@ _HOMES: Final = {
     "close": "hms_svc.api.portal",
     "Registry": "hms_svc.sdk.registry",
     "RetryPolicy": "hms_svc.domain.backoff",
+    "Concurrency": "hms_svc.domain.job_limits",
+    "Rate": "hms_svc.domain.job_limits",
     "RunningJob": "hms_svc.sdk.running_job",
     "current_job": "hms_svc.sdk.running_job",
     "follow_up_id": "hms_svc.domain.ids",
@@ -104,6 +107,7 @@ __all__ = [
     "BrokerReplaced",
     "BrokerUnavailable",
     "Cancel",
+    "Concurrency",
     "DatabaseReplaced",
     "DatabaseUnavailable",
     "DeadLetter",
@@ -119,6 +123,7 @@ __all__ = [
     "NotAnswered",
     "Outage",
     "PolicyUnavailable",
+    "Rate",
     "Registry",
     "RetryLater",
     "RetryPolicy",
