@@ -9,8 +9,9 @@ from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.event import service_event
+from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.ports.broker import ProgressReport, WorkerRegistration
+from hms_svc.ports.broker import PlaceClaim, ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from tests.support.fleet import TYPE, Fleet
 
@@ -65,8 +66,18 @@ async def be_busy(fleet: Fleet) -> None:
     async with asyncio.timeout(30):
         while fleet.broker._idle_waiter.must_poll:  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
             await fleet.broker.wait_for_work(0.01)
+    await wait_for_a_limit(fleet)
     await fleet.claim(1, "left.empty")
     await fleet.broker.wait_for_work(0.2)
+
+
+async def wait_for_a_limit(fleet: Fleet) -> None:
+    """Have one job run and one wait for a limit of running jobs, and one count for a rate."""
+    await fleet.accept(3, type="limited.job")
+    one, two, three = await fleet.claim(3, "limited.job")
+    running, rate = KeyedLimit("aa", "1", Limit(1)), KeyedLimit("bb", "9", Limit(9, 60_000))
+    claims = [PlaceClaim(job, (running,)) for job in (one, two)] + [PlaceClaim(three, (rate,))]
+    assert await fleet.broker.take_places(claims) == [True, False, True]
 
 
 async def test_every_key_has_its_row_and_every_row_its_key(fleet: Fleet) -> None:
