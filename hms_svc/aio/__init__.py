@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from hms_svc.aio import dao, gov, jobs
+from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
 from hms_svc.api import portal
-from hms_svc.api.awaitable_handle import Handle
 from hms_svc.api.new_job import NewJob, enqueue_here
+
+if TYPE_CHECKING:
+    from hms_svc.aio import jobs
+    from hms_svc.api.awaitable_handle import Handle
 
 
 class Job(NewJob):
@@ -30,6 +35,15 @@ class Job(NewJob):
 async def close() -> None:
     """Close what this process has opened outside of jobs. See `hms_svc.close`."""
     await asyncio.to_thread(portal.close)
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use what a producer does not need."""
+    if name == "jobs":
+        return import_module("hms_svc.aio.jobs")
+    if name == "Handle":
+        return import_module("hms_svc.api.awaitable_handle").Handle
+    raise AttributeError(f"module 'hms_svc.aio' has no attribute {name!r}")
 
 
 __all__ = ["Handle", "Job", "close", "dao", "events", "gov", "jobs"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, Unpack
 
 from hms_svc.api.type_variables import HandlerT_co, PayloadT, ResultT_co
 from hms_svc.domain.errors import MalformedJob
-from hms_svc.sdk.job_defaults import complete_declared
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import is_model, plain_data
 from hms_svc.sdk.storable_text import writable
@@ -71,6 +70,7 @@ class DeclaredType(Generic[PayloadT, ResultT_co, HandlerT_co]):
     def job(self, payload: PayloadT | dict[str, Any], **options: Unpack[JobOptions]) -> Job:
         """Return a job of this type that is not enqueued yet. Raises MalformedJob or MalformedJson."""
         from hms_svc.api.jobs import Job
+        from hms_svc.sdk.job_defaults import complete_declared
 
         job = Job(self.type, self._data(payload), **options)
         job.envelope = complete_declared(job.envelope, self._declared)

@@ -9,10 +9,11 @@ from hms_svc.api.declared_type import DeclaredType
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.sdk import registry
 from hms_svc.sdk.job_type import Handler
-from hms_svc.sdk.running_job import RunningJob
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from hms_svc.sdk.running_job import RunningJob
 
 ModelT = TypeVar("ModelT", bound="BaseModel")
 PayloadT = TypeVar("PayloadT")
@@ -95,6 +96,6 @@ class Registry(registry.Registry):
     def job(self, type: str, **declared: Any) -> Any:
         """Declare the decorated function as the handler of a type, and return the declared type.
 
-        The arguments are those of the registry that this class extends.
+        The arguments are those of `hms_svc.sdk.registry.Registry.job`. Raises BadInput for an invalid one.
         """
         return Declaring(self, type, super().job(type, **declared))
