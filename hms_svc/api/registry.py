@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from hms_svc.api.declared_type import DeclaredType
 from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.sdk import registry
 from hms_svc.sdk.job_type import Handler
 
@@ -70,6 +71,7 @@ class Registry(registry.Registry):
         priority: int = 0,
         slots: int | None = None,
         unique: Callable[[ModelT], str] | None = None,
+        limits: Sequence[Concurrency | Rate] = (),
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",
@@ -88,6 +90,7 @@ class Registry(registry.Registry):
         priority: int = 0,
         slots: int | None = None,
         unique: Callable[[Any], str] | None = None,
+        limits: Sequence[Concurrency | Rate] = (),
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_overloads
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
@@ -28,6 +28,7 @@ from hms_svc.domain.strict_json import decode
 from hms_svc.runtime.decide import BadResult, Finished
 from hms_svc.runtime.run_outcome import _finished
 from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.registry import Registry as SdkRegistry
 from hms_svc.sdk.source_places import place_of
 from hms_svc.sdk.validation import is_async
 
@@ -131,6 +132,17 @@ def test_a_wrong_declaration_is_refused_as_ever() -> None:
     not_a_name: Any = plain
     with pytest.raises(BadInput, match="takes the name of the type as its first argument"):
         Registry().job(not_a_name)
+
+
+def test_its_arguments_are_those_of_the_registry_below() -> None:
+    expected = inspect.signature(SdkRegistry.job).parameters
+    typed = get_overloads(Registry.job)
+    assert len(typed) == 2
+    for overload in typed:
+        parameters = inspect.signature(overload).parameters
+        assert list(parameters) == list(expected)
+        defaults = {name: each.default for name, each in parameters.items() if name != "payload"}
+        assert defaults == {name: expected[name].default for name in defaults}
 
 
 def declared_with(**given: Any) -> DeclaredType:
