@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from hms_svc import aio
     from hms_svc.api import dao, gov
+    from hms_svc.api import job_access as jobs
+    from hms_svc.api.declared_type import DeclaredType
     from hms_svc.api.events import events
+    from hms_svc.api.handle import Handle
     from hms_svc.api.jobs import Job
     from hms_svc.api.portal import close
+    from hms_svc.api.registry import Registry
     from hms_svc.api.worker import Worker
     from hms_svc.domain.backoff import RetryPolicy
     from hms_svc.domain.errors import (
         ActionDenied,
         ActionHeld,
+        BadFilter,
         BadInput,
         BadSetting,
         BrokerReplaced,
@@ -31,6 +36,11 @@ if TYPE_CHECKING:
         EffectConflict,
         HmsError,
         IdConflict,
+        JobCancelled,
+        JobDead,
+        JobFailed,
+        JobNotEnded,
+        JobRejected,
         LeaseLost,
         MalformedJob,
         MalformedJson,
@@ -38,25 +48,28 @@ if TYPE_CHECKING:
         NotAnswered,
         Outage,
         PolicyUnavailable,
+        Refused,
         RuleFailed,
         SchemaMismatch,
+        UnknownId,
         ValidationFailed,
         WrongThread,
     )
     from hms_svc.domain.ids import follow_up_id
     from hms_svc.domain.job_limits import Concurrency, Rate
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
-    from hms_svc.sdk.registry import Registry
     from hms_svc.sdk.running_job import RunningJob, current_job
 
     __version__: str
 
 _HOMES: Final = {
+    "DeclaredType": "hms_svc.api.declared_type",
+    "Handle": "hms_svc.api.handle",
     "Job": "hms_svc.api.jobs",
     "Worker": "hms_svc.api.worker",
     "events": "hms_svc.api.events",
     "close": "hms_svc.api.portal",
-    "Registry": "hms_svc.sdk.registry",
+    "Registry": "hms_svc.api.registry",
     "RetryPolicy": "hms_svc.domain.backoff",
     "Concurrency": "hms_svc.domain.job_limits",
     "Rate": "hms_svc.domain.job_limits",
@@ -67,6 +80,7 @@ _HOMES: Final = {
         (
             "ActionDenied",
             "ActionHeld",
+            "BadFilter",
             "BadInput",
             "BadSetting",
             "BrokerReplaced",
@@ -77,6 +91,11 @@ _HOMES: Final = {
             "EffectConflict",
             "HmsError",
             "IdConflict",
+            "JobCancelled",
+            "JobDead",
+            "JobFailed",
+            "JobNotEnded",
+            "JobRejected",
             "LeaseLost",
             "MalformedJob",
             "MalformedJson",
@@ -84,8 +103,10 @@ _HOMES: Final = {
             "NotAnswered",
             "Outage",
             "PolicyUnavailable",
+            "Refused",
             "RuleFailed",
             "SchemaMismatch",
+            "UnknownId",
             "ValidationFailed",
             "WrongThread",
         ),
@@ -96,12 +117,14 @@ _HOMES: Final = {
 _MODULES: Final = {
     "dao": "hms_svc.api.dao",
     "gov": "hms_svc.api.gov",
+    "jobs": "hms_svc.api.job_access",
     "aio": "hms_svc.aio",
 }
 
 __all__ = [
     "ActionDenied",
     "ActionHeld",
+    "BadFilter",
     "BadInput",
     "BadSetting",
     "BrokerReplaced",
@@ -111,11 +134,18 @@ __all__ = [
     "DatabaseReplaced",
     "DatabaseUnavailable",
     "DeadLetter",
+    "DeclaredType",
     "DuplicateCase",
     "EffectConflict",
+    "Handle",
     "HmsError",
     "IdConflict",
     "Job",
+    "JobCancelled",
+    "JobDead",
+    "JobFailed",
+    "JobNotEnded",
+    "JobRejected",
     "LeaseLost",
     "MalformedJob",
     "MalformedJson",
@@ -124,6 +154,7 @@ __all__ = [
     "Outage",
     "PolicyUnavailable",
     "Rate",
+    "Refused",
     "Registry",
     "RetryLater",
     "RetryPolicy",
@@ -131,6 +162,7 @@ __all__ = [
     "RunningJob",
     "SchemaMismatch",
     "Snooze",
+    "UnknownId",
     "ValidationFailed",
     "Worker",
     "WrongThread",
@@ -142,6 +174,7 @@ __all__ = [
     "events",
     "follow_up_id",
     "gov",
+    "jobs",
 ]
 
 

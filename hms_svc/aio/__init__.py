@@ -1,14 +1,20 @@
-"""The same names as `hms_svc`, awaitable: `Job`, `dao`, `gov`, `events`, `close`."""
+"""The same names as `hms_svc`, awaitable: `Job`, `Handle`, `jobs`, `dao`, `gov`, `events`, `close`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
 from hms_svc.api import portal
 from hms_svc.api.new_job import NewJob, enqueue_here
+
+if TYPE_CHECKING:
+    from hms_svc.aio import jobs
+    from hms_svc.api.awaitable_handle import Handle
 
 
 class Job(NewJob):
@@ -16,13 +22,14 @@ class Job(NewJob):
 
     async def enqueue(self) -> str:
         """Enqueue the job, and return its state once it is durable. See `hms_svc.Job.enqueue`."""
-        [state] = await enqueue_here([self.envelope])
-        return state
+        [answer] = await enqueue_here([self.envelope])
+        return answer.state.value
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
         """Enqueue many jobs, 5,000 per commit, and return their states."""
-        return await enqueue_here([job.envelope for job in jobs])
+        answers = await enqueue_here([job.envelope for job in jobs])
+        return [answer.state.value for answer in answers]
 
 
 async def close() -> None:
@@ -30,4 +37,13 @@ async def close() -> None:
     await asyncio.to_thread(portal.close)
 
 
-__all__ = ["Job", "close", "dao", "events", "gov"]
+def __getattr__(name: str) -> Any:
+    """Import on first use what a producer does not need."""
+    if name == "jobs":
+        return import_module("hms_svc.aio.jobs")
+    if name == "Handle":
+        return import_module("hms_svc.api.awaitable_handle").Handle
+    raise AttributeError(f"module 'hms_svc.aio' has no attribute {name!r}")
+
+
+__all__ = ["Handle", "Job", "close", "dao", "events", "gov", "jobs"]

@@ -25,11 +25,12 @@ class Job(NewJob):
         The state is "queued", "scheduled", or "rejected" if another job holds its unique key;
         for a job that is already known, its current state. Raises BrokerUnavailable, or IdConflict if the id belongs to another job.
         """
-        [state] = block(lambda: enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")
-        return state
+        [answer] = block(lambda: enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")
+        return answer.state.value
 
     @staticmethod
     def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
         """Enqueue many jobs, 5,000 per commit, and return their states. The fastest way to enqueue."""
         envelopes = [job.envelope for job in jobs]
-        return block(lambda: enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
+        answers = block(lambda: enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
+        return [answer.state.value for answer in answers]

@@ -12,7 +12,7 @@ from hms_svc.domain.errors import IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_submitted, make_job
 from hms_svc.domain.timestamps import EPOCH, MILLISECOND
-from hms_svc.ports.broker import Acceptance, Producer
+from hms_svc.ports.broker import Enqueued, Producer, conflicts
 from hms_svc.sdk.running_job import find_job
 
 BATCH: Final = 5000
@@ -66,15 +66,15 @@ class NewJob:
         return f"{type(self).__name__}(id={self.id!r}, type={self.type!r})"
 
 
-async def enqueue(jobs: Sequence[Envelope]) -> list[str]:
-    """Submit jobs to the broker, and return the state of each; raises IdConflict for an id that is taken."""
+async def enqueue(jobs: Sequence[Envelope]) -> list[Enqueued]:
+    """Submit jobs to the broker, and return its answers; raises IdConflict for an id that is taken."""
     job = find_job()
     if job is None:
         return await enqueue_to((await portal().backend()).broker, jobs)
     return await enqueue_to(job.broker, job.carry_trace(jobs))
 
 
-async def enqueue_here(jobs: Sequence[Envelope]) -> list[str]:
+async def enqueue_here(jobs: Sequence[Envelope]) -> list[Enqueued]:
     """Submit jobs as `enqueue` does, from any running loop: without another thread if there is a way."""
     broker = await portal().broker_here() if find_job() is None else None
     if broker is None:
@@ -82,17 +82,17 @@ async def enqueue_here(jobs: Sequence[Envelope]) -> list[str]:
     return await enqueue_to(broker, jobs)
 
 
-async def enqueue_to(broker: Producer, jobs: Sequence[Envelope]) -> list[str]:
+async def enqueue_to(broker: Producer, jobs: Sequence[Envelope]) -> list[Enqueued]:
     """Submit jobs to a broker on the running loop; see `enqueue`."""
-    states: list[str] = []
+    answers: list[Enqueued] = []
     for start in range(0, len(jobs), BATCH):
-        for answer in await broker.enqueue(jobs[start : start + BATCH]):
-            if answer.acceptance is Acceptance.CONFLICT:
-                raise IdConflict(
-                    f"id {answer.job_id!r} belongs to another job, with another type or other data"
-                )
-            states.append(answer.state.value)
-    return states
+        answered = await broker.enqueue(jobs[start : start + BATCH])
+        for job_id in conflicts(answered):
+            raise IdConflict(
+                f"id {job_id!r} belongs to another job, with another type or other data"
+            )
+        answers += answered
+    return answers
 
 
 def _unix_ms(name: str, moment: datetime | None) -> int | None:

@@ -8,7 +8,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from hms_svc.sdk.standard_streams import provide_standard_streams
 from hms_svc.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from hms_svc.api.job_service import JobService
     from hms_svc.ports.database import Database
     from hms_svc.ports.policy import Policy
     from hms_svc.sdk.dao import Dao
@@ -52,6 +53,7 @@ class Portal:
         self._dao: Dao | None = None
         self._gate: Gate | None = None
         self._policy: Policy | None = None
+        self._jobs: tuple[Backend, JobService] | None = None
         self._loop_brokers = LoopBrokers(settings) if settings.broker.kind in SERVERS else None
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
@@ -129,6 +131,25 @@ class Portal:
                 actor=self.settings.actor,
             )
         return self._dao
+
+    async def jobs(self) -> JobService:
+        """Return what handles of jobs read and act with."""
+        from hms_svc.api.job_service import JobService
+
+        backend = await self.backend()
+        if self._jobs is None or self._jobs[0] is not backend:
+            service = JobService(
+                inspection=backend.inspection,
+                control=backend.control,
+                bus=backend.bus,
+                clock=SystemClock(),
+                actor=self.settings.actor,
+                unserved_days=self.settings.unserved_days,
+                lease_seconds=self.settings.lease_seconds,
+                open_database=self._open_database,
+            )
+            self._jobs = backend, service
+        return self._jobs[1]
 
     async def gate(self) -> Gate:
         """Return a governance gate for use outside of jobs."""
@@ -251,11 +272,36 @@ def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
     return submit(run).result()
 
 
-def submit(make: Callable[[], Coroutine[Any, Any, Result]]) -> Future[Result]:
+def block_long(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
+    """Run `work` as `block` does, if it may wait for long: neither a close nor the end of a run waits for it."""
+    refuse_running_loop(counterpart)
+    job = find_job()
+
+    async def run() -> Result:
+        return await work()
+
+    if job is None:
+        waiting = submit(run, is_bounded=False)
+    else:
+        waiting = asyncio.run_coroutine_threadsafe(run(), job.loop)
+        job.awaited = waiting
+    try:
+        return waiting.result()
+    except CancelledError:
+        raise asyncio.CancelledError from None
+    finally:
+        waiting.cancel()  # if this thread was interrupted
+        if job is not None:
+            job.awaited = None
+
+
+def submit(
+    make: Callable[[], Coroutine[Any, Any, Result]], *, is_bounded: bool = True
+) -> Future[Result]:
     """Run what `make` makes on the loop of the portal, or of the next one if it is being closed."""
     while True:
         with suppress(_PortalClosed):
-            return portal().submit(make())
+            return portal().submit(make(), is_bounded=is_bounded)
 
 
 def refuse_running_loop(counterpart: str) -> None:
@@ -280,8 +326,13 @@ def follow(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
         raise HmsError("hms_svc.close() was called: open the stream again") from None
 
 
-async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Await `work` here inside a job, and on the portal's loop outside of one."""
+async def on_right_loop(
+    work: Callable[[], Awaitable[Result]], *, is_bounded: bool = True
+) -> Result:
+    """Await `work` here inside a job, and on the portal's loop outside of one.
+
+    A close of the portal waits for what is bounded.
+    """
     job = find_job()
 
     async def run() -> Result:
@@ -292,4 +343,4 @@ async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:
             return await work()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), job.loop))
     context = contextvars.copy_context()
-    return await asyncio.wrap_future(context.run(submit, run))
+    return await asyncio.wrap_future(context.run(lambda: submit(run, is_bounded=is_bounded)))

@@ -53,9 +53,9 @@ def lamp_exists(report: StreetlightReport) -> None:
     validators=(lamp_exists,),
     retry=RetryPolicy(max_attempts=3, base_seconds=0.5, cap_seconds=2.0),
 )
-async def dispatch_electrician(job: RunningJob) -> dict[str, Any]:
+async def dispatch_electrician(job: RunningJob[StreetlightReport]) -> dict[str, Any]:
     """Find the lamp's pole and circuit; in the bug's phase the record has no pole."""
-    report: StreetlightReport = job.payload
+    report = job.payload
     await asyncio.sleep(0.15)
     record: dict[str, Any] = {"lamp": report.lamp, "circuit": int(report.lamp[2:]) % 40}
     if not STREETLIGHT_BUG.holds(time.time() - report.city_began_ms / 1000):
@@ -66,8 +66,8 @@ async def dispatch_electrician(job: RunningJob) -> dict[str, Any]:
 
 
 @app.job(GRAFFITI, payload=GraffitiReport)
-async def paint_over(job: RunningJob) -> dict[str, Any]:
+async def paint_over(job: RunningJob[GraffitiReport]) -> dict[str, Any]:
     """Paint, with a wait for each square metre."""
-    report: GraffitiReport = job.payload
+    report = job.payload
     await asyncio.sleep(min(2.0, report.square_metres / 10))
     return {"litres": round(report.square_metres * 0.15, 2)}

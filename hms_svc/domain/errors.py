@@ -22,6 +22,11 @@ HmsError
 ├── NotAnswered                  governance did not answer in time
 ├── DeliveryFailed               a webhook could not be delivered
 ├── HandlerExited                a handler or validator called sys.exit
+├── JobFailed                    a job whose result is awaited ended without one
+│   ├── JobRejected              it was rejected: by its payload, a validator, governance or its unique key
+│   ├── JobDead                  it was given up
+│   └── JobCancelled             a person or its handler cancelled it
+├── JobNotEnded                  a job whose result is awaited did not end in time
 ├── NoActiveJob                  something that needs the current job ran outside of one
 ├── WrongThread                  a blocking call on a thread whose event loop runs
 ├── NotAccepted                  no job of this type is accepted now: try again later
@@ -210,6 +215,44 @@ class DeliveryFailed(HmsError):
 
 class HandlerExited(HmsError):
     """A handler or validator called `sys.exit`: an error of the job; the worker goes on."""
+
+
+class JobFailed(HmsError):
+    """A job ended without a result: `reason` is a word, `by` what decided it, `detail` a sentence.
+
+    The reasons are those that an operator sees: `unique`, `governance`, `timeout`, the name of a validator ….
+    """
+
+    def __init__(
+        self, message: str, *, job_id: str, type: str, reason: str, by: str, detail: str
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.type = type
+        self.reason = reason
+        self.by = by
+        self.detail = detail
+
+
+class JobRejected(JobFailed):
+    """The job was rejected: it, or what it wants to do, is not allowed."""
+
+
+class JobDead(JobFailed):
+    """The job was given up after an error, a timeout, a crash, or its expiry."""
+
+
+class JobCancelled(JobFailed):
+    """The job was cancelled, by a person or by its own handler."""
+
+
+class JobNotEnded(HmsError, TimeoutError):
+    """The job did not end within the time; `state` is the one that it has. It goes on."""
+
+    def __init__(self, message: str, *, job_id: str, state: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.state = state
 
 
 class NoActiveJob(HmsError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import Final
 
 from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJECTED
@@ -49,12 +49,18 @@ class Watch:
                 await self._bus.wait(self._after, CHECK_EVERY_SECONDS)
 
     async def _announced(self) -> list[str]:
-        found: dict[str, None] = {}
-        while events := await self._bus.read(after=self._after, limit=1000):
-            self._after = events[-1].position
-            found |= {
-                event.subject: None
-                for event in events
-                if event.type in _FINAL and event.subject in self.pending
-            }
-        return list(found)
+        self._after, found = await announced_ends(self._bus, self._after, self.pending)
+        return found
+
+
+async def announced_ends(bus: Bus, after: int, awaited: Container[str]) -> tuple[int, list[str]]:
+    """Return the newest position on the bus, and which of the awaited jobs ended after `after`."""
+    found: dict[str, None] = {}
+    while events := await bus.read(after=after, limit=1000):
+        after = events[-1].position
+        found |= {
+            event.subject: None
+            for event in events
+            if event.type in _FINAL and event.subject in awaited
+        }
+    return after, list(found)

@@ -39,7 +39,7 @@ from hms_svc.runtime.decide import (
     Unreachable,
 )
 from hms_svc.sdk.job_type import JobType
-from hms_svc.sdk.payload import PayloadFault
+from hms_svc.sdk.payload import PayloadFault, plain_data
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.sdk.storable_text import writable
 from hms_svc.sdk.validation import ValidatorFault, name_of, shown
@@ -112,13 +112,16 @@ def _returned(declared: JobType, outcome: JobOutcome) -> Outcome:
     return _bad_result(declared, message)
 
 
-def _finished(declared: JobType, result: Any) -> Outcome:
+def _finished(declared: JobType, result: Any, *, is_plain: bool = False) -> Outcome:
+    """Return the outcome of a result; one that is no JSON is tried again without pydantic models."""
     if result is None:
         return NO_RESULT
     try:
         check_strict(result)
         raw = encode(result)
     except (MalformedJson, TypeError) as error:
+        if not is_plain:
+            return _finished_plain(declared, result)
         return _bad_result(declared, f"the handler's result cannot be encoded as JSON: {error}")
     if len(raw) > MAX_RESULT_BYTES:
         return _bad_result(
@@ -126,6 +129,17 @@ def _finished(declared: JobType, result: Any) -> Outcome:
             f"the handler's result has {len(raw)} bytes; the limit is {MAX_RESULT_BYTES}",
         )
     return Finished(raw)
+
+
+def _finished_plain(declared: JobType, result: Any) -> Outcome:
+    try:
+        plain = plain_data(result)
+    except RecursionError:
+        plain = result
+    except Exception as error:  # noqa: BLE001 - serializers are the service's code
+        raised = f"{type(error).__name__}: {writable(error)[:2000]}"
+        return _bad_result(declared, f"the handler's result cannot be encoded as JSON: {raised}")
+    return _finished(declared, plain, is_plain=True)
 
 
 def _bad_result(declared: JobType, message: str) -> Outcome:

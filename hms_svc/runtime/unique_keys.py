@@ -9,6 +9,7 @@ from hms_svc.domain.errors import BrokerUnavailable, ValidationFailed
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import REASON_UNIQUE
 from hms_svc.domain.outcome import Failure
+from hms_svc.domain.unique_keys import held_by
 from hms_svc.ports.broker import Broker, KeyClaim
 from hms_svc.runtime.decide import Outcome, RaisedError, RejectedAttempt, Stopped, Unreachable
 from hms_svc.sdk.job_defaults import KeyFault, declared_key
@@ -81,5 +82,5 @@ class UniqueKeys:
 def _refusal(wanted: KeyClaim, holder: str | None) -> Outcome:
     if holder is None:
         return Stopped()
-    detail = f"unique key {wanted.unique_key!r} is held by job {holder}"
+    detail = held_by(wanted.unique_key, holder)
     return RejectedAttempt(ValidationFailed(detail, validator=REASON_UNIQUE), BY)

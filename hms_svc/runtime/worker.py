@@ -17,6 +17,7 @@ from hms_svc.runtime.runs import Runs
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.worker_loops import WorkerLoops
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
+from hms_svc.runtime.workers_here import working_here
 from hms_svc.sdk.running_job import worker_running
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -89,7 +90,7 @@ class Worker:
         try:
             await self._registered(loops.heartbeat)
             await self._record_request()
-            with worker_running():
+            with worker_running(), working_here(self._engines, self._options):
                 await self._work(loops)
             await _flush(loops)
         finally:

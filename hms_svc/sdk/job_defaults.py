@@ -48,8 +48,10 @@ def defaults_of(job: Job, registry: Registry) -> Defaults:
     or its key cannot be computed.
     """
     declared = registry.get(job.type)
-    if declared is None:
-        return NOTHING
+    return NOTHING if declared is None else _defaults_by(job, declared)
+
+
+def _defaults_by(job: Job, declared: JobType) -> Defaults:
     key = None
     try:
         if declared.payload is not None or declared.unique is not None:
@@ -102,6 +104,11 @@ def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registr
 def complete(job: Job, registry: Registry) -> Job:
     """Validate a job as `defaults_of` does, and return it with the defaults of its type."""
     return defaults_of(job, registry).apply(job)
+
+
+def complete_declared(job: Job, declared: JobType) -> Job:
+    """Validate a job of a declared type as `defaults_of` does, and return it with the defaults."""
+    return _defaults_by(job, declared).apply(job)
 
 
 def complete_if_possible(job: Job, registry: Registry) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -55,6 +56,33 @@ def parse_submitted(model: PayloadModel, data: Any) -> Any:
     except Exception as error:
         raised = f"{model.__name__} raised {type(error).__name__}"
         raise PayloadFault(f"data: {raised}: {writable(error)[:200]}", "data") from error
+
+
+def plain_data(value: Any) -> Any:
+    """Return a value with every pydantic model in it, and in its lists and objects, as plain data.
+
+    The fields have the names that the model reads. Raises what a serializer of the model raises.
+    """
+    if isinstance(value, list):
+        return [plain_data(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain_data(each) for key, each in value.items()}
+    if not is_model(value):
+        return value
+    return value.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+
+
+def is_model(value: object) -> bool:
+    """Return whether a value is an instance of a pydantic model."""
+    return is_model_class(type(value))
+
+
+def is_model_class(value: object) -> bool:
+    """Return whether a value is a pydantic model; where pydantic is not loaded nothing is."""
+    pydantic = sys.modules.get("pydantic")
+    return (
+        pydantic is not None and isinstance(value, type) and issubclass(value, pydantic.BaseModel)
+    )
 
 
 def _path(fault: Mapping[str, Any]) -> str:

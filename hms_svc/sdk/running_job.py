@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from hms_svc.domain.errors import (
     ActionDenied,
@@ -27,8 +27,16 @@ from hms_svc.ports.stores import StoredEffect
 from hms_svc.ports.tracing import AttemptSpan
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from hms_svc.sdk.dao import Dao
     from hms_svc.sdk.governance_gate import Gate
+
+    PayloadT_co = TypeVar("PayloadT_co", covariant=True, default=Any)
+else:  # a default, for `RunningJob` without brackets, is for type checkers: Python has it from 3.13 on
+    from typing import TypeVar
+
+    PayloadT_co = TypeVar("PayloadT_co", covariant=True)
 
 ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
 """Receives a report of a job: share, message, and whether it is a line of its log."""
@@ -36,8 +44,10 @@ MAX_LOG_CHARACTERS = 64 * 1024
 UNTRACED: Final = nullcontext()
 
 
-class RunningJob:
+class RunningJob(Generic[PayloadT_co]):
     """One attempt in progress. Handlers read it, report through it, and use DAO and gate with it.
+
+    `RunningJob[Application]` is one whose type declares `payload=Application`.
 
     `deadline_ms` is for people, on the wall clock; `expires_ms` is the same
     moment on the lease clock, which changes of the system time do not move.
@@ -154,9 +164,10 @@ class RunningJob:
         return self._data
 
     @property
-    def payload(self) -> Any:
+    def payload(self) -> PayloadT_co:
         """The payload as the instance of its model; the plain data if no model is declared."""
-        return self.data if self._payload is None else self._payload
+        payload: PayloadT_co = self.data if self._payload is None else self._payload
+        return payload
 
     @payload.setter
     def payload(self, instance: Any) -> None:

@@ -22,11 +22,12 @@ def name_of(function: object) -> str:
 
 def code_of(function: object) -> CodeType | None:
     """Return the code that runs when a function, method or callable object is called; None for what has none."""
-    while (
-        inner := getattr(function, "func", None) or getattr(function, "__func__", None)
-    ) is not None:
+    while True:
+        function = inspect.unwrap(function) if callable(function) else function
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
+        if inner is None:
+            break
         function = inner
-    function = inspect.unwrap(function) if callable(function) else function
     code = getattr(function, "__code__", None)
     if code is None and not isinstance(function, type):
         code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004 - the method itself is examined

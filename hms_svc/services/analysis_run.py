@@ -44,9 +44,9 @@ class AnalysisService:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    async def analyse(self, job: RunningJob) -> dict[str, Any] | Cancel:
+    async def analyse(self, job: RunningJob[AnalysisRequest]) -> dict[str, Any] | Cancel:
         """Return the document, or cancel the job if that was requested."""
-        request: AnalysisRequest = job.payload
+        request = job.payload
         given = request.values
         if request.dataset == "places":
             given = _distances_m(self._places.load().places)

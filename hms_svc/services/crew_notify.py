@@ -33,10 +33,10 @@ class CrewService:
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
 
-    async def notify(self, job: RunningJob) -> dict[str, Any]:
+    async def notify(self, job: RunningJob[CrewNotice]) -> dict[str, Any]:
         """Deliver until the receiver answers 2xx; the job's id identifies the message at every attempt."""
         if not self._webhook.configured:
-            notice: CrewNotice = job.payload
+            notice = job.payload
             record = notice.model_dump(include=set(CrewNotice.model_fields))
             return {"delivered": False, "recorded": True, "notice": record}
         status = await self._webhook.deliver(

@@ -32,9 +32,9 @@ class DrillFailed(HmsError):
     """The error that a drill was requested to raise."""
 
 
-async def drill(job: RunningJob) -> dict[str, Any]:
+async def drill(job: RunningJob[DrillRequest]) -> dict[str, Any]:
     """Sleep, then succeed, print, raise an error, reject it, or end the worker's process."""
-    request: DrillRequest = job.payload
+    request = job.payload
     await asyncio.sleep(request.seconds)
     match request.act:
         case "print":

@@ -42,9 +42,9 @@ class DeliveryService:
     ) -> None:
         self._webhooks = {each.name: _webhook(each, allowed_hosts, ca_file) for each in receivers}
 
-    async def deliver(self, job: RunningJob) -> dict[str, Any] | DeadLetter:
+    async def deliver(self, job: RunningJob[Delivery]) -> dict[str, Any] | DeadLetter:
         """Deliver until the receiver answers 2xx; the event's id identifies the message at every attempt."""
-        delivery: Delivery = job.payload
+        delivery = job.payload
         webhook = self._webhooks.get(delivery.receiver)
         if webhook is None:
             return DeadLetter(

@@ -70,9 +70,9 @@ class PotholeService:
                 case_id=near.case_id,
             )
 
-    async def open_case(self, job: RunningJob) -> dict[str, Any]:
+    async def open_case(self, job: RunningJob[PotholeReport]) -> dict[str, Any]:
         """Open the case with its urgency, and send the crew."""
-        report: PotholeReport = job.payload
+        report = job.payload
         found = assess(self._places.load(), report.lat, report.lon)
         case = await job.dao.insert_case(
             job.data, kind=KIND, urgency=found.urgency, follow_ups=(_notice(job, report, found),)

@@ -32,7 +32,7 @@ def test_the_documented_names_are_the_public_ones() -> None:
 
 
 def test_the_documented_modules_are_the_public_ones() -> None:
-    modules = {"dao", "gov"}
+    modules = {"dao", "gov", "jobs"}
     expected = {"hms_svc", "hms_svc.aio"}
     expected |= {f"{parent}.{name}" for parent in expected for name in modules}
     assert documented().keys() == expected

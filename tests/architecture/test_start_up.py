@@ -119,6 +119,11 @@ def test_a_producer_loads_the_broker_and_little_else(tmp_path: Path) -> None:
     assert loaded_by(ENQUEUE, tmp_path).isdisjoint(heavy)
 
 
+def test_handles_are_loaded_when_they_are_used(tmp_path: Path) -> None:
+    found = loaded_by(f"from hms_svc import Registry, aio\n{ENQUEUE}", tmp_path)
+    assert found.isdisjoint({"hms_svc.api.job_service", "hms_svc.api.handle_calls"})
+
+
 def test_what_checks_a_door_loads_no_door(tmp_path: Path) -> None:
     heavy = {"fastapi", "starlette", "uvicorn", "jwt", "pydantic", "httpx", "sqlalchemy"}
     assert loaded_by("import hms_svc.http_api.settings_check", tmp_path).isdisjoint(heavy)

@@ -41,6 +41,20 @@ asyncio.run(main())
 """
 
 
+HANDLES = """
+from hms_svc import Job, JobNotEnded, UnknownId, jobs
+
+handle = jobs.enqueue(Job("pothole.report", {"user_id": "usr-1"}))
+print(handle.state(), [each.id for each in jobs.list("type:pothole.report")] == [handle.id])
+for ask, error in ((lambda: handle.result(timeout=0.01), JobNotEnded), (lambda: jobs.get("x"), UnknownId)):
+    try:
+        ask()
+    except error as raised:
+        print(type(raised).__name__)
+handle.cancel()
+"""
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, client_wheel: Path) -> Environment:
     return Environment(tmp_path_factory.mktemp("client"), client_wheel)
@@ -100,6 +114,13 @@ def test_a_worker_takes_what_it_has_enqueued_into_redis(
 def test_it_has_the_awaitable_calls(client: Environment) -> None:
     done = client.python(AWAITED)
     assert (done.stdout, done.stderr) == ("queued\n", "")
+
+
+def test_it_has_handles_that_read_and_await(client: Environment, tmp_path: Path) -> None:
+    done = client.python(HANDLES, data_dir=str(tmp_path))
+    assert done.stdout.splitlines() == ["queued True", "JobNotEnded", "UnknownId"]
+    told = ": the case database is not part of hms-svc-client: pip install hms-svc"
+    assert done.stderr.splitlines()[-1].endswith(told)
 
 
 @pytest.mark.parametrize(

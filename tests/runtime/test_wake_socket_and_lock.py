@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from hms_svc.brokers.sqlite import queue_file
 from hms_svc.brokers.sqlite.broker import SQLiteBroker
+from hms_svc.brokers.sqlite.bus import SQLiteBus
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
+from hms_svc.domain.event import service_event
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.clock import SystemClock
@@ -24,7 +27,7 @@ from hms_svc.sqlite import file as sqlite_file
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.lock import LockFile
 from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @contextmanager
@@ -183,18 +186,47 @@ async def test_who_reads_while_the_file_closes_or_later_leaves_no_thread(tmp_pat
     await queue.close()
 
 
-async def test_who_waits_after_the_file_was_closed_binds_no_socket(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits_for", ["work", "news"])
+async def test_who_waits_after_the_file_was_closed_binds_no_socket(
+    tmp_path: Path, waits_for: str
+) -> None:
     queue = QueueFile(tmp_path / "queue.db", SystemClock())
+
+    async def wait() -> None:
+        if waits_for == "work":
+            await queue.wait(0.0)
+        else:
+            await queue.wait_for_news(queue.next_news(), 0.0)
+
     await queue.open()
-    await queue.wait(0.0, news=True)
+    await wait()
     await queue.close()
     with pytest.raises(BrokerUnavailable, match="closed"):
-        await queue.wait(0.0, news=True)
+        await wait()
     assert list((tmp_path / "queue.db.wake").iterdir()) == []
     await queue.open()
-    await queue.wait(0.0, news=True)
+    await wait()
     assert len(list((tmp_path / "queue.db.wake").iterdir())) == 1, "opened anew, it listens anew"
     await queue.close()
+
+
+async def test_all_who_wait_in_one_process_are_notified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_file, "POLL_SECONDS", PATIENCE_SECONDS)
+    queue = QueueFile(tmp_path / "queue.db", SystemClock())
+    broker, bus = SQLiteBroker(queue), SQLiteBus(queue)
+    await broker.open()
+    work = asyncio.create_task(broker.wait_for_work(PATIENCE_SECONDS))
+    news = [asyncio.create_task(bus.wait(0, PATIENCE_SECONDS)) for _ in range(3)]
+    await until("all listen", lambda: len(list(tmp_path.glob("queue.db.wake/*"))) == 2)
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
+        await bus.publish([service_event("j", "case.opened", "", {}, 1)])
+        assert await asyncio.gather(*news) == [True] * 3
+        assert not work.done(), "news is no work"
+        await broker.enqueue([make_job("a.job", 1, now_ms=0)])
+        assert await work
+    await broker.close()
 
 
 def open_files() -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from hms_svc import dao
+from hms_svc import aio, dao, jobs
 from hms_svc.domain.errors import (
     DatabaseUnavailable,
     PolicyUnavailable,
@@ -183,6 +183,14 @@ async def unnamed_no(payload: Any) -> None:
     raise ValidationFailed("\ud800 no")
 
 
+def reads_another_job(payload: Any) -> None:
+    jobs.get("j0")
+
+
+async def cancels_another_job(payload: Any) -> None:
+    await aio.Handle[Any]("j0", "test.job", "queued").cancel()
+
+
 @pytest.mark.parametrize(
     ("validator", "verdict", "words"),
     [
@@ -191,6 +199,8 @@ async def unnamed_no(payload: Any) -> None:
         (leaves, "breaks", "called sys.exit(3)"),
         (writes, "skipped", "a dry run changes nothing, but opening a case would"),
         (enqueues, "skipped", "a dry run changes nothing, but the broker's enqueue would"),
+        (reads_another_job, "skipped", "a dry run neither reads nor changes other jobs"),
+        (cancels_another_job, "skipped", "a dry run neither reads nor changes other jobs"),
         (database_away, "skipped", "away"),
         (unnamed_no, "refuses", "\\ud800 no"),
     ],

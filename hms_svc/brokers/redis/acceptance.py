@@ -20,6 +20,7 @@ from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
 from hms_svc.domain.strict_json import encode, is_same_json
+from hms_svc.domain.unique_keys import held_by
 from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.ports.side_thread import aside
 
@@ -65,8 +66,7 @@ def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | Non
 
 def refused_for_key(job: Job, holder: str, at: int) -> RefusedItem:
     """Return the record of a job whose unique key another job holds."""
-    detail = f"unique key {job.unique_key!r} is held by job {holder}"
-    outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=detail)
+    outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=held_by(job.unique_key, holder))
     return _refused(job, State.REJECTED, at, outcome, None)
 
 

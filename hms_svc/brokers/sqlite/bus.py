@@ -61,9 +61,10 @@ class SQLiteBus:
 
     async def wait(self, after: int, timeout_seconds: float) -> bool:
         """Wait until there is an event above the position."""
+        news = self._file.next_news()
         if await self._file.fetch(SQL["read"], (after, 1)):
             return True
-        await self._file.wait(timeout_seconds, news=True)
+        await self._file.wait_for_news(news, timeout_seconds)
         return bool(await self._file.fetch(SQL["read"], (after, 1)))
 
     async def latest(self, type: str) -> Event | None:

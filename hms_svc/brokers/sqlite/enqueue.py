@@ -23,6 +23,7 @@ from hms_svc.domain.lifecycle import (
     State,
 )
 from hms_svc.domain.strict_json import is_same_json
+from hms_svc.domain.unique_keys import held_by
 from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.sqlite.statements import run_many
 
@@ -81,7 +82,7 @@ def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: 
     if job.unique_key is not None:
         holder = connection.execute(SQL["unique_holder"], (row[1], job.unique_key)).fetchone()
         if holder is not None:
-            detail = f"unique key {job.unique_key!r} is held by job {holder[0]}"
+            detail = held_by(job.unique_key, holder[0])
             fields = {"decided_by": "enqueue", "reason": REASON_UNIQUE, "detail": detail}
             return _refuse(transaction, job, row[1], REJECTED, now, fields)
     connection.execute(SQL["insert"], row)

@@ -1,4 +1,4 @@
-"""The queue file of this process: one writer, one reader and one wake-up socket."""
+"""The queue file of this process: one writer, one reader, and a wake-up socket each for work and for news."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class QueueFile:
         self.path = path
         self.clock = clock
         self.wake_socket = WakeSocket(wake_folder(path))
+        self._news_socket = WakeSocket(wake_folder(path))
         self._file = SQLiteFile(
             path, synchronous=synchronous, on_replaced=on_replaced, bounded=bounded
         )
@@ -57,6 +58,7 @@ class QueueFile:
         self._is_closed = False
         self._version = 0
         self._is_listening = False
+        self._is_listening_for_news = False
         self.refused = 0
         """Writes of this process that failed because the disk is full."""
 
@@ -74,14 +76,15 @@ class QueueFile:
             raise
 
     async def close(self) -> None:
-        """Close the reader, the wake-up socket and the writer, in this order; later reads raise."""
+        """Close the reader, the wake-up sockets and the writer, in this order; later reads raise."""
         self._is_closed = True
         async with self._reading:
             if self._reader is not None:
                 await self._reader.close()
                 self._reader = None
         self.wake_socket.close()
-        self._is_listening = False
+        self._news_socket.close()
+        self._is_listening = self._is_listening_for_news = False
         await self._file.close()
 
     async def write(
@@ -127,18 +130,37 @@ class QueueFile:
         reason = (isinstance(error, OSError) and error.strerror) or error
         return kind(f"queue file {self.path}: {reason}")
 
-    async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
-        """Wait for a wake-up, a commit of another process, or the timeout.
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Wait for work, a commit of another process, or the timeout. For one waiter.
 
         Raise BrokerUnavailable if the file is closed, because nothing would close a
         socket bound later.
         """
-        if self._is_closed:
-            raise self.unavailable(sqlite3.OperationalError("it is closed"))
+        self._check_not_closed()
         if not self._is_listening:
-            self.wake_socket.listen(news=news)
+            self.wake_socket.listen(news=False)
             self._is_listening = True
         woken = self.wake_socket.woken
+        was_woken = await self._until(woken, timeout_seconds)
+        woken.clear()
+        return was_woken
+
+    def next_news(self) -> asyncio.Event:
+        """Return what is set at the next news or work, for any number of waiters; see `wait`."""
+        self._check_not_closed()
+        if not self._is_listening_for_news:
+            self._news_socket.listen(news=True)
+            self._is_listening_for_news = True
+        if self._news_socket.woken.is_set():
+            self._news_socket.woken = asyncio.Event()
+        return self._news_socket.woken
+
+    async def wait_for_news(self, news: asyncio.Event, timeout_seconds: float) -> None:
+        """Wait for what `next_news` returned before the caller looked, or for the timeout."""
+        await self._until(news, timeout_seconds)
+
+    async def _until(self, woken: asyncio.Event, timeout_seconds: float) -> bool:
+        """Wait for a wake-up, or for a commit that came without one; return False after the timeout."""
         remaining = timeout_seconds
         while remaining > 0 and not woken.is_set():
             seconds = min(remaining, POLL_SECONDS)
@@ -148,14 +170,17 @@ class QueueFile:
                     await woken.wait()
             except TimeoutError:
                 if await self._changed():
-                    return True
-        was_woken = woken.is_set()
-        woken.clear()
-        return was_woken
+                    self.wake_socket.woken.set()
+                    self._news_socket.woken.set()
+        return woken.is_set()
 
     async def _changed(self) -> bool:
         before, self._version = self._version, (await self.fetch("PRAGMA data_version"))[0][0]
         return before != self._version
+
+    def _check_not_closed(self) -> None:
+        if self._is_closed:
+            raise self.unavailable(sqlite3.OperationalError("it is closed"))
 
     def _require_open(self) -> None:
         # A reader that is opened later is never closed, and its thread would keep the process

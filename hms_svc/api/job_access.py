@@ -1,0 +1,38 @@
+"""`jobs`: handles of jobs that are submitted here, or were submitted anywhere."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from hms_svc.api import handle_calls
+from hms_svc.api.handle import Handle
+from hms_svc.api.new_job import NewJob
+from hms_svc.api.portal import block
+
+_NAME = "hms_svc.aio.jobs"
+
+
+def enqueue(job: NewJob) -> Handle[Any]:
+    """Enqueue a job, and return its handle once it is durable; raises as `hms_svc.Job.enqueue` does."""
+    submitted = block(lambda: handle_calls.submit([job]), f"{_NAME}.enqueue")
+    [handle] = submitted.handles(Handle, [job])
+    return handle
+
+
+def get(id: str) -> Handle[Any]:
+    """Return the handle of the job with this id; UnknownId if neither the broker nor the archive has it."""
+    return Handle(*block(lambda: handle_calls.find(id), f"{_NAME}.get"))
+
+
+def list(where: str = "", *, limit: int = 100) -> builtins.list[Handle[Any]]:
+    """Return handles of the jobs that match a filter, such as `type:permit.apply state:dead`.
+
+    At most `limit` (1 to 10,000), by state and then by their last transition, newest first; those in
+    the archive are left out. Raises BadFilter with the position of the fault, and BadInput.
+    """
+    found = block(lambda: handle_calls.find_all(where, limit), f"{_NAME}.list")
+    return [Handle(*each) for each in found]
+
+
+__all__ = ["enqueue", "get", "list"]

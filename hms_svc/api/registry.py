@@ -1,0 +1,104 @@
+"""The registry of an application: what `registry.job` returns is a declared job type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from hms_svc.api.declared_type import DeclaredType
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.job_limits import Concurrency, Rate
+from hms_svc.sdk import registry
+from hms_svc.sdk.job_type import Handler
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from hms_svc.sdk.running_job import RunningJob
+
+ModelT = TypeVar("ModelT", bound="BaseModel")
+PayloadT = TypeVar("PayloadT")
+ResultT = TypeVar("ResultT")
+
+
+class Declaring(Generic[PayloadT]):
+    """The decorator of a handler: the handler takes the running job with the declared payload, or nothing."""
+
+    def __init__(self, own: Registry, type: str, declare: Callable[[Handler], Handler]) -> None:
+        self._registry = own
+        self._type = type
+        self._declare = declare
+
+    @overload
+    def __call__(
+        self, handler: Callable[[RunningJob[PayloadT]], Coroutine[Any, Any, ResultT]], /
+    ) -> DeclaredType[
+        PayloadT, ResultT, Callable[[RunningJob[PayloadT]], Coroutine[Any, Any, ResultT]]
+    ]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[[], Coroutine[Any, Any, ResultT]], /
+    ) -> DeclaredType[PayloadT, ResultT, Callable[[], Coroutine[Any, Any, ResultT]]]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[[RunningJob[PayloadT]], ResultT], /
+    ) -> DeclaredType[PayloadT, ResultT, Callable[[RunningJob[PayloadT]], ResultT]]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[[], ResultT], /
+    ) -> DeclaredType[PayloadT, ResultT, Callable[[], ResultT]]: ...
+    def __call__(self, handler: Handler, /) -> Any:
+        """Declare the handler, and return its type."""
+        self._declare(handler)
+        declared = self._registry.get(self._type)
+        assert declared is not None
+        return DeclaredType(declared)
+
+
+class Registry(registry.Registry):
+    """The job types of one application."""
+
+    @overload  # type: ignore[override] # a declared type is called as the handler that the other returns, but is none
+    def job(
+        self,
+        type: str,
+        *,
+        payload: type[ModelT],
+        validators: Sequence[Callable[[ModelT], object]] = (),
+        action: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_seconds: float | None = None,
+        priority: int = 0,
+        slots: int | None = None,
+        unique: Callable[[ModelT], str] | None = None,
+        limits: Sequence[Concurrency | Rate] = (),
+        schedule: str | None = None,
+        schedule_data: Any = None,
+        time_zone: str = "UTC",
+        replace: bool = False,
+    ) -> Declaring[ModelT]: ...
+    @overload
+    def job(
+        self,
+        type: str,
+        *,
+        payload: None = None,
+        validators: Sequence[Callable[[Any], object]] = (),
+        action: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_seconds: float | None = None,
+        priority: int = 0,
+        slots: int | None = None,
+        unique: Callable[[Any], str] | None = None,
+        limits: Sequence[Concurrency | Rate] = (),
+        schedule: str | None = None,
+        schedule_data: Any = None,
+        time_zone: str = "UTC",
+        replace: bool = False,
+    ) -> Declaring[Any]: ...
+    def job(self, type: str, **declared: Any) -> Any:
+        """Declare the decorated function as the handler of a type, and return the declared type.
+
+        The arguments are those of `hms_svc.sdk.registry.Registry.job`. Raises BadInput for an invalid one.
+        """
+        return Declaring(self, type, super().job(type, **declared))

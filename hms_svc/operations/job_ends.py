@@ -1,0 +1,108 @@
+"""Waiting for the ends of jobs: one reader of the bus for all that wait on a loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.domain.views import JobDetail
+from hms_svc.operations.bus_positions import newest_position
+from hms_svc.operations.job_watch import CHECK_EVERY_SECONDS, LOOKUP_BATCH, announced_ends
+from hms_svc.ports.bus import Bus
+from hms_svc.ports.inspection import Inspection
+
+Told = asyncio.Future[Exception | None]
+"""Done once a job may have ended, or with the error that ended the reading."""
+
+
+class JobEnds:
+    """Waits for jobs to end. `read` returns a job, and raises UnknownId for one that is not known.
+
+    The bus tells of an end at once. Every two seconds the records of all awaited jobs are read, too: for
+    ends that the bus did not keep.
+    """
+
+    def __init__(
+        self, read: Callable[[str], Awaitable[JobDetail]], *, inspection: Inspection, bus: Bus
+    ) -> None:
+        self._read = read
+        self._inspection = inspection
+        self._bus = bus
+        self._waiting: dict[str, set[Told]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._begun = asyncio.Event()
+
+    async def end_of(self, job_id: str) -> JobDetail:
+        """Return a job once it has ended. The caller sets the time limit.
+
+        Raises UnknownId for a job that is not known (any more), and BrokerUnavailable.
+        """
+        while True:
+            with self._waiter(job_id) as told:
+                await self._begin()
+                detail = await self._read(job_id)  # it may have ended before the reader began
+                if detail.view.state in TERMINAL:
+                    return detail
+                if (error := await told) is not None:
+                    raise error
+
+    @contextmanager
+    def _waiter(self, job_id: str) -> Iterator[Told]:
+        told: Told = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(job_id, set()).add(told)
+        try:
+            yield told
+        finally:
+            waiters = self._waiting[job_id]
+            waiters.discard(told)
+            if not waiters:
+                del self._waiting[job_id]
+
+    async def _begin(self) -> None:
+        if self._reader is None:
+            self._begun.clear()
+            self._reader = asyncio.create_task(self._tell_all(), name="job-ends")
+        await self._begun.wait()
+
+    async def _tell_all(self) -> None:
+        """Tell waiters of the ends of their jobs until none waits; an error is told to all of them."""
+        try:
+            await self._follow()
+        except Exception as error:  # noqa: BLE001 - raised where a job is awaited
+            self._tell(list(self._waiting), error)
+        finally:
+            self._reader = None
+            self._begun.set()
+
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        after, examined = await newest_position(self._bus), loop.time()
+        self._begun.set()
+        while self._waiting:
+            after, ended = await announced_ends(self._bus, after, self._waiting)
+            self._tell(ended)
+            if loop.time() - examined >= CHECK_EVERY_SECONDS:
+                examined = loop.time()
+                self._tell(await self._ended())
+            await self._bus.wait(after, CHECK_EVERY_SECONDS)
+
+    async def _ended(self) -> list[str]:
+        """Return the awaited jobs that have ended, or that the broker does not know."""
+        ids, found = list(self._waiting), []
+        for start in range(0, len(ids), LOOKUP_BATCH):
+            some = ids[start : start + LOOKUP_BATCH]
+            details = await self._inspection.details(some)
+            found += [
+                job_id
+                for job_id, detail in zip(some, details, strict=True)
+                if detail is None or detail.view.state in TERMINAL
+            ]
+        return found
+
+    def _tell(self, job_ids: Iterable[str], error: Exception | None = None) -> None:
+        for job_id in job_ids:
+            for told in self._waiting.get(job_id, ()):
+                if not told.done():
+                    told.set_result(error)
