@@ -88,7 +88,8 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `attempt` counts the claims of this run, `claims` those of all runs: from the
     second one on, the job may have left effects behind. `approvals` are the
     holds that humans have approved (`Permission.key`) since the last denial; `DENIED` is
-    among them if there was one.
+    among them if there was one. `run_began_at` (Unix ms) is when the first counted attempt of this run
+    began, if this is a later one and the type limits the time of all together.
     """
 
     job: Job
@@ -101,6 +102,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lease_until: int
     lane: Lane = Lane.NORMAL
     approvals: tuple[str, ...] = ()
+    run_began_at: int | None = None
 
 
 def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ from hms_svc.domain.lifecycle import (
     ENDS_WITHOUT_EFFECTS,
     REASON_CANCELLED,
     REASON_ERROR,
+    REASON_GIVEN_UP,
     REASON_GOVERNANCE,
     REASON_PAYLOAD,
     REASON_TIMEOUT,
@@ -26,6 +27,7 @@ from hms_svc.domain.outcome import (
     RetryLater,
     Snooze,
 )
+from hms_svc.runtime.own_backoff import delay_after
 
 OUTAGE_PAUSE_MS = 5_000
 
@@ -64,6 +66,7 @@ class RaisedError(msgspec.Struct, frozen=True):
 
     failure: Failure
     where: str
+    error: BaseException
     after_seconds: float = 0.0
 
 
@@ -105,6 +108,15 @@ class CancelRequested(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Attempt(msgspec.Struct, frozen=True):
+    """A claimed job whose run ended at a time (Unix ms), with its policy, and a random number in [0, 1)."""
+
+    job: ClaimedJob
+    policy: RetryPolicy
+    random_share: float
+    ended_at: int
+
+
 Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
     Finished
@@ -124,9 +136,9 @@ Outcome = (
 
 
 def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
-    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float
+    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float, now_ms: int
 ) -> Disposition:
-    """Return the disposition of a claimed job for the outcome of its run."""
+    """Return the disposition of a claimed job for the outcome of its run, which has just ended."""
     match outcome:
         case Finished(result):
             return Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED, result=result)
@@ -147,10 +159,14 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 hold=(error.action, error.rule, error.digest),
                 give_back=True,
             )
-        case RaisedError(failure, where, after_seconds):
+        case RaisedError(failure, where, error, after_seconds):
+            attempt = Attempt(job, policy, random_share, now_ms)
             detail = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
-            failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, detail)
-            return _not_before(failed, min(after_seconds, policy.cap_seconds), random_share)
+            if why := policy.final_because(error):
+                return _given_up(attempt, where, failure, detail, why)
+            return _failed(
+                attempt, REASON_ERROR, where, failure, error, detail, least_seconds=after_seconds
+            )
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
@@ -162,14 +178,14 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             )
         case TimedOut(seconds):
             failure = Failure("Timeout", f"ran longer than {seconds:g} s")
-            return _failed(job, policy, random_share, REASON_TIMEOUT, "runtime", failure)
+            attempt = Attempt(job, policy, random_share, now_ms)
+            return _timed_out(attempt, failure)
         case RetryLater(after_seconds, why):
             failure = Failure("RetryLater", why or "the handler asked to be retried")
-            share, where = (random_share, "handler")
-            if after_seconds is not None:
-                policy = RetryPolicy(job.max_attempts, after_seconds, after_seconds)
-                share = 1.0
-            return _failed(job, policy, share, REASON_ERROR, where, failure)
+            attempt = Attempt(job, policy, random_share, now_ms)
+            return _failed(
+                attempt, REASON_ERROR, "handler", failure, outcome, exact_seconds=after_seconds
+            )
         case Snooze(for_seconds, why):
             return Disposition(
                 state=State.SCHEDULED,
@@ -202,7 +218,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             detail = "the function of an earlier attempt has not returned yet"
             if job.give_backs >= MAX_GIVE_BACKS:
                 failure = Failure("Timeout", detail)
-                return _failed(job, policy, 1.0, REASON_TIMEOUT, "runtime", failure)
+                return _timed_out(Attempt(job, policy, 1.0, now_ms), failure)
             return Disposition(
                 state=State.SCHEDULED,
                 trigger=Trigger.RELEASED,
@@ -223,7 +239,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             if not is_free and job.attempt >= job.max_attempts:
                 message = f"the worker stopped during a run, after it did so {job.give_backs} times before"
                 failure = Failure("Stopped", message)
-                return _failed(job, policy, 0.0, REASON_ERROR, "runtime", failure)
+                attempt = Attempt(job, policy, 0.0, now_ms)
+                return _dead(attempt, REASON_ERROR, "runtime", failure, message)
             return Disposition(
                 state=State.QUEUED,
                 trigger=Trigger.RELEASED,
@@ -269,35 +286,38 @@ def _cancelled(by: str, detail: str, trigger: Trigger) -> Disposition:
     )
 
 
-def _not_before(failed: Disposition, seconds: float, random_share: float) -> Disposition:
-    """Delay a retry by at least `seconds`, and up to a tenth longer to spread the retries."""
-    least_ms = int(seconds * (1 + random_share / 10) * 1000)
-    if failed.state is not State.RETRYING or failed.delay_ms >= least_ms:
-        return failed
-    return msgspec.structs.replace(failed, delay_ms=least_ms)
+def _timed_out(attempt: Attempt, failure: Failure) -> Disposition:
+    error = TimeoutError(failure.message)
+    return _failed(attempt, REASON_TIMEOUT, "runtime", failure, error)
 
 
 def _failed(
-    job: ClaimedJob,
-    policy: RetryPolicy,
-    random_share: float,
+    attempt: Attempt,
     reason: str,
     where: str,
     failure: Failure,
+    error: BaseException,
     detail: str = "",
+    *,
+    exact_seconds: float | None = None,
+    least_seconds: float = 0.0,
 ) -> Disposition:
-    """Return the disposition after a failed attempt; `detail` replaces the failure's message."""
-    detail = detail or failure.message
+    """Return the disposition after a failed attempt; `detail` replaces the failure's message.
+
+    The delay of the next attempt is the policy's, or `exact_seconds`; and at least `least_seconds`.
+    """
+    job, detail = attempt.job, detail or failure.message
     if job.attempt >= job.max_attempts:
-        return Disposition(
-            state=State.DEAD,
-            trigger=Trigger.FAILED,
-            reason=reason,
-            by=where,
-            detail=f"{detail} (attempt {job.attempt} of {job.max_attempts})",
-            failure=failure,
-        )
-    delay = delay_before(job.attempt, policy, random_share)
+        return _dead(attempt, reason, where, failure, detail)
+    delay, fault = exact_seconds, ""
+    if delay is None:
+        delay, fault = delay_after(error, job.attempt, attempt.policy, attempt.random_share)
+    if fault:
+        detail = f"{detail} ({fault})"
+        failure = msgspec.structs.replace(failure, message=f"{failure.message} ({fault})")
+    delay_ms = max(int(delay * 1000), _least_ms(attempt, least_seconds))
+    if why := _too_late(attempt, delay_ms):
+        return _given_up(attempt, where, failure, detail, why)
     return Disposition(
         state=State.RETRYING,
         trigger=Trigger.FAILED,
@@ -305,5 +325,44 @@ def _failed(
         by=where,
         detail=detail,
         failure=failure,
-        delay_ms=int(delay * 1000),
+        delay_ms=delay_ms,
+    )
+
+
+def _least_ms(attempt: Attempt, seconds: float) -> int:
+    """Return the minimum delay, up to a tenth longer to spread the retries, but bounded by the policy."""
+    bounded = min(seconds, attempt.policy.cap_seconds)
+    return int(bounded * (1 + attempt.random_share / 10) * 1000)
+
+
+def _too_late(attempt: Attempt, delay_ms: int) -> str:
+    """Return why the next attempt would begin too late, empty if it would not."""
+    job, within = attempt.job, attempt.policy.within_seconds
+    if within is None:
+        return ""
+    began = job.claimed_at if job.run_began_at is None else job.run_began_at
+    after_seconds = (attempt.ended_at + delay_ms - began) / 1000
+    if after_seconds <= within:
+        return ""
+    return (
+        f"the next attempt would begin {after_seconds:.0f} s after the first, "
+        f"within_seconds is {within:g}"
+    )
+
+
+def _given_up(attempt: Attempt, where: str, failure: Failure, detail: str, why: str) -> Disposition:
+    return _dead(attempt, REASON_GIVEN_UP, where, failure, detail, f"; {why}")
+
+
+def _dead(
+    attempt: Attempt, reason: str, where: str, failure: Failure, detail: str, why: str = ""
+) -> Disposition:
+    job = attempt.job
+    return Disposition(
+        state=State.DEAD,
+        trigger=Trigger.FAILED,
+        reason=reason,
+        by=where,
+        detail=f"{detail} (attempt {job.attempt} of {job.max_attempts}{why})",
+        failure=failure,
     )

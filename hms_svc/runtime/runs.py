@@ -38,6 +38,7 @@ from hms_svc.runtime.executor import Executor
 from hms_svc.runtime.in_flight import InFlight, Running
 from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
+from hms_svc.runtime.run_beginnings import RunBeginnings
 from hms_svc.runtime.run_outcome import inconclusive, unless_denied
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
@@ -120,7 +121,12 @@ class Runs:
         self._unique_keys = UniqueKeys(engines.broker, engines.registry)
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._tracer = engines.tracer
-        self._redeliveries = Redeliveries(database.effects, self._begin_all, self._give_back)
+        self._redeliveries = Redeliveries(
+            database.effects,
+            RunBeginnings(engines.inspection, engines.registry),
+            self._begin_all,
+            self._give_back,
+        )
         self._declared = {
             declared.type: (declared, _ms(declared.timeout_seconds or options.timeout_seconds))
             for declared in engines.registry
@@ -303,7 +309,7 @@ class Runs:
     ) -> Disposition:
         now = self._clock.now_ms()
         policy = DEFAULT_RETRY if retry is None else retry
-        disposition = decide(outcome, claimed, policy, random.random())
+        disposition = decide(outcome, claimed, policy, random.random(), now)
         if effects:
             disposition = with_effects(disposition, effects[0].case_id)
         elif lost_commit is not None:
