@@ -46,6 +46,7 @@ ENDS_WITHOUT_EFFECTS: Final = frozenset({State.REJECTED, State.CANCELLED})
 """Ends that a job with a case does not have: it becomes dead instead, for the same reason."""
 
 REASON_PAYLOAD: Final = "payload"
+REASON_UPGRADE: Final = "upgrade"
 REASON_GOVERNANCE: Final = "governance"
 REASON_UNIQUE: Final = "unique"
 REASON_ERROR: Final = "error"

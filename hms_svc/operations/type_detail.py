@@ -80,6 +80,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     is_unique: bool
     schedule: str
+    version: int
 
 
 class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +249,7 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         action=declared.action or "",
         is_unique=declared.unique is not None,
         schedule=declared.schedule.text if declared.schedule is not None else "",
+        version=declared.version,
     )
 
 
@@ -271,6 +273,7 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
         ("timeout", f"{_seconds_text(found.timeout_seconds)} per attempt"),
         ("priority", str(found.priority) if found.priority else ""),
         ("payload", found.payload or "any JSON: no model is declared"),
+        ("version", f"{found.version}: older payloads are upgraded" if found.version > 1 else ""),
         ("validators", ", ".join(found.validators)),
         ("action", f"{found.action}, vetted by governance" if found.action else ""),
         ("unique", "by a key computed from the payload" if found.is_unique else ""),

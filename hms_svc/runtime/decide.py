@@ -11,10 +11,9 @@ from hms_svc.domain.lifecycle import (
     ENDS_WITHOUT_EFFECTS,
     REASON_CANCELLED,
     REASON_ERROR,
-    REASON_GIVEN_UP,
     REASON_GOVERNANCE,
     REASON_PAYLOAD,
-    REASON_TIMEOUT,
+    REASON_UPGRADE,
     State,
     Trigger,
     beside_case,
@@ -27,9 +26,10 @@ from hms_svc.domain.outcome import (
     RetryLater,
     Snooze,
 )
-from hms_svc.runtime.own_backoff import delay_after
+from hms_svc.runtime.failed_attempt import FailedAttempt, dead, failed, raised, timed_out
 
 OUTAGE_PAUSE_MS = 5_000
+NEWER_PAUSE_MS = 30_000
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -50,6 +50,20 @@ class PayloadRefused(msgspec.Struct, frozen=True):
 
     model: str
     detail: str
+
+
+class UpgradeFailed(msgspec.Struct, frozen=True):
+    """The payload could not be upgraded to the declared version; `where` is the function's name."""
+
+    failure: Failure
+    where: str
+
+
+class NewerPayload(msgspec.Struct, frozen=True):
+    """The payload has a version that this worker's application does not know."""
+
+    version: int
+    known: int
 
 
 class HeldAttempt(msgspec.Struct, frozen=True):
@@ -108,21 +122,14 @@ class CancelRequested(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Attempt(msgspec.Struct, frozen=True):
-    """A claimed job whose run ended at a time (Unix ms), with its policy, and a random number in [0, 1)."""
-
-    job: ClaimedJob
-    policy: RetryPolicy
-    random_share: float
-    ended_at: int
-
-
 Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
     Finished
     | Returned
     | RejectedAttempt
     | PayloadRefused
+    | UpgradeFailed
+    | NewerPayload
     | HeldAttempt
     | RaisedError
     | BadResult
@@ -144,6 +151,26 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             return Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED, result=result)
         case PayloadRefused(model, detail):
             return _rejected(REASON_PAYLOAD, model, detail)
+        case UpgradeFailed(failure, where):
+            return Disposition(
+                state=State.DEAD,
+                trigger=Trigger.FAILED,
+                reason=REASON_UPGRADE,
+                by=where,
+                detail=failure.message,
+                failure=failure,
+            )
+        case NewerPayload(version, known):
+            return Disposition(
+                state=State.SCHEDULED,
+                trigger=Trigger.RELEASED,
+                delay_ms=NEWER_PAUSE_MS,
+                give_back=True,
+                detail=(
+                    f"its payload has version {version}, and the application of the worker that "
+                    f"claimed it knows up to {known}"
+                ),
+            )
         case RejectedAttempt(ActionDenied() as denied, _):
             return _rejected(REASON_GOVERNANCE, denied.rule, denied.detail)
         case RejectedAttempt(error, validator):
@@ -160,13 +187,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 give_back=True,
             )
         case RaisedError(failure, where, error, after_seconds):
-            attempt = Attempt(job, policy, random_share, now_ms)
-            detail = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
-            if why := policy.final_because(error):
-                return _given_up(attempt, where, failure, detail, why)
-            return _failed(
-                attempt, REASON_ERROR, where, failure, error, detail, least_seconds=after_seconds
-            )
+            attempt = FailedAttempt(job, policy, random_share, now_ms)
+            return raised(attempt, where, failure, error, least_seconds=after_seconds)
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
@@ -178,12 +200,12 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             )
         case TimedOut(seconds):
             failure = Failure("Timeout", f"ran longer than {seconds:g} s")
-            attempt = Attempt(job, policy, random_share, now_ms)
-            return _timed_out(attempt, failure)
+            attempt = FailedAttempt(job, policy, random_share, now_ms)
+            return timed_out(attempt, failure)
         case RetryLater(after_seconds, why):
             failure = Failure("RetryLater", why or "the handler asked to be retried")
-            attempt = Attempt(job, policy, random_share, now_ms)
-            return _failed(
+            attempt = FailedAttempt(job, policy, random_share, now_ms)
+            return failed(
                 attempt, REASON_ERROR, "handler", failure, outcome, exact_seconds=after_seconds
             )
         case Snooze(for_seconds, why):
@@ -218,7 +240,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             detail = "the function of an earlier attempt has not returned yet"
             if job.give_backs >= MAX_GIVE_BACKS:
                 failure = Failure("Timeout", detail)
-                return _timed_out(Attempt(job, policy, 1.0, now_ms), failure)
+                return timed_out(FailedAttempt(job, policy, 1.0, now_ms), failure)
             return Disposition(
                 state=State.SCHEDULED,
                 trigger=Trigger.RELEASED,
@@ -239,8 +261,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             if not is_free and job.attempt >= job.max_attempts:
                 message = f"the worker stopped during a run, after it did so {job.give_backs} times before"
                 failure = Failure("Stopped", message)
-                attempt = Attempt(job, policy, 0.0, now_ms)
-                return _dead(attempt, REASON_ERROR, "runtime", failure, message)
+                attempt = FailedAttempt(job, policy, 0.0, now_ms)
+                return dead(attempt, REASON_ERROR, "runtime", failure, message)
             return Disposition(
                 state=State.QUEUED,
                 trigger=Trigger.RELEASED,
@@ -283,86 +305,4 @@ def _rejected(reason: str, by: str, detail: str) -> Disposition:
 def _cancelled(by: str, detail: str, trigger: Trigger) -> Disposition:
     return Disposition(
         state=State.CANCELLED, trigger=trigger, reason=REASON_CANCELLED, by=by, detail=detail
-    )
-
-
-def _timed_out(attempt: Attempt, failure: Failure) -> Disposition:
-    error = TimeoutError(failure.message)
-    return _failed(attempt, REASON_TIMEOUT, "runtime", failure, error)
-
-
-def _failed(
-    attempt: Attempt,
-    reason: str,
-    where: str,
-    failure: Failure,
-    error: BaseException,
-    detail: str = "",
-    *,
-    exact_seconds: float | None = None,
-    least_seconds: float = 0.0,
-) -> Disposition:
-    """Return the disposition after a failed attempt; `detail` replaces the failure's message.
-
-    The delay of the next attempt is the policy's, or `exact_seconds`; and at least `least_seconds`.
-    """
-    job, detail = attempt.job, detail or failure.message
-    if job.attempt >= job.max_attempts:
-        return _dead(attempt, reason, where, failure, detail)
-    delay, fault = exact_seconds, ""
-    if delay is None:
-        delay, fault = delay_after(error, job.attempt, attempt.policy, attempt.random_share)
-    if fault:
-        detail = f"{detail} ({fault})"
-        failure = msgspec.structs.replace(failure, message=f"{failure.message} ({fault})")
-    delay_ms = max(int(delay * 1000), _least_ms(attempt, least_seconds))
-    if why := _too_late(attempt, delay_ms):
-        return _given_up(attempt, where, failure, detail, why)
-    return Disposition(
-        state=State.RETRYING,
-        trigger=Trigger.FAILED,
-        reason=reason,
-        by=where,
-        detail=detail,
-        failure=failure,
-        delay_ms=delay_ms,
-    )
-
-
-def _least_ms(attempt: Attempt, seconds: float) -> int:
-    """Return the minimum delay, up to a tenth longer to spread the retries, but bounded by the policy."""
-    bounded = min(seconds, attempt.policy.cap_seconds)
-    return int(bounded * (1 + attempt.random_share / 10) * 1000)
-
-
-def _too_late(attempt: Attempt, delay_ms: int) -> str:
-    """Return why the next attempt would begin too late, empty if it would not."""
-    job, within = attempt.job, attempt.policy.within_seconds
-    if within is None:
-        return ""
-    began = job.claimed_at if job.run_began_at is None else job.run_began_at
-    after_seconds = (attempt.ended_at + delay_ms - began) / 1000
-    if after_seconds <= within:
-        return ""
-    return (
-        f"the next attempt would begin {after_seconds:.0f} s after the first, "
-        f"within_seconds is {within:g}"
-    )
-
-
-def _given_up(attempt: Attempt, where: str, failure: Failure, detail: str, why: str) -> Disposition:
-    return _dead(attempt, REASON_GIVEN_UP, where, failure, detail, f"; {why}")
-
-
-def _dead(
-    attempt: Attempt, reason: str, where: str, failure: Failure, detail: str, why: str = ""
-) -> Disposition:
-    job = attempt.job
-    return Disposition(
-        state=State.DEAD,
-        trigger=Trigger.FAILED,
-        reason=reason,
-        by=where,
-        detail=f"{detail} (attempt {job.attempt} of {job.max_attempts}{why})",
-        failure=failure,
     )

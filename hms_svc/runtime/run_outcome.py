@@ -37,9 +37,11 @@ from hms_svc.runtime.decide import (
     Stopped,
     TimedOut,
     Unreachable,
+    UpgradeFailed,
 )
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault
+from hms_svc.sdk.payload_versions import UpgradeFault
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.sdk.storable_text import writable
 from hms_svc.sdk.validation import ValidatorFault, name_of, shown
@@ -148,6 +150,10 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             return RejectedAttempt(
                 error, error.validator or _raising_validator(declared, error) or where
             )
+        case UpgradeFault():
+            cause = error.__cause__ or error
+            failure = Failure(type(cause).__name__, writable(error)[:2000], _traceback_of(cause))
+            return UpgradeFailed(failure, error.function)
         case PayloadFault():
             return PayloadRefused(declared.payload.__name__ if declared.payload else "", str(error))
         case Outage():

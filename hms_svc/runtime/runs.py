@@ -24,6 +24,7 @@ from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
     Finished,
+    NewerPayload,
     NotBegun,
     Outcome,
     StillRunning,
@@ -46,6 +47,7 @@ from hms_svc.runtime.unique_keys import UniqueKeys
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.payload_versions import is_newer, version_of
 from hms_svc.sdk.running_job import ProgressSink, RunningJob
 from hms_svc.sdk.storable_text import writable_disposition
 
@@ -176,10 +178,12 @@ class Runs:
                 del self._waiting[type]
 
     async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
-        ended: Mapping[int, Outcome] = {}
+        ended: Mapping[int, Outcome] = self._newer(
+            [job for job in claimed if job.job.version is not None]
+        )
         if self._unique_keys.are_declared:
             without_effects = [job for job in claimed if not effects.get(job.token.fence)]
-            ended = await self._unique_keys.take(without_effects)
+            ended = {**ended, **await self._unique_keys.take(without_effects)}
         hung = {running.job.id for running in self._in_flight.hung()}
         since = self._loop.time()
         for job in claimed:
@@ -194,6 +198,16 @@ class Runs:
             else:
                 self._waiting[job.job.type].append(_Waiting(job, own_effects, since))
         self._fill_slots()
+
+    def _newer(self, versioned: Sequence[ClaimedJob]) -> dict[int, Outcome]:
+        """Return the outcome, by fence, of jobs whose payload has a version that is not known here."""
+        ended: dict[int, Outcome] = {}
+        for claimed in versioned:
+            declared, _ = self._declared[claimed.job.type]
+            if is_newer(claimed.job, declared):
+                version = version_of(claimed.job)
+                ended[claimed.token.fence] = NewerPayload(version, declared.version)
+        return ended
 
     def _fill_slots(self) -> None:
         """Begin jobs that wait, as far as there are slots for all and for their types."""

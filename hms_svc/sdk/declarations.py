@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hms_svc.domain.backoff import LONGEST_WAIT_SECONDS, RetryPolicy
@@ -19,7 +19,7 @@ from hms_svc.domain.errors import (
     ValidationFailed,
 )
 from hms_svc.domain.ids import check_job_type
-from hms_svc.domain.job import MAX_PRIORITY, encode_data
+from hms_svc.domain.job import FIRST_VERSION, MAX_PRIORITY, MOST_VERSIONS, encode_data
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.domain.strict_json import check_strict
 from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
@@ -101,6 +101,8 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _one("unique", declared.unique, _unique)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
     yield from _one("replace", declared.replace, _replace)
+    yield from _one("version", declared.version, _version)
+    yield from _upgrades(declared.version, declared.upgrade)
 
 
 def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[DeclarationFault]:
@@ -234,6 +236,29 @@ def _slots(value: Any) -> str:
 
 def _replace(value: Any) -> str:
     return "" if type(value) is bool else "is not True or False"
+
+
+def _version(value: Any) -> str:
+    if _is_whole(value, FIRST_VERSION, MOST_VERSIONS):
+        return ""
+    return f"is not a whole number from {FIRST_VERSION} to {MOST_VERSIONS}"
+
+
+def _upgrades(version: int, values: Any) -> Iterator[DeclarationFault]:
+    if not isinstance(values, Mapping):
+        yield "upgrade", values, "is not a dict of functions, such as {1: add_email}"
+        return
+    for number, function in values.items():
+        if not _is_whole(number, FIRST_VERSION, version - 1):
+            yield "upgrade", number, f"is not a version before {version}, the declared one"
+        elif not callable(function) or not _takes_one(function):
+            message = "is not a function that takes the data of this version and returns the next"
+            yield f"upgrade[{number}]", function, message
+        elif _is_async(function) or _is_generator(function):
+            yield f"upgrade[{number}]", function, "is not a plain function that returns the data"
+    for number in range(FIRST_VERSION, version):
+        if number not in values:
+            yield "version", version, f"has no upgrade from version {number}"
 
 
 def _unique(value: Any) -> str:

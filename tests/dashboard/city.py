@@ -263,6 +263,7 @@ TYPE: Final = TypeDetail(
         action="notify_crew",
         is_unique=False,
         schedule="",
+        version=1,
     ),
     schedule=None,
 )

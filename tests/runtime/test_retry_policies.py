@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from hms_svc import RetryPolicy, RunningJob
+from hms_svc import RetryPolicy, RunningJob, bootstrap
 from hms_svc.domain.lifecycle import State
 from hms_svc.operations.explanation import JobFacts, explain
+from hms_svc.operations.service import make_operations
+from hms_svc.operations.type_detail import settings_facts
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.sdk.registry import Registry
-from tests.support.worker import TYPE, HarnessMaker, registry_of, result_of
+from hms_svc.settings import Settings
+from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of, result_of
 
 OUTCOMES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "outcomes.md"
 
@@ -172,7 +175,7 @@ async def test_a_backoff_that_raises_hurts_its_own_job_only(open_harness: Harnes
 async def test_the_example_of_the_document(open_harness: HarnessMaker) -> None:
     [example] = re.findall(r"```python\n(from .*?)```", OUTCOMES_PAGE.read_text(), re.DOTALL)
     written: dict[str, Any] = {}
-    exec(example, written)
+    exec(compile(example, "outcomes.md", "exec", dont_inherit=True), written)
     charges = iter([TimeoutError("busy"), written["Declined"]("no funds")])
     written["charge_card"] = lambda payload: raise_next(charges)
     async with open_harness(written["registry"]) as harness:
@@ -190,3 +193,34 @@ async def test_the_example_of_the_document(open_harness: HarnessMaker) -> None:
 
 def raise_next(errors: Iterator[Exception]) -> None:
     raise next(errors)
+
+
+async def test_the_policy_and_the_version_of_a_type_are_shown(settings: Settings) -> None:
+    registry = registry_of(
+        declines,
+        retry=RetryPolicy(
+            8, give_up_on=(Declined,), retry_on=(OSError,), within_seconds=7200, backoff=(0.5, 60)
+        ),
+        version=2,
+        upgrade={1: lambda data: data},
+    )
+    async with bootstrap.engines(settings, registry) as engines:
+        harness = WorkerHarness(engines, settings)
+        await harness.enqueue()
+        operations = make_operations(
+            settings,
+            broker=engines.broker,
+            inspection=engines.inspection,
+            control=engines.control,
+            bus=engines.bus,
+            database=engines.database,
+            registry=registry,
+            policy=engines.policy,
+        )
+        facts = dict(settings_facts(await operations.types.detail(TYPE)))
+    assert facts["attempts"].startswith("at most 8")
+    assert facts["backoff"] == "0.5 s, 1 m; the last one repeats"
+    assert facts["gives up on"] == "Declined"
+    assert facts["retries only"] == "OSError"
+    assert facts["retries within"] == "2 h of a run"
+    assert facts["version"] == "2: older payloads are upgraded"

@@ -145,6 +145,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"schedule_data": float("nan")}, "schedule_data nan is not JSON"),
     ({"schedule": DAILY, "payload": Fee}, "schedule_data None does not match Fee"),
     ({"schedule": DAILY, "payload": Fee, "schedule_data": {"amount": "x"}}, "data.amount"),
+    ({"version": 0}, "version 0 is not a whole number from 1 to 1000"),
+    ({"version": "2"}, "version '2' is not a whole number"),
+    ({"version": 2}, "version 2 has no upgrade from version 1"),
+    ({"version": 4, "upgrade": {1: one, 3: one}}, "version 4 has no upgrade from version 2"),
+    ({"upgrade": {1: one}}, "upgrade 1 is not a version before 1, the declared one"),
+    ({"version": 2, "upgrade": {"1": one}}, "upgrade '1' is not a version before 2"),
+    ({"version": 2, "upgrade": [one]}, "is not a dict of functions, such as {1: add_email}"),
+    ({"version": 2, "upgrade": {1: 5}}, "upgrade[1] 5 is not a function that takes the data"),
+    ({"version": 2, "upgrade": {1: two}}, "upgrade[1] two (tests/unit/test_declarations.py:"),
+    ({"version": 2, "upgrade": {1: later}}, "is not a plain function that returns the data"),
     ({"replace": "yes"}, "replace 'yes' is not True or False"),
 ]
 
