@@ -7,6 +7,7 @@ from typing import Final
 
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import Event
+from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plain, plural
 from hms_svc.domain.strict_json import encode
@@ -105,6 +106,8 @@ def _describe_view(
     page.fact("worker", view.worker)
     page.fact("priority", view.priority or "")
     page.fact("unique key", view.unique_key)
+    version = producer_fields(detail).version
+    page.fact("payload version", version if version != FIRST_VERSION else "")
     page.fact("suspect", "yes: its worker died" if view.suspect else "")
     page.fact("cause", view.cause)
     if detail.hold:

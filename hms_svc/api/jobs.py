@@ -14,7 +14,8 @@ class Job(NewJob):
     `delay` (or `not_before`) postpones its first run; after `expires_at` it is not
     started any more; both are datetimes with a zone, of the years 1970 to 9000.
     A higher `priority` (-1000 to 1000) runs first within its type; None means the one
-    that the type declares. Raises MalformedJob or MalformedJson if a value is
+    that the type declares. `version` is that of the payload's form (None: 1, or in a worker the declared
+    one). Raises MalformedJob or MalformedJson if a value is
     invalid. An id that begins with `hms:` is reserved for hms-svc: only the handler of such a job may use ids
     that continue its own, such as `f"{job.id}.letter"`.
     """

@@ -37,6 +37,7 @@ class NewJob:
         traceparent: str | None = None,
         tracestate: str | None = None,
         meta: dict[str, Any] | None = None,
+        version: int | None = None,
     ) -> None:
         now_ms = time.time_ns() // 1_000_000
         first = _unix_ms("not_before", not_before)
@@ -55,6 +56,7 @@ class NewJob:
             traceparent=traceparent,
             tracestate=tracestate,
             meta=meta,
+            version=version,
         )
         running = find_job()
         check_submitted(self.envelope, running.id if running is not None else "")

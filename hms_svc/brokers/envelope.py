@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.domain.job import Job
+from hms_svc.domain.job import FIRST_VERSION, Job
 from hms_svc.domain.strict_json import decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobView
@@ -23,6 +23,7 @@ class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
     extra: msgspec.Raw = _NOTHING
     retried_from: str | None = None
     tracestate: str | None = None
+    version: int | None = None
 
     def given(self, name: str) -> bytes | None:
         """Return the bytes of `meta` or `extra`, None if it is empty."""
@@ -42,12 +43,19 @@ def envelope_of(job: Job) -> Envelope:
         extra=msgspec.Raw(job.extra) if job.extra else _NOTHING,
         retried_from=job.retried_from,
         tracestate=job.tracestate,
+        version=job.version if _names_version(job) else None,
     )
 
 
 def has_envelope(job: Job) -> bool:
     """Return whether any envelope field of a job is set."""
-    return bool(job.traceparent or job.tracestate or job.meta or job.extra or job.retried_from)
+    given = job.traceparent or job.tracestate or job.meta or job.extra or job.retried_from
+    return bool(given) or _names_version(job)
+
+
+def _names_version(job: Job) -> bool:
+    """Return whether a version is to be stored: a record without one has the first."""
+    return job.version is not None and job.version != FIRST_VERSION
 
 
 def write_envelope(job: Job) -> bytes | None:
@@ -71,6 +79,7 @@ def wire_form(view: JobView, times: Mapping[str, int | None], envelope: Envelope
         "traceparent": envelope.traceparent,
         "tracestate": envelope.tracestate,
         "retried_from": envelope.retried_from,
+        "version": envelope.version,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
     if envelope.given("meta"):

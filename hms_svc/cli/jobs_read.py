@@ -187,6 +187,7 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
 
 
 def _print_full_job(full_job: FullJob) -> None:
+    from hms_svc.domain.job import FIRST_VERSION
     from hms_svc.operations.answers.jobs import json_or_none
     from hms_svc.operations.producer_fields import producer_fields, sender_facts
 
@@ -208,6 +209,7 @@ def _print_full_job(full_job: FullJob) -> None:
             ("finished", when(view.finished_at)),
             ("worker", view.worker),
             ("unique key", view.unique_key),
+            ("payload version", sent.version if sent.version != FIRST_VERSION else None),
             ("case", view.case_id),
             ("held for", " under rule ".join(detail.hold[:2]) if detail.hold else None),
             ("retried from", detail.retried_from),

@@ -23,6 +23,7 @@ _STAYS_IN_ENVELOPE: Final = frozenset(
         "priority",
         "max_attempts",
         "retried_from",
+        "version",
     }
 )
 _TEXT_FIELDS: Final = frozenset({"detail", "error"})

@@ -27,6 +27,9 @@ MAX_DATA_BYTES: Final = 1024 * 1024
 MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
 MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
+MOST_VERSIONS: Final = 1000
+FIRST_VERSION: Final = 1
+"""The version of the payload of a job that names none."""
 MAX_TRACESTATE_CHARACTERS: Final = 512
 MOST_NAMES_COMPARED: Final = 100
 """Unknown fields of one job that are compared with the known ones: that takes time for each."""
@@ -40,7 +43,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `data` is the payload, `meta` an object of the producer's, `extra` the
     unknown envelope fields, which are kept and passed on. A higher
     `priority` (-1000 to 1000) runs first within its type; None means the one that
-    the type declares.
+    the type declares. `version` is that of the payload's form: None in an accepted job means 1.
     """
 
     id: str
@@ -57,6 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     meta: bytes | None = None
     extra: bytes | None = None
     retried_from: str | None = None
+    version: int | None = None
 
     def payload(self) -> JsonValue:
         """Decode `data`."""
@@ -88,7 +92,8 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `attempt` counts the claims of this run, `claims` those of all runs: from the
     second one on, the job may have left effects behind. `approvals` are the
     holds that humans have approved (`Permission.key`) since the last denial; `DENIED` is
-    among them if there was one.
+    among them if there was one. `run_began_at` (Unix ms) is when the first counted attempt of this run
+    began, if this is a later one and the type limits the time of all together.
     """
 
     job: Job
@@ -101,6 +106,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lease_until: int
     lane: Lane = Lane.NORMAL
     approvals: tuple[str, ...] = ()
+    run_began_at: int | None = None
 
 
 def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
@@ -122,6 +128,7 @@ NAMES: Final = (
     "tracestate",
     "meta",
     "retried_from",
+    "version",
 )
 """The fields of a job; any others are kept, and passed on."""
 _KNOWN: Final = frozenset(NAMES)
@@ -172,6 +179,7 @@ def _read_job(
         meta=encode(meta) if meta else None,
         extra=encode(extra) if extra else None,
         retried_from=_retried_from(value),
+        version=_version(value),
     )
 
 
@@ -199,6 +207,7 @@ def _faults(value: dict[str, JsonValue], default_type: str | None) -> list[Field
         partial(_text, value, "tracestate", MAX_TRACESTATE_CHARACTERS),
         lambda: _meta(value),
         lambda: _retried_from(value),
+        lambda: _version(value),
     ]
     found: list[FieldFault] = []
     for check in checks:
@@ -242,6 +251,10 @@ def _max_attempts(value: dict[str, JsonValue]) -> int | None:
     return _integer(value, "max_attempts", 1, 1000)
 
 
+def _version(value: dict[str, JsonValue]) -> int | None:
+    return _integer(value, "version", FIRST_VERSION, MOST_VERSIONS)
+
+
 def check_submitted(job: Job, running: str = "") -> None:
     """Raise MalformedJob for a type or an id that only hms-svc itself may give to a job.
 
@@ -280,11 +293,13 @@ def make_job(
     tracestate: str | None = None,
     meta: dict[str, JsonValue] | None = None,
     retried_from: str | None = None,
+    version: int | None = None,
 ) -> Job:
     """Return a job made of Python values, which must follow the same rules as foreign bytes."""
     check_strict(data)
     check_strict(meta)
     limits = {"priority": priority, "max_attempts": max_attempts, "unique_key": unique_key}
+    limits |= {"version": version}
     return Job(
         id=new_job_id() if id is None else check_job_id(id),
         type=check_job_type(type),
@@ -299,6 +314,7 @@ def make_job(
         tracestate=tracestate,
         meta=encode(meta) if meta else None,
         retried_from=retried_from,
+        version=_integer(limits, "version", FIRST_VERSION, MOST_VERSIONS),
     )
 
 

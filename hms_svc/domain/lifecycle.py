@@ -46,10 +46,12 @@ ENDS_WITHOUT_EFFECTS: Final = frozenset({State.REJECTED, State.CANCELLED})
 """Ends that a job with a case does not have: it becomes dead instead, for the same reason."""
 
 REASON_PAYLOAD: Final = "payload"
+REASON_UPGRADE: Final = "upgrade"
 REASON_GOVERNANCE: Final = "governance"
 REASON_UNIQUE: Final = "unique"
 REASON_ERROR: Final = "error"
 REASON_TIMEOUT: Final = "timeout"
+REASON_GIVEN_UP: Final = "given_up"
 REASON_CRASHED: Final = "crashed"
 REASON_MALFORMED: Final = "malformed"
 REASON_NO_HANDLER: Final = "no_handler"

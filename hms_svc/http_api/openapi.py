@@ -13,10 +13,12 @@ from pydantic.json_schema import models_json_schema
 
 from hms_svc.domain.ids import JOB_ID, JOB_TYPE
 from hms_svc.domain.job import (
+    FIRST_VERSION,
     INTERNAL_TYPES,
     MAX_KEY_CHARACTERS,
     MAX_PRIORITY,
     MAX_TRACESTATE_CHARACTERS,
+    MOST_VERSIONS,
 )
 from hms_svc.http_api.answer_schemas import answer_schemas
 from hms_svc.http_api.middleware import OPEN_PATHS
@@ -162,6 +164,7 @@ def _job(type: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
             "traceparent": _or_null(key),
             "tracestate": _or_null({"type": "string", "maxLength": MAX_TRACESTATE_CHARACTERS}),
             "meta": _or_null(_reference("Meta")),
+            "version": _or_null(_whole(FIRST_VERSION, MOST_VERSIONS)),
         },
     }
 

@@ -12,6 +12,7 @@ from hms_svc.domain.lifecycle import (
     REASON_CRASHED,
     REASON_ERROR,
     REASON_EXPIRED,
+    REASON_GIVEN_UP,
     REASON_GOVERNANCE,
     REASON_ID_CONFLICT,
     REASON_LOST,
@@ -20,6 +21,7 @@ from hms_svc.domain.lifecycle import (
     REASON_PAYLOAD,
     REASON_TIMEOUT,
     REASON_UNIQUE,
+    REASON_UPGRADE,
     State,
 )
 from hms_svc.domain.plain_text import duration_text, plural
@@ -274,6 +276,8 @@ def _dead(facts: JobFacts) -> str:
     tried = f"after {view.attempt}{_of(view.max_attempts)} attempts"
     text = {
         REASON_ERROR: f"its handler failed {tried} with {_failure(facts)}",
+        REASON_GIVEN_UP: f"its retry policy gave up on it{detail}",
+        REASON_UPGRADE: f"its payload could not be upgraded{detail}",
         REASON_TIMEOUT: f"it ran out of time {tried}{detail}",
         REASON_CRASHED: f"the process that ran it died repeatedly ({tried}){detail}",
         REASON_MALFORMED: f"the submitted bytes are not a job{detail}",

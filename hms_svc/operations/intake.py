@@ -31,6 +31,7 @@ ENVELOPE_FIELDS: Final = frozenset(
         "traceparent",
         "tracestate",
         "meta",
+        "version",
     }
 )
 _NUMBER_PLACE: Final = "{n}"

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from hms_svc.domain.job import NAMES
+from hms_svc.domain.job import FIRST_VERSION, NAMES
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import JobDetail
 
 
 class ProducerFields(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's trace, its meta, and unknown fields; empty if the record cannot be read.
+    """A job's trace, its meta, unknown fields, and the version of its payload; empty if the record cannot be read.
 
     `meta.cloudevent` identifies the sender if the job was an envelope.
     """
@@ -21,6 +21,7 @@ class ProducerFields(msgspec.Struct, frozen=True, kw_only=True):
     tracestate: Any
     meta: Any
     unknown_fields: dict[str, Any]
+    version: int = FIRST_VERSION
 
 
 def producer_fields(detail: JobDetail) -> ProducerFields:
@@ -34,6 +35,7 @@ def producer_fields(detail: JobDetail) -> ProducerFields:
         tracestate=given.get("tracestate"),
         meta=given.get("meta"),
         unknown_fields={name: item for name, item in given.items() if name not in NAMES},
+        version=given.get("version", FIRST_VERSION),
     )
 
 

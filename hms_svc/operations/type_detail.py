@@ -61,13 +61,18 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The declared settings of a type, with the defaults of the settings filled in.
 
     `place` is file and line of its handler, `slots` the most that one worker uses for it, None
-    if only the worker's own share limits it.
+    if only the worker's own share limits it. `give_up_on` and `retry_on` are the names of the classes
+    that the retry policy has, `backoff` describes one of its own.
     """
 
     place: str = msgspec.field(name="handler")
     max_attempts: int
     base_seconds: float
     cap_seconds: float
+    give_up_on: tuple[str, ...]
+    retry_on: tuple[str, ...]
+    within_seconds: float | None
+    backoff: str
     timeout_seconds: float
     priority: int
     slots: int | None
@@ -77,6 +82,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_unique: bool
     limits: tuple[str, ...]
     schedule: str
+    version: int
 
 
 class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +237,10 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         max_attempts=retry.max_attempts,
         base_seconds=retry.base_seconds,
         cap_seconds=retry.cap_seconds,
+        give_up_on=tuple(kind.__name__ for kind in retry.give_up_on),
+        retry_on=tuple(kind.__name__ for kind in retry.retry_on),
+        within_seconds=retry.within_seconds,
+        backoff=_backoff_text(retry),
         timeout_seconds=timeout_seconds if own is None else own,
         priority=declared.priority,
         slots=declared.slots,
@@ -242,6 +252,7 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         is_unique=declared.unique is not None,
         limits=tuple(map(_limit_text, declared.limits)),
         schedule=declared.schedule.text if declared.schedule is not None else "",
+        version=declared.version,
     )
 
 
@@ -255,20 +266,33 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
         registered = "; ".join(map(str, detail.queue.limits))
         unknown = "unknown: this program has no code for the type"
         return [("settings", unknown), ("limits", registered), *of_workers]
+    within = found.within_seconds
     waits = [_seconds_text(seconds) for seconds in (found.base_seconds, found.cap_seconds)]
     return [
         ("declared", found.place),
         ("attempts", f"at most {found.max_attempts}, unless a job sets its own number"),
-        ("backoff", f"up to {waits[0]}, doubled each time, up to {waits[1]}"),
+        ("backoff", found.backoff or f"up to {waits[0]}, doubled each time, up to {waits[1]}"),
+        ("gives up on", ", ".join(found.give_up_on)),
+        ("retries only", ", ".join(found.retry_on)),
+        ("retries within", "" if within is None else f"{_seconds_text(within)} of a run"),
         ("timeout", f"{_seconds_text(found.timeout_seconds)} per attempt"),
         ("priority", str(found.priority) if found.priority else ""),
         ("payload", found.payload or "any JSON: no model is declared"),
+        ("version", f"{found.version}: older payloads are upgraded" if found.version > 1 else ""),
         ("validators", ", ".join(found.validators)),
         ("action", f"{found.action}, vetted by governance" if found.action else ""),
         ("unique", "by a key computed from the payload" if found.is_unique else ""),
         ("limits", "; ".join(found.limits)),
         *of_workers,
     ]
+
+
+def _backoff_text(retry: RetryPolicy) -> str:
+    if retry.backoff is None:
+        return ""
+    if callable(retry.backoff):
+        return f"computed by {name_of(retry.backoff)}"
+    return f"{', '.join(map(_seconds_text, retry.backoff))}; the last one repeats"
 
 
 def _seconds_text(seconds: float) -> str:

@@ -13,7 +13,7 @@ from hms_svc.domain.lifecycle import (
     REASON_ERROR,
     REASON_GOVERNANCE,
     REASON_PAYLOAD,
-    REASON_TIMEOUT,
+    REASON_UPGRADE,
     State,
     Trigger,
     beside_case,
@@ -26,8 +26,10 @@ from hms_svc.domain.outcome import (
     RetryLater,
     Snooze,
 )
+from hms_svc.runtime.failed_attempt import FailedAttempt, dead, failed, raised, timed_out
 
 OUTAGE_PAUSE_MS = 5_000
+NEWER_PAUSE_MS = 30_000
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -50,6 +52,20 @@ class PayloadRefused(msgspec.Struct, frozen=True):
     detail: str
 
 
+class UpgradeFailed(msgspec.Struct, frozen=True):
+    """The payload could not be upgraded to the declared version; `where` is the function's name."""
+
+    failure: Failure
+    where: str
+
+
+class NewerPayload(msgspec.Struct, frozen=True):
+    """The payload has a version that this worker's application does not know."""
+
+    version: int
+    known: int
+
+
 class HeldAttempt(msgspec.Struct, frozen=True):
     """Governance requires the decision of a human."""
 
@@ -64,6 +80,7 @@ class RaisedError(msgspec.Struct, frozen=True):
 
     failure: Failure
     where: str
+    error: BaseException
     after_seconds: float = 0.0
 
 
@@ -111,6 +128,8 @@ Outcome = (
     | Returned
     | RejectedAttempt
     | PayloadRefused
+    | UpgradeFailed
+    | NewerPayload
     | HeldAttempt
     | RaisedError
     | BadResult
@@ -124,14 +143,34 @@ Outcome = (
 
 
 def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
-    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float
+    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float, now_ms: int
 ) -> Disposition:
-    """Return the disposition of a claimed job for the outcome of its run."""
+    """Return the disposition of a claimed job for the outcome of its run, which has just ended."""
     match outcome:
         case Finished(result):
             return Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED, result=result)
         case PayloadRefused(model, detail):
             return _rejected(REASON_PAYLOAD, model, detail)
+        case UpgradeFailed(failure, where):
+            return Disposition(
+                state=State.DEAD,
+                trigger=Trigger.FAILED,
+                reason=REASON_UPGRADE,
+                by=where,
+                detail=failure.message,
+                failure=failure,
+            )
+        case NewerPayload(version, known):
+            return Disposition(
+                state=State.SCHEDULED,
+                trigger=Trigger.RELEASED,
+                delay_ms=NEWER_PAUSE_MS,
+                give_back=True,
+                detail=(
+                    f"its payload has version {version}, and the application of the worker that "
+                    f"claimed it knows up to {known}"
+                ),
+            )
         case RejectedAttempt(ActionDenied() as denied, _):
             return _rejected(REASON_GOVERNANCE, denied.rule, denied.detail)
         case RejectedAttempt(error, validator):
@@ -147,10 +186,9 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 hold=(error.action, error.rule, error.digest),
                 give_back=True,
             )
-        case RaisedError(failure, where, after_seconds):
-            detail = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
-            failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, detail)
-            return _not_before(failed, min(after_seconds, policy.cap_seconds), random_share)
+        case RaisedError(failure, where, error, after_seconds):
+            attempt = FailedAttempt(job, policy, random_share, now_ms)
+            return raised(attempt, where, failure, error, least_seconds=after_seconds)
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
@@ -162,14 +200,14 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             )
         case TimedOut(seconds):
             failure = Failure("Timeout", f"ran longer than {seconds:g} s")
-            return _failed(job, policy, random_share, REASON_TIMEOUT, "runtime", failure)
+            attempt = FailedAttempt(job, policy, random_share, now_ms)
+            return timed_out(attempt, failure)
         case RetryLater(after_seconds, why):
             failure = Failure("RetryLater", why or "the handler asked to be retried")
-            share, where = (random_share, "handler")
-            if after_seconds is not None:
-                policy = RetryPolicy(job.max_attempts, after_seconds, after_seconds)
-                share = 1.0
-            return _failed(job, policy, share, REASON_ERROR, where, failure)
+            attempt = FailedAttempt(job, policy, random_share, now_ms)
+            return failed(
+                attempt, REASON_ERROR, "handler", failure, outcome, exact_seconds=after_seconds
+            )
         case Snooze(for_seconds, why):
             return Disposition(
                 state=State.SCHEDULED,
@@ -202,7 +240,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             detail = "the function of an earlier attempt has not returned yet"
             if job.give_backs >= MAX_GIVE_BACKS:
                 failure = Failure("Timeout", detail)
-                return _failed(job, policy, 1.0, REASON_TIMEOUT, "runtime", failure)
+                return timed_out(FailedAttempt(job, policy, 1.0, now_ms), failure)
             return Disposition(
                 state=State.SCHEDULED,
                 trigger=Trigger.RELEASED,
@@ -223,7 +261,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             if not is_free and job.attempt >= job.max_attempts:
                 message = f"the worker stopped during a run, after it did so {job.give_backs} times before"
                 failure = Failure("Stopped", message)
-                return _failed(job, policy, 0.0, REASON_ERROR, "runtime", failure)
+                attempt = FailedAttempt(job, policy, 0.0, now_ms)
+                return dead(attempt, REASON_ERROR, "runtime", failure, message)
             return Disposition(
                 state=State.QUEUED,
                 trigger=Trigger.RELEASED,
@@ -266,44 +305,4 @@ def _rejected(reason: str, by: str, detail: str) -> Disposition:
 def _cancelled(by: str, detail: str, trigger: Trigger) -> Disposition:
     return Disposition(
         state=State.CANCELLED, trigger=trigger, reason=REASON_CANCELLED, by=by, detail=detail
-    )
-
-
-def _not_before(failed: Disposition, seconds: float, random_share: float) -> Disposition:
-    """Delay a retry by at least `seconds`, and up to a tenth longer to spread the retries."""
-    least_ms = int(seconds * (1 + random_share / 10) * 1000)
-    if failed.state is not State.RETRYING or failed.delay_ms >= least_ms:
-        return failed
-    return msgspec.structs.replace(failed, delay_ms=least_ms)
-
-
-def _failed(
-    job: ClaimedJob,
-    policy: RetryPolicy,
-    random_share: float,
-    reason: str,
-    where: str,
-    failure: Failure,
-    detail: str = "",
-) -> Disposition:
-    """Return the disposition after a failed attempt; `detail` replaces the failure's message."""
-    detail = detail or failure.message
-    if job.attempt >= job.max_attempts:
-        return Disposition(
-            state=State.DEAD,
-            trigger=Trigger.FAILED,
-            reason=reason,
-            by=where,
-            detail=f"{detail} (attempt {job.attempt} of {job.max_attempts})",
-            failure=failure,
-        )
-    delay = delay_before(job.attempt, policy, random_share)
-    return Disposition(
-        state=State.RETRYING,
-        trigger=Trigger.FAILED,
-        reason=reason,
-        by=where,
-        detail=detail,
-        failure=failure,
-        delay_ms=int(delay * 1000),
     )

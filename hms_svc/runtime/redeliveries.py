@@ -10,6 +10,7 @@ from typing import Final
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.ports.stores import EffectStore, StoredEffect
+from hms_svc.runtime.run_beginnings import RunBeginnings
 
 log: Final = logging.getLogger("hms_svc.runtime")
 Effects = Mapping[int, tuple[StoredEffect, ...]]
@@ -26,10 +27,12 @@ class Redeliveries:
     def __init__(
         self,
         effects: EffectStore,
+        beginnings: RunBeginnings,
         begin: Callable[[Sequence[ClaimedJob], Effects], Awaitable[None]],
         release: Callable[[Sequence[ClaimedJob], DatabaseUnavailable | None], None],
     ) -> None:
         self._effects = effects
+        self._beginnings = beginnings
         self._begin = begin
         self._release = release
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,7 +54,8 @@ class Redeliveries:
                 [(job.token.job_id, job.token.fence) for job in claimed]
             )
             pairs = zip(claimed, found, strict=True)
-            await self._begin(claimed, {job.token.fence: effects for job, effects in pairs})
+            begun = await self._beginnings.add_to(claimed)
+            await self._begin(begun, {job.token.fence: effects for job, effects in pairs})
         except DatabaseUnavailable as outage:
             self._release(claimed, outage)
         except Exception:

@@ -37,9 +37,11 @@ from hms_svc.runtime.decide import (
     Stopped,
     TimedOut,
     Unreachable,
+    UpgradeFailed,
 )
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault, plain_data
+from hms_svc.sdk.payload_versions import UpgradeFault
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.sdk.storable_text import writable
 from hms_svc.sdk.validation import ValidatorFault, name_of, shown
@@ -162,6 +164,10 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             return RejectedAttempt(
                 error, error.validator or _raising_validator(declared, error) or where
             )
+        case UpgradeFault():
+            cause = error.__cause__ or error
+            failure = Failure(type(cause).__name__, writable(error)[:2000], _traceback_of(cause))
+            return UpgradeFailed(failure, error.function)
         case PayloadFault():
             return PayloadRefused(declared.payload.__name__ if declared.payload else "", str(error))
         case Outage():
@@ -174,7 +180,7 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             if job.cancel_by and not job.effects:
                 return CancelRequested(job.cancel_by, job.cancel_detail)
             delay = error.retry_after_seconds if isinstance(error, DeliveryFailed) else None
-            return RaisedError(_failure(error), where, delay or 0.0)
+            return RaisedError(_failure(error), where, error, delay or 0.0)
 
 
 def _traceback_of(error: BaseException) -> str:

@@ -24,6 +24,7 @@ from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
     Finished,
+    NewerPayload,
     NotBegun,
     Outcome,
     StillRunning,
@@ -39,6 +40,7 @@ from hms_svc.runtime.in_flight import InFlight, Running
 from hms_svc.runtime.keyed_limits import KeyedLimits
 from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
+from hms_svc.runtime.run_beginnings import RunBeginnings
 from hms_svc.runtime.run_outcome import inconclusive, unless_denied
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
@@ -46,6 +48,7 @@ from hms_svc.runtime.unique_keys import UniqueKeys
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.payload_versions import is_newer, version_of
 from hms_svc.sdk.running_job import ProgressSink, RunningJob
 from hms_svc.sdk.storable_text import writable_disposition
 
@@ -122,7 +125,12 @@ class Runs:
         self._limits = KeyedLimits(engines.broker, engines.registry)
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._tracer = engines.tracer
-        self._redeliveries = Redeliveries(database.effects, self._begin_all, self._give_back)
+        self._redeliveries = Redeliveries(
+            database.effects,
+            RunBeginnings(engines.inspection, engines.registry),
+            self._begin_all,
+            self._give_back,
+        )
         self._declared = {
             declared.type: (declared, _ms(declared.timeout_seconds or options.timeout_seconds))
             for declared in engines.registry
@@ -172,10 +180,12 @@ class Runs:
                 del self._waiting[type]
 
     async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
-        ended: Mapping[int, Outcome] = {}
+        ended: Mapping[int, Outcome] = self._newer(
+            [job for job in claimed if job.job.version is not None]
+        )
         if self._unique_keys.are_declared:
             without_effects = [job for job in claimed if not effects.get(job.token.fence)]
-            ended = await self._unique_keys.take(without_effects)
+            ended = {**ended, **await self._unique_keys.take(without_effects)}
         if self._limits.are_declared:
             claimed, ended = await self._let_in(claimed, ended)
         hung = {running.job.id for running in self._in_flight.hung()}
@@ -206,6 +216,16 @@ class Runs:
             self._in_flight.remove(job.token)
         queued = {job.token.fence for job in answer.queued}
         return [job for job in claimed if job.token.fence not in queued], {**ended, **answer.ended}
+
+    def _newer(self, versioned: Sequence[ClaimedJob]) -> dict[int, Outcome]:
+        """Return the outcome, by fence, of jobs whose payload has a version that is not known here."""
+        ended: dict[int, Outcome] = {}
+        for claimed in versioned:
+            declared, _ = self._declared[claimed.job.type]
+            if is_newer(claimed.job, declared):
+                version = version_of(claimed.job)
+                ended[claimed.token.fence] = NewerPayload(version, declared.version)
+        return ended
 
     def _fill_slots(self) -> None:
         """Begin jobs that wait, as far as there are slots for all and for their types."""
@@ -321,7 +341,7 @@ class Runs:
     ) -> Disposition:
         now = self._clock.now_ms()
         policy = DEFAULT_RETRY if retry is None else retry
-        disposition = decide(outcome, claimed, policy, random.random())
+        disposition = decide(outcome, claimed, policy, random.random(), now)
         if effects:
             disposition = with_effects(disposition, effects[0].case_id)
         elif lost_commit is not None:

@@ -60,9 +60,10 @@ class UniqueKeys:
         return declared_key(claimed.job, declared)
 
     def _broken(self, claimed: ClaimedJob, fault: KeyFault) -> Outcome:
-        kind = type(fault.__cause__ or fault).__name__
+        error = fault.__cause__ or fault
         where = name_of(self._declared[claimed.job.type].unique)
-        return RaisedError(Failure(kind, writable(fault)[:2000]), where)
+        failure = Failure(type(error).__name__, writable(fault)[:2000])
+        return RaisedError(failure, where, error)
 
     async def _take(self, wanted: Sequence[KeyClaim]) -> dict[int, Outcome]:
         if not wanted:

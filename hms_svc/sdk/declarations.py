@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import BadInput, MalformedJob, MalformedJson
+from hms_svc.domain.backoff import LONGEST_WAIT_SECONDS, RetryPolicy
+from hms_svc.domain.errors import (
+    ActionHeld,
+    BadInput,
+    EffectConflict,
+    LeaseLost,
+    MalformedJob,
+    MalformedJson,
+    Outage,
+    ValidationFailed,
+)
 from hms_svc.domain.ids import check_job_type
-from hms_svc.domain.job import MAX_PRIORITY, encode_data
+from hms_svc.domain.job import FIRST_VERSION, MAX_PRIORITY, MOST_VERSIONS, encode_data
 from hms_svc.domain.job_limits import Concurrency, Rate
+from hms_svc.domain.outcome import JobOutcome
 from hms_svc.domain.strict_json import check_strict
 from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
 
@@ -25,8 +35,16 @@ MOST_LIMITED: Final = 10_000
 SHORTEST_WINDOW_SECONDS: Final = 0.01
 LONGEST_WINDOW_SECONDS: Final = 7 * 86_400
 LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
-LONGEST_WAIT_SECONDS: Final = 10 * 365 * 86_400
 UTC_NAME: Final = "UTC"
+_NOT_RETRIED_BY_POLICY: Final = (
+    ActionHeld,
+    EffectConflict,
+    JobOutcome,
+    LeaseLost,
+    Outage,
+    ValidationFailed,
+)
+"""Errors after which something else decides what becomes of the job."""
 _OURS: Final = ("hms_svc.sdk", "hms_svc.api")
 DeclarationFault = tuple[str, Any, str]
 """An argument, its value, and what is wrong with it: the rest of a sentence that begins with them."""
@@ -88,6 +106,8 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _limits(declared.limits)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
     yield from _one("replace", declared.replace, _replace)
+    yield from _one("version", declared.version, _version)
+    yield from _upgrades(declared.version, declared.upgrade)
 
 
 def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[DeclarationFault]:
@@ -154,6 +174,51 @@ def _retry(value: Any) -> Iterator[DeclarationFault]:
                 seconds,
                 f"is not a number of seconds, 0 to {LONGEST_WAIT_SECONDS}",
             )
+    within = value.within_seconds
+    if within is not None and not (_is_number(within) and 0 < within <= LONGEST_WAIT_SECONDS):
+        message = f"is not a number of seconds above 0, at most {LONGEST_WAIT_SECONDS}"
+        yield "retry.within_seconds", within, message
+    yield from _error_classes("retry.give_up_on", value.give_up_on)
+    yield from _error_classes("retry.retry_on", value.retry_on)
+    for kind in value.retry_on:
+        if kind in value.give_up_on:
+            yield "retry.retry_on", kind, "is in give_up_on as well"
+    yield from _backoff(value.backoff)
+
+
+def _error_classes(argument: str, values: Any) -> Iterator[DeclarationFault]:
+    if not isinstance(values, tuple | list):
+        yield argument, values, "is not a tuple of exception classes, such as (ValueError,)"
+        return
+    for number, kind in enumerate(values):
+        if not isinstance(kind, type) or not issubclass(kind, BaseException):
+            yield f"{argument}[{number}]", kind, "is not an exception class"
+        elif issubclass(kind, _NOT_RETRIED_BY_POLICY):
+            message = (
+                "is not decided by a retry policy: outages, lost leases, rejections, "
+                "effect conflicts and returned outcomes have rules of their own"
+            )
+            yield f"{argument}[{number}]", kind, message
+
+
+def _backoff(value: Any) -> Iterator[DeclarationFault]:
+    if value is None:
+        return
+    if callable(value):
+        if not _takes(value, 2):
+            message = "is not a function that takes the number of the attempt and its error"
+            yield "retry.backoff", value, message
+        elif _is_async(value) or _is_generator(value):
+            yield "retry.backoff", value, "is not a plain function that returns seconds at once"
+        return
+    if not isinstance(value, tuple | list) or not value:
+        message = "is not a function, or a tuple of seconds, such as (1, 10, 60)"
+        yield "retry.backoff", value, message
+        return
+    for number, seconds in enumerate(value):
+        if not _is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+            message = f"is not a number of seconds, 0 to {LONGEST_WAIT_SECONDS}"
+            yield f"retry.backoff[{number}]", seconds, message
 
 
 def _timeout(value: Any) -> str:
@@ -176,6 +241,29 @@ def _slots(value: Any) -> str:
 
 def _replace(value: Any) -> str:
     return "" if type(value) is bool else "is not True or False"
+
+
+def _version(value: Any) -> str:
+    if _is_whole(value, FIRST_VERSION, MOST_VERSIONS):
+        return ""
+    return f"is not a whole number from {FIRST_VERSION} to {MOST_VERSIONS}"
+
+
+def _upgrades(version: int, values: Any) -> Iterator[DeclarationFault]:
+    if not isinstance(values, Mapping):
+        yield "upgrade", values, "is not a dict of functions, such as {1: add_email}"
+        return
+    for number, function in values.items():
+        if not _is_whole(number, FIRST_VERSION, version - 1):
+            yield "upgrade", number, f"is not a version before {version}, the declared one"
+        elif not callable(function) or not _takes_one(function):
+            message = "is not a function that takes the data of this version and returns the next"
+            yield f"upgrade[{number}]", function, message
+        elif _is_async(function) or _is_generator(function):
+            yield f"upgrade[{number}]", function, "is not a plain function that returns the data"
+    for number in range(FIRST_VERSION, version):
+        if number not in values:
+            yield "version", version, f"has no upgrade from version {number}"
 
 
 def _unique(value: Any) -> str:
@@ -250,9 +338,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _takes_one(function: Any) -> bool:
-    """Return whether a function can be called with one positional argument."""
+    return _takes(function, 1)
+
+
+def _takes(function: Any, number: int) -> bool:
+    """Return whether a function can be called with so many positional arguments."""
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(*[None] * number)
     except (TypeError, ValueError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a type declares for jobs that do not set it themselves: payload model, unique key, priority."""
+"""What a type declares for jobs that do not set it themselves: payload model, unique key, priority, version."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from hms_svc.domain.errors import HmsError, MalformedJob, MalformedJson
-from hms_svc.domain.job import MAX_KEY_CHARACTERS, Job
+from hms_svc.domain.job import FIRST_VERSION, MAX_KEY_CHARACTERS, Job
 from hms_svc.domain.strict_json import JsonValue, check_strict
 from hms_svc.ports.broker import Enqueued, Producer
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault, parse_submitted
+from hms_svc.sdk.payload_versions import current_data, is_newer
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.source_places import name_of
 from hms_svc.sdk.storable_text import writable
@@ -28,14 +29,16 @@ class Defaults(msgspec.Struct, frozen=True):
 
     unique_key: str | None = None
     priority: int | None = None
+    version: int | None = None
 
     def apply(self, job: Job) -> Job:
         """Return the job with the defaults applied."""
         key = self.unique_key if job.unique_key is None else job.unique_key
         priority = self.priority if job.priority is None else job.priority
-        if (key, priority) == (job.unique_key, job.priority):
+        version = self.version if job.version is None else job.version
+        if (key, priority, version) == (job.unique_key, job.priority, job.version):
             return job
-        return msgspec.structs.replace(job, unique_key=key, priority=priority)
+        return msgspec.structs.replace(job, unique_key=key, priority=priority, version=version)
 
 
 NOTHING: Final = Defaults()
@@ -44,7 +47,8 @@ NOTHING: Final = Defaults()
 def defaults_of(job: Job, registry: Registry) -> Defaults:
     """Validate a job against the payload model of its type, and return the defaults of the type.
 
-    Empty if the type is not known. Raises MalformedJob if the payload does not match,
+    A payload of an older version is upgraded first; one of a newer version is left to a worker
+    that knows it. Empty if the type is not known. Raises MalformedJob if the payload does not match,
     or its key cannot be computed.
     """
     declared = registry.get(job.type)
@@ -52,16 +56,18 @@ def defaults_of(job: Job, registry: Registry) -> Defaults:
 
 
 def _defaults_by(job: Job, declared: JobType) -> Defaults:
-    key = None
+    if is_newer(job, declared):
+        return Defaults(None, declared.priority or None)
+    job, key = stamped(job, declared), None
     try:
-        if declared.payload is not None or declared.unique is not None:
-            payload = _payload_of(job, declared)
+        if declared.payload is not None or declared.unique is not None or declared.upgrade:
+            payload = payload_of(job, declared)
             key = None if job.unique_key is not None else key_of(declared, payload)
     except PayloadFault as error:
         raise MalformedJob(str(error), error.field, error.faults) from error
     except KeyFault as error:
         raise MalformedJob(str(error), "unique_key") from error
-    return Defaults(key, declared.priority or None)
+    return Defaults(key, declared.priority or None, job.version)
 
 
 class Completer:
@@ -92,6 +98,7 @@ def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registr
         or declared.payload is None
         or not isinstance(value, dict)
         or "data" not in value
+        or value.get("version", declared.version) != declared.version
     ):
         return error
     try:
@@ -111,8 +118,15 @@ def complete_declared(job: Job, declared: JobType) -> Job:
     return _defaults_by(job, declared).apply(job)
 
 
+def stamped(job: Job, declared: JobType) -> Job:
+    """Return a job of who knows the declaration: if it names no version, its payload has the declared one."""
+    if job.version is not None or declared.version == FIRST_VERSION:
+        return job
+    return msgspec.structs.replace(job, version=declared.version)
+
+
 def complete_if_possible(job: Job, registry: Registry) -> Job:
-    """Return a job with the defaults of its type, for callers that cannot report a fault.
+    """Return a job with the defaults of its type except the version, for callers that cannot report a fault.
 
     A job whose key cannot be computed goes on without one: the worker that claims it finds the same
     fault, and ends the job or counts it as an error.
@@ -122,8 +136,8 @@ def complete_if_possible(job: Job, registry: Registry) -> Job:
         return job
     key = None
     try:
-        if declared.unique is not None and job.unique_key is None:
-            key = key_of(declared, _payload_of(job, declared))
+        if job.unique_key is None:
+            key = declared_key(job, declared)
     except (PayloadFault, KeyFault):
         pass
     return Defaults(key, declared.priority or None).apply(job)
@@ -152,11 +166,13 @@ def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
 
 
 def declared_key(job: Job, declared: JobType) -> str | None:
-    """Return the key that a type computes for a job, None if it declares none.
+    """Return the key that a type computes for a job, None if it declares none or does not know the payload's version.
 
     Raises PayloadFault if the payload does not match, and KeyFault.
     """
-    return None if declared.unique is None else key_of(declared, _payload_of(job, declared))
+    if declared.unique is None or is_newer(job, declared):
+        return None
+    return key_of(declared, payload_of(job, declared))
 
 
 def key_of(declared: JobType, payload: Any) -> str | None:
@@ -182,13 +198,17 @@ def _fault(declared: JobType, message: str) -> KeyFault:
     return KeyFault(f"unique key of {declared.type}: {name_of(declared.unique)} {message}")
 
 
-def _payload_of(job: Job, declared: JobType) -> Any:
-    data = job.payload()
+def payload_of(job: Job, declared: JobType) -> Any:
+    """Return the payload as handlers get it: of the declared version, as the instance of its model.
+
+    Raises PayloadFault.
+    """
+    data = current_data(job, declared)
     return data if declared.payload is None else parse_submitted(declared.payload, data)
 
 
 class CompletingProducer:
-    """Enqueues jobs that a worker creates itself, with the defaults of their types."""
+    """Enqueues jobs that a worker creates itself, with the defaults and versions of their types."""
 
     def __init__(self, producer: Producer, registry: Registry) -> None:
         self._producer = producer
@@ -196,6 +216,9 @@ class CompletingProducer:
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Accept the jobs, as `Broker.enqueue` does."""
-        return await self._producer.enqueue(
-            [complete_if_possible(job, self._registry) for job in jobs]
-        )
+        return await self._producer.enqueue([self._completed(job) for job in jobs])
+
+    def _completed(self, job: Job) -> Job:
+        declared = self._registry.get(job.type)
+        job = job if declared is None else stamped(job, declared)
+        return complete_if_possible(job, self._registry)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.sdk.source_places import place_of
 
@@ -18,13 +20,19 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., Any]
 """Takes the running job (or nothing); plain or `async`. What it returns, as JSON, is the result."""
+Upgrade = Callable[[Any], Any]
+"""Takes the data of one version, as JSON values, and returns that of the next."""
 Validator = Callable[[Any], Any]
 """Takes the payload (the model where one is declared); False or ValidationFailed is a no."""
 PayloadModel: TypeAlias = "type[BaseModel]"
+NO_UPGRADES: Final[Mapping[int, Upgrade]] = MappingProxyType({})
 
 
 class JobType(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is declared about one type of job. `timeout_seconds` None is the setting's."""
+    """All that is declared about one type of job. `timeout_seconds` None is the setting's.
+
+    `upgrade` maps each version of the payload below `version` to a function that makes the next.
+    """
 
     type: str
     handler: Handler
@@ -40,6 +48,8 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
     schedule_data: Any = None
     replace: bool = False
+    version: int = FIRST_VERSION
+    upgrade: Mapping[int, Upgrade] = NO_UPGRADES
 
     @property
     def place(self) -> str:

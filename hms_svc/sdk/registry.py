@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Limit, Rate, limit_of
 from hms_svc.sdk.declarations import (
     check_declaration,
     declaration_fault,
     read_schedule,
 )
-from hms_svc.sdk.job_type import Handler, JobType, Validator
+from hms_svc.sdk.job_type import NO_UPGRADES, Handler, JobType, Upgrade, Validator
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -58,6 +59,8 @@ class Registry:
         schedule_data: Any = None,
         time_zone: str = "UTC",
         replace: bool = False,
+        version: int = FIRST_VERSION,
+        upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare the decorated function as the handler of a type.
 
@@ -71,7 +74,8 @@ class Registry:
         more than three quarters of its slots if it serves other types, too. `schedule` is five cron fields, in the zone `time_zone`: at each
         tick one job with `schedule_data` is enqueued, however many workers run.
         `replace` lets this declaration replace that of another registry,
-        or a built-in type. Raises BadInput for an invalid argument, naming
+        or a built-in type. `version` is that of the payload's form; `upgrade` maps each older one to a
+        plain function from its data to that of the next version. Raises BadInput for an invalid argument, naming
         file, line, type and argument.
         """
         if callable(type):
@@ -97,6 +101,8 @@ class Registry:
                     schedule=read_schedule(type, handler, schedule, time_zone),
                     schedule_data=schedule_data,
                     replace=replace,
+                    version=version,
+                    upgrade=upgrade,
                 )
             )
             return handler

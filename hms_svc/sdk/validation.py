@@ -11,8 +11,10 @@ from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, Outage, ValidationFailed
+from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.sdk.payload import parse_payload
+from hms_svc.sdk.payload_versions import current_data
 from hms_svc.sdk.storable_text import writable
 
 if TYPE_CHECKING:
@@ -45,11 +47,29 @@ class PayloadStep:
 
     async def run(self, job: RunningJob, on_thread: OnThread) -> None:
         """Set the job's payload to the model's instance."""
-        job.payload = parse_payload(self._model, job.data)
+        job.payload = parse_payload(self._model, job.payload)
 
     def run_here(self, job: RunningJob, await_here: AwaitHere) -> None:
         """Set the job's payload to the model's instance."""
-        job.payload = parse_payload(self._model, job.data)
+        job.payload = parse_payload(self._model, job.payload)
+
+
+class UpgradeStep:
+    """A payload of an older version is upgraded; UpgradeFault names version and function."""
+
+    __slots__ = ("_declared", "name")
+
+    def __init__(self, declared: JobType) -> None:
+        self._declared = declared
+        self.name = "upgrade"
+
+    async def run(self, job: RunningJob, on_thread: OnThread) -> None:
+        """Set the job's payload to the data of the declared version."""
+        job.payload = current_data(job.claimed.job, self._declared)
+
+    def run_here(self, job: RunningJob, await_here: AwaitHere) -> None:
+        """Set the job's payload to the data of the declared version."""
+        job.payload = current_data(job.claimed.job, self._declared)
 
 
 class ValidatorStep:
@@ -126,26 +146,27 @@ class VetStep:
         await job.gov.vet(self._action, job.data)
 
 
-Step: TypeAlias = PayloadStep | ValidatorStep | VetStep
+Step: TypeAlias = UpgradeStep | PayloadStep | ValidatorStep | VetStep
 
 
 class Steps:
     """What a job of a type has to pass before its handler runs, in this order.
 
-    First its `validation`: the payload model, then each validator; nothing may be written before
+    First its `validation`: upgrade, payload model, then each validator; nothing may be written before
     that. Then `governance`. `is_plain` if none of it needs an event loop.
     """
 
     def __init__(self, declared: JobType) -> None:
         model, action = declared.payload, declared.action
-        self._payload = () if model is None else (PayloadStep(model),)
+        upgrade = () if declared.version == FIRST_VERSION else (UpgradeStep(declared),)
+        self._payload = upgrade if model is None else (*upgrade, PayloadStep(model))
         validators = [ValidatorStep(validator) for validator in declared.validators]
         self._validation = (*self._payload, *validators)
         self.governance = () if action is None else (VetStep(action),)
         self.number = len(self._validation) + len(self.governance)
         self.is_plain = action is None and not any(step.is_async for step in validators)
 
-    def validation(self, job: RunningJob) -> tuple[PayloadStep | ValidatorStep, ...]:
+    def validation(self, job: RunningJob) -> tuple[UpgradeStep | PayloadStep | ValidatorStep, ...]:
         """Return the steps that validate a job: one that has effects passed its validators before."""
         return self._payload if job.recalled else self._validation
 

@@ -251,6 +251,10 @@ TYPE: Final = TypeDetail(
         max_attempts=20,
         base_seconds=2,
         cap_seconds=3600,
+        give_up_on=(),
+        retry_on=(),
+        within_seconds=None,
+        backoff="",
         timeout_seconds=300,
         priority=0,
         slots=6,
@@ -260,6 +264,7 @@ TYPE: Final = TypeDetail(
         is_unique=False,
         limits=(),
         schedule="",
+        version=1,
     ),
     schedule=None,
 )

@@ -136,10 +136,13 @@ def raising(outcome: JobOutcome) -> list[Any]:
     def raises(job: RunningJob) -> None:
         raise outcome
 
+    async def returns_async(job: RunningJob) -> JobOutcome:
+        return outcome
+
     async def raises_async(job: RunningJob) -> None:
         raise outcome
 
-    return [returns, raises, raises_async]
+    return [returns, raises, returns_async, raises_async]
 
 
 @pytest.mark.parametrize(
@@ -159,16 +162,22 @@ async def test_outcomes_are_returned_and_raised_alike(
         assert (view.reason, view.failure.startswith("TypeError")) == (reason, False)
 
 
-@pytest.mark.parametrize(("outcome", "state"), [(each[0], each[1]) for each in OUTCOMES])
+@pytest.mark.parametrize("handler", [plain, awaited])
+@pytest.mark.parametrize(
+    ("validator", "state", "reason"),
+    [
+        (validator, state, reason)
+        for outcome, state, reason in OUTCOMES
+        for validator in raising(outcome)
+    ],
+)
 async def test_a_validator_may_ask_for_them_too(
-    open_harness: HarnessMaker, outcome: JobOutcome, state: State
+    open_harness: HarnessMaker, handler: Any, validator: Any, state: State, reason: str
 ) -> None:
-    def returns(payload: Any) -> JobOutcome:
-        return outcome
-
-    async with open_harness(registry_of(plain, validators=(returns,))) as harness:
+    async with open_harness(registry_of(handler, validators=(validator,))) as harness:
         harness.start()
-        assert (await harness.reaches(await harness.enqueue(), state)).view.state is state
+        view = (await harness.reaches(await harness.enqueue(), state)).view
+        assert (view.reason, view.failure.startswith("TypeError")) == (reason, False)
 
 
 async def test_what_a_plain_handler_returns_to_be_awaited_is_awaited(

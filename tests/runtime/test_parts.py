@@ -150,7 +150,7 @@ def claimed(attempt: int = 1, give_backs: int = 0) -> ClaimedJob:
     )
 
 
-BROKE = RaisedError(Failure("KeyError", "'lat'"), "handler")
+BROKE = RaisedError(Failure("KeyError", "'lat'"), "handler", KeyError("lat"))
 TABLE: list[tuple[Outcome, int, State, str, str]] = [
     (Finished(b"1"), 1, State.COMPLETED, "", ""),
     (PayloadRefused("Model", "lat: no"), 1, State.REJECTED, "payload", "Model"),
@@ -202,7 +202,7 @@ TABLE: list[tuple[Outcome, int, State, str, str]] = [
 def test_what_becomes_of_a_run(
     outcome: Outcome, attempt: int, state: State, reason: str, by: str
 ) -> None:
-    found = decide(outcome, claimed(attempt), RetryPolicy(3), 0.5)
+    found = decide(outcome, claimed(attempt), RetryPolicy(3), 0.5, NOW)
     assert (found.state, found.reason, found.by) == (state, reason, by)
     assert found.state in TRANSITIONS[State.PROCESSING]
     assert found.delay_ms == 0 or state in (State.RETRYING, State.SCHEDULED)
@@ -212,11 +212,13 @@ def test_what_becomes_of_a_run(
     ("asked", "least", "most"), [(0.0, 0, 1), (30.0, 30, 33), (10**9, 3600, 3960)]
 )
 def test_a_retry_waits_as_long_as_was_asked_for(asked: float, least: int, most: int) -> None:
-    broke = RaisedError(Failure("DeliveryFailed", "503"), "handler", asked)
+    broke = RaisedError(Failure("DeliveryFailed", "503"), "handler", OSError("503"), asked)
     for share in (0.0, 0.5, 0.99):
-        delay = decide(broke, claimed(1), RetryPolicy(3, base_seconds=1), share).delay_ms / 1000
+        delay = (
+            decide(broke, claimed(1), RetryPolicy(3, base_seconds=1), share, NOW).delay_ms / 1000
+        )
         assert least <= delay <= most
-    assert decide(broke, claimed(3), RetryPolicy(3), 0.5).state is State.DEAD
+    assert decide(broke, claimed(3), RetryPolicy(3), 0.5, NOW).state is State.DEAD
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_a_retry_waits_as_long_as_was_asked_for(asked: float, least: int, most: 
 def test_a_worker_that_stops_too_often_is_a_failure_at_the_cap(
     attempt: int, give_backs: int, state: State
 ) -> None:
-    found = decide(Stopped(), claimed(attempt, give_backs), RetryPolicy(3), 0.5)
+    found = decide(Stopped(), claimed(attempt, give_backs), RetryPolicy(3), 0.5, NOW)
     assert found.state is state
     if state is State.DEAD:
         assert (found.reason, found.by, found.give_back) == ("error", "runtime", False)
@@ -243,7 +245,7 @@ def test_a_worker_that_stops_too_often_is_a_failure_at_the_cap(
     ],
 )
 def test_when_it_runs_again(outcome: Outcome, due_in_ms: int) -> None:
-    found = decide(outcome, claimed(), RetryPolicy(3, base_seconds=2.0), 0.5)
+    found = decide(outcome, claimed(), RetryPolicy(3, base_seconds=2.0), 0.5, NOW)
     assert found.delay_ms == due_in_ms
 
 
@@ -260,5 +262,5 @@ def test_when_it_runs_again(outcome: Outcome, due_in_ms: int) -> None:
 def test_who_gets_the_attempt_back(
     outcome: Outcome, give_backs: int, given: bool, counted: bool
 ) -> None:
-    found = decide(outcome, claimed(give_backs=give_backs), RetryPolicy(3), 0.5)
+    found = decide(outcome, claimed(give_backs=give_backs), RetryPolicy(3), 0.5, NOW)
     assert (found.give_back, found.counted_give_back) == (given, counted)

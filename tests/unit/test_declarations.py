@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.errors import BadInput, BadSetting, Outage
+from hms_svc.domain.outcome import Cancel
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry
 
@@ -61,6 +62,15 @@ async def later(payload: Any) -> str:
     return "key"
 
 
+async def late_delay(attempt: int, error: BaseException) -> float:
+    return 1.0
+
+
+def wrong(value: Any) -> Any:
+    """A value that a type checker would refuse."""
+    return value
+
+
 def only_named(*, job: Any = None) -> int:
     return 1
 
@@ -86,6 +96,29 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"retry": RetryPolicy(base_seconds=-1)}, "retry.base_seconds -1 is not a number of seconds"),
     ({"retry": RetryPolicy(cap_seconds=float("nan"))}, "retry.cap_seconds nan"),
     ({"retry": RetryPolicy(cap_seconds=1e300)}, "retry.cap_seconds 1e+300"),
+    ({"retry": RetryPolicy(within_seconds=0)}, "retry.within_seconds 0 is not a number of seconds"),
+    ({"retry": RetryPolicy(within_seconds=float("inf"))}, "retry.within_seconds inf"),
+    (
+        {"retry": RetryPolicy(give_up_on=wrong(KeyError))},
+        "retry.give_up_on KeyError is not a tuple",
+    ),
+    (
+        {"retry": RetryPolicy(give_up_on=wrong((dict,)))},
+        "retry.give_up_on[0] dict is not an exception",
+    ),
+    ({"retry": RetryPolicy(retry_on=wrong(["OSError"]))}, "retry.retry_on[0] 'OSError' is not an"),
+    ({"retry": RetryPolicy(retry_on=(OSError, Outage))}, "retry.retry_on[1] Outage is not decided"),
+    ({"retry": RetryPolicy(give_up_on=(Cancel,))}, "retry.give_up_on[0] Cancel is not decided by"),
+    (
+        {"retry": RetryPolicy(give_up_on=(OSError,), retry_on=(KeyError, OSError))},
+        "retry.retry_on OSError is in give_up_on as well",
+    ),
+    ({"retry": RetryPolicy(backoff=wrong(5))}, "retry.backoff 5 is not a function, or a tuple of"),
+    ({"retry": RetryPolicy(backoff=())}, "retry.backoff () is not a function, or a tuple of"),
+    ({"retry": RetryPolicy(backoff=wrong("12"))}, "retry.backoff '12' is not a function"),
+    ({"retry": RetryPolicy(backoff=(1, -1))}, "retry.backoff[1] -1 is not a number of seconds"),
+    ({"retry": RetryPolicy(backoff=wrong(one))}, "retry.backoff one (tests/unit/test_declarations"),
+    ({"retry": RetryPolicy(backoff=wrong(late_delay))}, "is not a plain function that returns sec"),
     ({"timeout_seconds": -3}, "timeout_seconds -3 is not a number of seconds above 0"),
     ({"timeout_seconds": 0}, "timeout_seconds 0"),
     ({"timeout_seconds": "10"}, "timeout_seconds '10'"),
@@ -112,6 +145,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"schedule_data": float("nan")}, "schedule_data nan is not JSON"),
     ({"schedule": DAILY, "payload": Fee}, "schedule_data None does not match Fee"),
     ({"schedule": DAILY, "payload": Fee, "schedule_data": {"amount": "x"}}, "data.amount"),
+    ({"version": 0}, "version 0 is not a whole number from 1 to 1000"),
+    ({"version": "2"}, "version '2' is not a whole number"),
+    ({"version": 2}, "version 2 has no upgrade from version 1"),
+    ({"version": 4, "upgrade": {1: one, 3: one}}, "version 4 has no upgrade from version 2"),
+    ({"upgrade": {1: one}}, "upgrade 1 is not a version before 1, the declared one"),
+    ({"version": 2, "upgrade": {"1": one}}, "upgrade '1' is not a version before 2"),
+    ({"version": 2, "upgrade": [one]}, "is not a dict of functions, such as {1: add_email}"),
+    ({"version": 2, "upgrade": {1: 5}}, "upgrade[1] 5 is not a function that takes the data"),
+    ({"version": 2, "upgrade": {1: two}}, "upgrade[1] two (tests/unit/test_declarations.py:"),
+    ({"version": 2, "upgrade": {1: later}}, "is not a plain function that returns the data"),
     ({"replace": "yes"}, "replace 'yes' is not True or False"),
 ]
 

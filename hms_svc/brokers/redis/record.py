@@ -276,6 +276,7 @@ class Record:
             meta=kept.given("meta"),
             extra=kept.given("extra"),
             retried_from=kept.retried_from,
+            version=kept.version,
         )
         return ClaimedJob(
             job=job,

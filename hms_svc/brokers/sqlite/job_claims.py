@@ -165,6 +165,7 @@ def _claimed(
         meta=envelope.given("meta") if has_envelope else None,
         extra=envelope.given("extra") if has_envelope else None,
         retried_from=envelope.retried_from,
+        version=envelope.version,
     )
     return ClaimedJob(
         job=job,

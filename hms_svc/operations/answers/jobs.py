@@ -249,6 +249,7 @@ class JobDetailAnswer(JobAnswer, frozen=True, kw_only=True):
     retried_from: str | None
     priority: int
     max_attempts: int | None
+    version: int
     due_at: Time | None
     started_at: Time | None
     finished_at: Time | None
@@ -278,6 +279,7 @@ class JobDetailAnswer(JobAnswer, frozen=True, kw_only=True):
             retried_from=detail.retried_from,
             priority=view.priority,
             max_attempts=view.max_attempts,
+            version=sent.version,
             due_at=time_or_none(view.due_at),
             started_at=time_or_none(view.started_at),
             finished_at=time_or_none(view.finished_at),
