@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from hms_svc.domain.ids import follow_up_id
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
+    from hms_svc.sdk.middleware import Run
     from hms_svc.sdk.registry import Registry
     from hms_svc.sdk.running_job import RunningJob, current_job
 
@@ -57,6 +58,7 @@ _HOMES: Final = {
     "close": "hms_svc.api.portal",
     "Registry": "hms_svc.sdk.registry",
     "RetryPolicy": "hms_svc.domain.backoff",
+    "Run": "hms_svc.sdk.middleware",
     "RunningJob": "hms_svc.sdk.running_job",
     "current_job": "hms_svc.sdk.running_job",
     "follow_up_id": "hms_svc.domain.ids",
@@ -123,6 +125,7 @@ __all__ = [
     "RetryLater",
     "RetryPolicy",
     "RuleFailed",
+    "Run",
     "RunningJob",
     "SchemaMismatch",
     "Snooze",

@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from importlib import import_module
@@ -264,12 +264,13 @@ async def engines(
     *,
     on_replaced: Callable[[], None] | None = None,
 ) -> AsyncIterator[Engines]:
-    """Open all that a worker works with, and close it again. Traces have the worker's id.
+    """Open all that a worker works with, the application's resources last, and close it again.
 
-    For `on_replaced` see `backend`.
+    Traces have the worker's id. For `on_replaced` see `backend`. Raises ResourceFailed.
     """
     from hms_svc.runtime.worker_options import Engines
     from hms_svc.sdk.job_defaults import complete_if_possible
+    from hms_svc.sdk.open_resources import opened_resources
 
     clock = SystemClock()
     rules = policy(settings)
@@ -280,17 +281,19 @@ async def engines(
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.effects.highest_fence())
-            yield Engines(
-                queue.broker,
-                queue.inspection,
-                queue.control,
-                queue.bus,
-                cases,
-                rules,
-                registry,
-                clock,
-                traces,
-            )
+            async with opened_resources(registry) as bound:
+                yield Engines(
+                    queue.broker,
+                    queue.inspection,
+                    queue.control,
+                    queue.bus,
+                    cases,
+                    rules,
+                    registry,
+                    clock,
+                    traces,
+                    bound,
+                )
         finally:
             await rules.close()
             await cases.close()
@@ -323,12 +326,24 @@ def application(
         ready=ready,
         only=only,
     )
-    for name in (*settings.app, *installed_apps()):
+    names = (*settings.app, *installed_apps())
+    for name in names:
         try:
             registry.include(load_app(name))
         except BadInput as error:
             raise BadSetting(f"app {name!r}: {error}") from error
+    if names:
+        _check_injection(registry, names)
     return registry
+
+
+def _check_injection(registry: Registry, names: Sequence[str]) -> None:
+    from hms_svc.sdk.injection import Injection
+
+    try:
+        Injection(registry)
+    except BadInput as error:
+        raise BadSetting(f"app {', '.join(names)}: {error}") from error
 
 
 def load_worker_modules(settings: Settings) -> None:

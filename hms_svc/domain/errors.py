@@ -212,6 +212,10 @@ class HandlerExited(HmsError):
     """A handler or validator called `sys.exit`: an error of the job; the worker goes on."""
 
 
+class ResourceFailed(HmsError):
+    """A resource of an application could not be opened; the message names its function and the error."""
+
+
 class NoActiveJob(HmsError):
     """A function that needs the current job was called outside of a handler or validator."""
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
 from hms_svc import bootstrap
-from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage, ResourceFailed
 from hms_svc.domain.plain_text import plain
 from hms_svc.processes.child_spec import ChildSpec, start_child
 from hms_svc.processes.supervisor import OUTAGE_CODE, READY, STOP, STOP_NOW, receive, send
@@ -159,9 +159,9 @@ class ThreadWorkers(EmbeddedWorkers):
                     self._settings, registry, worker_id, on_replaced=self._leave_replaced_files
                 ) as engines:
                     await self._run(engines, worker_id)
-            except Outage as error:
+            except (Outage, ResourceFailed) as error:
                 if not self._stop_requested.is_set():
-                    log.warning("the workers wait for the end of an outage: %s", error)
+                    log.warning("the workers wait until they can begin: %s", error)
                     self._state = _waiting_text(error)
                     await self._pause(wait_seconds)
                 wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
@@ -245,6 +245,10 @@ class ProcessWorkers(EmbeddedWorkers):
         send(self._line, STOP if self._stops == 1 else STOP_NOW)
 
 
-def _waiting_text(outage: Outage) -> str:
-    engine = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
-    return f"waiting for the {engine}: {plain(str(outage))}"
+def _waiting_text(error: Outage | ResourceFailed) -> str:
+    awaited = "broker"
+    if isinstance(error, DatabaseUnavailable):
+        awaited = "database"
+    elif isinstance(error, ResourceFailed):
+        awaited = "application"
+    return f"waiting for the {awaited}: {plain(str(error))}"

@@ -41,6 +41,9 @@ OUTAGE_CODE: Final = 5
 REPLACED_CODE: Final = 72
 """The exit code of a child whose open files are no longer at their paths: the service ends with
 OUTAGE_CODE, so that its service manager starts it again."""
+RESOURCE_CODE: Final = 73
+"""The exit code of a worker that could not open a resource of its application: it is started again,
+after a pause that doubles; with `--drain` the service ends with 1."""
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
@@ -290,6 +293,9 @@ class Supervisor:
                 "files were replaced or removed under this service: it ends with %d", OUTAGE_CODE
             )
             self._stop(OUTAGE_CODE)
+            return
+        if code == RESOURCE_CODE and child.spec.drain and not self._stopping:
+            self._stop(1)
             return
         if child.replaced:
             return

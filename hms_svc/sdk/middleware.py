@@ -1,0 +1,105 @@
+"""Middleware: functions around each job of an application, from payload check to handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias
+
+from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, ValidationFailed
+from hms_svc.domain.outcome import JobOutcome
+from hms_svc.sdk.payload import PayloadFault
+from hms_svc.sdk.running_job import RunningJob
+from hms_svc.sdk.source_places import name_of
+
+Run: TypeAlias = Callable[[], Awaitable[Any]]
+"""Awaited, it runs the rest of the job, and returns its result or raises its error; once."""
+Middleware: TypeAlias = Callable[[RunningJob, Run], Awaitable[Any]]
+VERDICTS: Final = (ValidationFailed, ActionHeld, PayloadFault, LeaseLost)
+"""What stands, whatever middleware makes of it (a denied action is a ValidationFailed)."""
+
+
+class MiddlewareFault(HmsError):
+    """A middleware ended a job without having run it to its end, or ran it twice."""
+
+
+async def run_through(middleware: Sequence[Middleware], job: RunningJob, run: Run) -> Any:
+    """Run a job through its middleware, the first outermost; return or raise what the outermost does.
+
+    A verdict on the job is raised again if the middleware does not let it through.
+    """
+    innermost = _Innermost(job, run)
+    call: Run = innermost
+    for each in reversed(middleware):
+        call = _Layer(each, job, _Once(call, each))
+    try:
+        result = await call()
+    except BaseException:
+        if innermost.verdict is not None:
+            raise innermost.verdict from None
+        raise
+    if innermost.verdict is not None:
+        raise innermost.verdict
+    return result
+
+
+class _Innermost:
+    """The run of the job itself, and the verdict with which it ended, if it ended with one."""
+
+    def __init__(self, job: RunningJob, run: Run) -> None:
+        self._job = job
+        self._run = run
+        self.verdict: BaseException | None = None
+
+    async def __call__(self) -> Any:
+        try:
+            if self._job.interrupted:
+                raise asyncio.CancelledError
+            return await self._run()
+        except VERDICTS as error:
+            self.verdict = error
+            raise
+        except asyncio.CancelledError as error:
+            if self._job.interrupted:
+                self.verdict = error
+            raise
+
+
+class _Once:
+    """The `run` that one middleware gets."""
+
+    def __init__(self, run: Run, middleware: Middleware) -> None:
+        self._run = run
+        self._middleware = middleware
+        self._has_begun = False
+        self.has_ended = False
+
+    async def __call__(self) -> Any:
+        if self._has_begun:
+            raise MiddlewareFault(f"middleware {name_of(self._middleware)} called run() twice")
+        self._has_begun = True
+        try:
+            return await self._run()
+        finally:
+            self.has_ended = True
+
+
+class _Layer:
+    """One middleware around the rest of a job."""
+
+    def __init__(self, middleware: Middleware, job: RunningJob, run: _Once) -> None:
+        self._middleware = middleware
+        self._job = job
+        self._run = run
+
+    async def __call__(self) -> Any:
+        result: Any = await self._middleware(self._job, self._run)
+        while isawaitable(result):
+            result = await result
+        if not self._run.has_ended and not isinstance(result, JobOutcome):
+            raise MiddlewareFault(
+                f"middleware {name_of(self._middleware)} returned without having awaited run(): "
+                "await it, or return an outcome such as Snooze(60)"
+            )
+        return result
