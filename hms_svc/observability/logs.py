@@ -26,13 +26,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        fields |= _job_of(record)
+        fields |= job_of(record)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
 
 
-def _job_of(record: logging.LogRecord) -> dict[str, Any]:
+def job_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the job that a record is about, or that runs where it was logged; empty without one."""
     given = {name: getattr(record, name) for name in JOB_FIELDS if hasattr(record, name)}
     if given:
         return given

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc import bootstrap
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage, ResourceFailed
 from hms_svc.domain.plain_text import plain
+from hms_svc.observability.application_logs import set_up_application_logging
 from hms_svc.processes.child_spec import ChildSpec, start_child
 from hms_svc.processes.supervisor import OUTAGE_CODE, READY, STOP, STOP_NOW, receive, send
 from hms_svc.processes.suspect_lane import SuspectLane
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import socket
 
     from hms_svc.runtime.worker_options import Engines
+    from hms_svc.sdk.registry import Registry
 
 log: Final = logging.getLogger("hms_svc.runtime")
 SHORTEST_WAIT_SECONDS: Final = 0.5
@@ -126,11 +128,16 @@ class ThreadWorkers(EmbeddedWorkers):
     def _work(self) -> None:
         assert self._loop is not None
         loop = self._loop
+        settings = self._settings
+        registry = bootstrap.application(settings, ready=True)
+        if self._types:
+            registry = registry.only(self._types)
+        set_up_application_logging(settings.log_level, settings.log_format)
         with (
             captured_output(pass_on=False, to_process=True),
             asyncio.Runner(loop_factory=lambda: loop) as runner,
         ):
-            runner.run(self._serve())
+            runner.run(self._serve(registry))
 
     def _pass_stop(self) -> None:
         assert self._loop is not None
@@ -147,10 +154,7 @@ class ThreadWorkers(EmbeddedWorkers):
                 self._worker.stop_now()
             self._worker.stop()
 
-    async def _serve(self) -> None:
-        registry = bootstrap.application(self._settings, ready=True)
-        if self._types:
-            registry = registry.only(self._types)
+    async def _serve(self, registry: Registry) -> None:
         wait_seconds = SHORTEST_WAIT_SECONDS
         while not self._stop_requested.is_set():
             try:

@@ -57,7 +57,7 @@ class HeldAttempt(msgspec.Struct, frozen=True):
 
 
 class RaisedError(msgspec.Struct, frozen=True):
-    """A function raised an unexpected error; `where` is the function's name.
+    """A function raised an unexpected error; `where` is the function's name, `error` is for the log.
 
     `after_seconds` is the minimum delay of the next attempt; the policy's longest delay bounds it.
     """
@@ -65,6 +65,7 @@ class RaisedError(msgspec.Struct, frozen=True):
     failure: Failure
     where: str
     after_seconds: float = 0.0
+    error: BaseException | None = None
 
 
 class BadResult(msgspec.Struct, frozen=True):
@@ -147,7 +148,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 hold=(error.action, error.rule, error.digest),
                 give_back=True,
             )
-        case RaisedError(failure, where, after_seconds):
+        case RaisedError(failure, where, after_seconds, _):
             detail = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
             failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, detail)
             return _not_before(failed, min(after_seconds, policy.cap_seconds), random_share)
@@ -164,7 +165,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             failure = Failure("Timeout", f"ran longer than {seconds:g} s")
             return _failed(job, policy, random_share, REASON_TIMEOUT, "runtime", failure)
         case RetryLater(after_seconds, why):
-            failure = Failure("RetryLater", why or "the handler asked to be retried")
+            failure = Failure(RetryLater.__name__, why or "the handler asked to be retried")
             share, where = (random_share, "handler")
             if after_seconds is not None:
                 policy = RetryPolicy(job.max_attempts, after_seconds, after_seconds)

@@ -160,7 +160,7 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             if job.cancel_by and not job.effects:
                 return CancelRequested(job.cancel_by, job.cancel_detail)
             delay = error.retry_after_seconds if isinstance(error, DeliveryFailed) else None
-            return RaisedError(_failure(error), where, delay or 0.0)
+            return RaisedError(_failure(error), where, delay or 0.0, error)
 
 
 def _traceback_of(error: BaseException) -> str:

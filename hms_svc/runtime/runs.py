@@ -26,6 +26,7 @@ from hms_svc.runtime.decide import (
     Finished,
     NotBegun,
     Outcome,
+    RaisedError,
     StillRunning,
     Stopped,
     TimedOut,
@@ -324,7 +325,8 @@ class Runs:
                 started_at=started_at,
                 ended_at=now,
                 traceparent=claimed.job.traceparent,
-            )
+            ),
+            outcome.error if type(outcome) is RaisedError else None,
         )
         return disposition
 

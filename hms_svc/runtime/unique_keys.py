@@ -61,7 +61,7 @@ class UniqueKeys:
     def _broken(self, claimed: ClaimedJob, fault: KeyFault) -> Outcome:
         kind = type(fault.__cause__ or fault).__name__
         where = name_of(self._declared[claimed.job.type].unique)
-        return RaisedError(Failure(kind, writable(fault)[:2000]), where)
+        return RaisedError(Failure(kind, writable(fault)[:2000]), where, error=fault)
 
     async def _take(self, wanted: Sequence[KeyClaim]) -> dict[int, Outcome]:
         if not wanted:

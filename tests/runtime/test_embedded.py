@@ -61,6 +61,24 @@ async def test_they_work_where_they_were_put_and_stop_when_told(
     assert workers.state == "stopped"
 
 
+@pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
+async def test_they_open_resources_and_so_does_the_child_for_suspects(
+    harness: WorkerHarness, settings: Settings, kind: type[EmbeddedWorkers]
+) -> None:
+    suspect = await harness.enqueue(type="embedded.resource")
+    request = ClaimRequest("gone", (ServedType("embedded.resource", 20),), 1, 60_000)
+    await harness.engines.broker.claim(request)
+    await harness.engines.broker.abandon("gone")
+    workers = kind(settings, ["embedded.resource"])
+    workers.start()
+    for uses in (1, 2):
+        found = await harness.reaches(await harness.enqueue(type="embedded.resource"))
+        assert result_of(found) == uses
+    assert result_of(await harness.reaches(suspect)) == 1
+    workers.stop()
+    await end(workers)
+
+
 async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     harness: WorkerHarness, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
