@@ -281,7 +281,7 @@ async def engines(
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.effects.highest_fence())
-            async with opened_resources(registry) as bound:
+            async with opened_resources(registry, settings.apps) as bound:
                 yield Engines(
                     queue.broker,
                     queue.inspection,
@@ -365,8 +365,16 @@ def check_application(settings: Settings) -> None:
     """Raise BadSetting if the types of an `--app` cannot be served; nothing else is loaded."""
     from hms_svc.sdk.apps import installed_apps
 
-    if settings.app or installed_apps():
-        application(settings)
+    if settings.app or settings.apps or installed_apps():
+        check_app_settings(application(settings), settings)
+
+
+def check_app_settings(registry: Registry, settings: Settings) -> None:
+    """Raise BadSetting for wrong settings of applications, and for those that no application has."""
+    from hms_svc.sdk.app_settings import read_app_settings, refuse_unknown_sections
+
+    refuse_unknown_sections(registry.scopes, settings.apps)
+    read_app_settings(registry.scopes, settings.apps)
 
 
 def envelope_intake(settings: Settings) -> EnvelopeIntake:

@@ -16,6 +16,7 @@ from hms_svc.processes.shutdown import leave_if_stuck, leave_now, stop_on_signal
 from hms_svc.processes.supervisor import OUTAGE_CODE
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.runtime.worker_ids import make_worker_id
+from hms_svc.sdk.app_settings import read_app_settings
 from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.injection import Injection
 from hms_svc.sdk.job_type import Handler, Validator
@@ -52,11 +53,12 @@ class Worker:
         try:
             registry = _registry_of(self._types, self._validators, on_job, self._registry)
             Injection(registry)
+            settings = bootstrap.resolve(load_settings().settings)
+            read_app_settings(registry.scopes, settings.apps)
         except BadInput as error:
             print(f"hms-svc: {error}", file=sys.stderr)
             sys.exit(2)
         provide_standard_streams()
-        settings = bootstrap.resolve(load_settings().settings)
         if not logging.getLogger("hms_svc").handlers:
             set_up_logging(settings.log_level, settings.log_format)
         set_up_application_logging(settings.log_level, settings.log_format)

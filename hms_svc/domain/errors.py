@@ -22,6 +22,7 @@ HmsError
 ├── NotAnswered                  governance did not answer in time
 ├── DeliveryFailed               a webhook could not be delivered
 ├── HandlerExited                a handler or validator called sys.exit
+├── ResourceFailed               a resource of an application could not be opened
 ├── NoActiveJob                  something that needs the current job ran outside of one
 ├── WrongThread                  a blocking call on a thread whose event loop runs
 ├── NotAccepted                  no job of this type is accepted now: try again later
@@ -40,8 +41,8 @@ HmsError
     └── PolicyUnavailable
 
 An exit code applies to the errors below it too; commands end with 1 after all others.
-What only one module raises and its neighbours catch is defined there: PayloadFault, KeyFault and
-ValidatorFault in `sdk`, DrillFailed in `services`, IdentityProviderAway in `http_api`.
+What only one module raises and its neighbours catch is defined there: PayloadFault, KeyFault,
+ValidatorFault and MiddlewareFault in `sdk`, DrillFailed in `services`, IdentityProviderAway in `http_api`.
 """
 
 from __future__ import annotations

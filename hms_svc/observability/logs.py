@@ -50,9 +50,17 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        """Return the line itself; a traceback keeps its own lines below it."""
-        line = super().formatMessage(record)
-        return line if line.isprintable() else "".join(map(_visible, line))
+        """Return the line itself; a traceback has lines of its own below it."""
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        """Return a traceback, indented: an exception's text may have the form of a log line."""
+        text = super().formatException(ei)
+        return "\n".join(f"  {_printable(line)}" for line in text.splitlines())
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(map(_visible, line))
 
 
 def _visible(character: str) -> str:

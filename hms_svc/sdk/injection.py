@@ -59,17 +59,23 @@ class Injection:
     """The resources that a worker with this registry opens, and the functions that get them.
 
     A worker opens all resources of the registries whose types it serves, and what these need of
-    others. Raises BadInput, naming file and line, for a parameter whose type no resource or
+    others. The model of an application's settings is the resource of its type. Raises BadInput, naming file and line, for a parameter whose type no resource or
     more than one provides, and for resources that need each other.
     """
 
     def __init__(self, registry: Registry) -> None:
         self._scopes = registry.scopes
-        self._declared = [
+        settings = [
+            _Resource(model, scope, model)
+            for scope in self._scopes.all()
+            for model in scope.settings.values()
+        ]
+        resources = [
             _Resource(function, scope, provided_type(function))
             for scope in self._scopes.all()
             for function in scope.resources
         ]
+        self._declared = [*settings, *resources]
         needs = {
             each.function: self._needs(
                 described("resource", each.function),
@@ -77,7 +83,7 @@ class Injection:
                 self._scopes.path_of(each.scope),
                 0,
             )
-            for each in self._declared
+            for each in resources
         }
         _refuse_cycles(needs)
         self.types: dict[str, InjectedType] = {}
@@ -86,7 +92,7 @@ class Injection:
             path = self._scopes.path_of_type(declared.type)
             served |= dict.fromkeys(path)
             self._add_type(declared.type, declared.handler, path)
-        wanted = [each.function for each in self._declared if each.scope in served]
+        wanted = [each.function for each in resources if each.scope in served]
         for functions in self.types.values():
             for function in (functions.handler, *functions.middleware):
                 wanted += function.needs.values()
@@ -176,7 +182,7 @@ def _refuse_cycles(needs: Mapping[Function, Needs]) -> None:
             names = " needs ".join(name_of(each) for each in cycle)
             raise BadInput(f"{described('resource', function)}: resources need each other: {names}")
         if function not in done:
-            for need in needs[function].values():
+            for need in needs.get(function, {}).values():
                 visit(need, (*path, function))
             done.add(function)
 
@@ -188,7 +194,7 @@ def _in_order(wanted: Sequence[Function], needs: Mapping[Function, Needs]) -> li
     found: dict[Function, Injected] = {}
 
     def visit(function: Function) -> None:
-        if function not in found:
+        if function not in found and function in needs:
             for need in needs[function].values():
                 visit(need)
             found[function] = Injected(function, needs[function])

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.domain.app_sections import Sections
 from hms_svc.domain.errors import ResourceFailed
+from hms_svc.sdk.app_settings import read_app_settings
 from hms_svc.sdk.injection import Injected, Injection
 from hms_svc.sdk.job_type import Handler
 from hms_svc.sdk.middleware import Middleware
@@ -36,14 +38,17 @@ class BoundType(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened_resources(registry: Registry) -> AsyncIterator[Mapping[str, BoundType]]:
+async def opened_resources(
+    registry: Registry, sections: Sections
+) -> AsyncIterator[Mapping[str, BoundType]]:
     """Open the resources that a worker with this registry needs, and close them again.
 
-    Return what runs a job of each type that has resources or middleware. Raises ResourceFailed
-    for one that cannot be opened, after those before it were closed.
+    Return what runs a job of each type that has resources or middleware. `sections` are the
+    settings of applications. Raises BadSetting for wrong ones, and ResourceFailed for a resource
+    that cannot be opened, after those before it were closed.
     """
     injection = Injection(registry)
-    values: dict[Function, Any] = {}
+    values: dict[Function, Any] = dict(read_app_settings(registry.scopes, sections).items())
     to_close: list[tuple[Function, Close]] = []
     try:
         for resource in injection.resources:

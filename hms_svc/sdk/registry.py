@@ -9,6 +9,7 @@ import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.sdk.app_settings import check_settings
 from hms_svc.sdk.declarations import (
     check_declaration,
     declaration_fault,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
+ModelT = TypeVar("ModelT", bound="type[BaseModel]")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
@@ -98,6 +100,23 @@ class Registry:
                 )
             )
             return handler
+
+        return declare
+
+    def settings(self, name: str) -> Callable[[ModelT], ModelT]:
+        """Declare the decorated pydantic model as the application's settings.
+
+        They are read from the table `[apps.NAME]` of the configuration file and from the
+        environment, HMS_SVC_APPS__NAME__KEY, and injected like a resource. Raises BadInput
+        for another class, or a name that is used.
+        """
+
+        def declare(model: ModelT) -> ModelT:
+            check_settings(name, model)
+            if name in self.scopes.own.settings:
+                raise BadInput(f"the settings {name} are declared twice in one registry")
+            self.scopes.own.settings[name] = model
+            return model
 
         return declare
 

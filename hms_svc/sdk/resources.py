@@ -1,4 +1,4 @@
-"""What a registry declares beside its job types: resources, and middleware."""
+"""What a registry declares beside its job types: settings, resources, and middleware."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from collections.abc import (
     Mapping,
 )
 from types import NoneType, SimpleNamespace
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.sdk.source_places import function_of, place_of
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Function = Callable[..., Any]
 _ANYTHING: Final = (Any, object, "Any", "typing.Any", "object")
@@ -32,9 +35,10 @@ _ITERATORS: Final = (
 
 
 class Scope:
-    """Resources and middleware of one registry, each in the order of their declaration."""
+    """Settings, resources and middleware of one registry, each in the order of their declaration."""
 
     def __init__(self) -> None:
+        self.settings: dict[str, type[BaseModel]] = {}
         self.resources: list[Function] = []
         self.middleware: list[Function] = []
 

@@ -207,6 +207,55 @@ def test_a_parameter_that_no_resource_fits_is_told_before_a_worker_starts(run: R
     )
 
 
+SETTINGS = """
+from pydantic import BaseModel, SecretStr
+
+@registry.settings("city")
+class CitySettings(BaseModel):
+    office: str = "North"
+    api_key: SecretStr
+
+@registry.job("city.tell")
+def tell(job: RunningJob, settings: CitySettings) -> list[str]:
+    return [settings.office, settings.api_key.get_secret_value()]
+"""
+
+
+def test_an_application_has_settings_of_its_own(run: Run, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("open sesame\n")
+    (tmp_path / "config.toml").write_text(
+        'app = ["city:registry"]\n[apps.city]\noffice = "South"\napi_key_file = "key"\n'
+    )
+    configured = {"HMS_SVC_CONFIG": "config.toml", "setting_up": SETTINGS}
+    cli("enqueue", "-", stdin=JOB.replace("fee.charge", "city.tell"))
+    done = run(*DRAIN, **configured)
+    assert done.returncode == 0, done.stderr
+    assert attempt_of(cli)[0] == ["South", "open sesame"]
+
+    shown = run("-m", "hms_svc", "config", "--json", **configured)
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    origin = f"file {tmp_path / 'config.toml'}"
+    assert rows[-2:] == [
+        {"setting": "apps.city.office", "value": "South", "source": origin},
+        {"setting": "apps.city.api_key", "value": "***", "source": origin},
+    ]
+
+
+def test_wrong_settings_of_an_application_are_told_before_a_worker_starts(run: Run) -> None:
+    said = "unknown setting apps.city.ofice (environment HMS_SVC_APPS__CITY__OFICE); did you mean"
+    given = {"HMS_SVC_APP": "city:registry", "HMS_SVC_APPS__CITY__OFICE": "South"}
+    done = run(*DRAIN, setting_up=SETTINGS, **given)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert said in line
+    doctor = run("-m", "hms_svc", "doctor", setting_up=SETTINGS, **given)
+    assert f"✗ app: {said}" in doctor.stdout
+    config = run("-m", "hms_svc", "config", setting_up=SETTINGS, **given)
+    assert said in config.stderr
+    assert "apps.city.ofice" in config.stdout
+    assert "South" not in config.stdout
+
+
 SCRIPT = """
 import os, signal
 from hms_svc import Worker
