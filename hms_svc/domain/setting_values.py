@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hms_svc.domain.backend_url import BackendUrl
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.domain.time_zones import time_zone
 from hms_svc.domain.utf8 import has_surrogates
+
+if TYPE_CHECKING:
+    from hms_svc.domain.backend_url import BackendUrl
 
 PLACES: Final = frozenset(
     {"broker_url", "database_url", "data_dir", "namespace", "profile", "production"}
