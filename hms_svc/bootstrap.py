@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from importlib import import_module
@@ -311,7 +311,7 @@ def application(
     for an app that cannot be loaded, or has an invalid declaration.
     """
     from hms_svc.sdk.agencies_file import load_agencies
-    from hms_svc.sdk.apps import installed_apps, load_app
+    from hms_svc.sdk.apps import check_injection, installed_apps, load_app
     from hms_svc.services import builtin_registry
 
     registry = builtin_registry(
@@ -333,17 +333,8 @@ def application(
         except BadInput as error:
             raise BadSetting(f"app {name!r}: {error}") from error
     if names:
-        _check_injection(registry, names)
+        check_injection(registry, names)
     return registry
-
-
-def _check_injection(registry: Registry, names: Sequence[str]) -> None:
-    from hms_svc.sdk.injection import Injection
-
-    try:
-        Injection(registry)
-    except BadInput as error:
-        raise BadSetting(f"app {', '.join(names)}: {error}") from error
 
 
 def load_worker_modules(settings: Settings) -> None:
@@ -366,15 +357,9 @@ def check_application(settings: Settings) -> None:
     from hms_svc.sdk.apps import installed_apps
 
     if settings.app or settings.apps or installed_apps():
-        check_app_settings(application(settings), settings)
+        from hms_svc.sdk.app_settings import check_app_settings
 
-
-def check_app_settings(registry: Registry, settings: Settings) -> None:
-    """Raise BadSetting for wrong settings of applications, and for those that no application has."""
-    from hms_svc.sdk.app_settings import read_app_settings, refuse_unknown_sections
-
-    refuse_unknown_sections(registry.scopes, settings.apps)
-    read_app_settings(registry.scopes, settings.apps)
+        check_app_settings(application(settings).scopes, settings.apps)
 
 
 def envelope_intake(settings: Settings) -> EnvelopeIntake:

@@ -188,8 +188,9 @@ def _tls(session: Session) -> list[Finding]:
 
 
 def _apps(session: Session) -> list[Finding]:
-    from hms_svc.bootstrap import application, check_app_settings
+    from hms_svc.bootstrap import application
     from hms_svc.operations.doctor import Finding, FindingLevel, failed
+    from hms_svc.sdk.app_settings import check_app_settings
     from hms_svc.sdk.apps import installed_apps
 
     apps = (*session.settings.app, *installed_apps())
@@ -197,7 +198,7 @@ def _apps(session: Session) -> list[Finding]:
         return []
     try:
         registry = application(session.settings)
-        check_app_settings(registry, session.settings)
+        check_app_settings(registry.scopes, session.settings.apps)
     except HmsError as error:
         return [failed("app", error)]
     replaced = [Finding("app", FindingLevel.NOTE, str(each)) for each in registry.replacements]

@@ -319,7 +319,8 @@ class Supervisor:
 
     def _start_later(self, child: _Child, successor: ChildSpec) -> None:
         role = child.spec.role
-        if time.monotonic() - child.started > HEALTHY_SECONDS or role is Role.SUSPECTS:
+        is_lane = role is Role.SUSPECTS and child.ready
+        if is_lane or time.monotonic() - child.started > HEALTHY_SECONDS:
             self._pause_seconds[role] = SHORTEST_PAUSE_SECONDS
         self._restarts.append((time.monotonic() + self._pause_seconds[role], successor))
         self._pause_seconds[role] = min(LONGEST_PAUSE_SECONDS, self._pause_seconds[role] * 2)

@@ -51,8 +51,8 @@ def read_app_settings(scopes: Scopes, sections: Sections) -> dict[type[BaseModel
     }
 
 
-def refuse_unknown_sections(scopes: Scopes, sections: Sections) -> None:
-    """Raise BadSetting for a section that no application declares."""
+def check_app_settings(scopes: Scopes, sections: Sections) -> None:
+    """Raise BadSetting for wrong settings, and for a section that no application declares."""
     known = _models_of(scopes)
     for name, section in sections.items():
         if name not in known:
@@ -61,6 +61,7 @@ def refuse_unknown_sections(scopes: Scopes, sections: Sections) -> None:
                 f"no application declares the settings {TABLE}.{name} ({source})"
                 f"{did_you_mean(name, known)}"
             )
+    read_app_settings(scopes, sections)
 
 
 def shown_app_settings(scopes: Scopes, sections: Sections) -> Iterator[tuple[str, object, str]]:

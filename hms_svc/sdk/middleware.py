@@ -12,6 +12,7 @@ from hms_svc.domain.outcome import JobOutcome
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.sdk.source_places import name_of
+from hms_svc.sdk.validation import ValidatorFault
 
 Run: TypeAlias = Callable[[], Awaitable[Any]]
 """Awaited, it runs the rest of the job, and returns its result or raises its error; once."""
@@ -35,9 +36,11 @@ async def run_through(middleware: Sequence[Middleware], job: RunningJob, run: Ru
         call = _Layer(each, job, _Once(call, each))
     try:
         result = await call()
-    except BaseException:
+    except BaseException as error:
         if innermost.verdict is not None:
             raise innermost.verdict from None
+        if innermost.fault is not None and error is innermost.fault.__cause__:
+            raise innermost.fault from error
         raise
     if innermost.verdict is not None:
         raise innermost.verdict
@@ -45,18 +48,24 @@ async def run_through(middleware: Sequence[Middleware], job: RunningJob, run: Ru
 
 
 class _Innermost:
-    """The run of the job itself, and the verdict with which it ended, if it ended with one."""
+    """The run of the job itself, and the verdict or the fault of a validator that ended it, if one did.
+
+    Middleware sees the error of a validator itself; its `fault` has the validator's name.
+    """
 
     def __init__(self, job: RunningJob, run: Run) -> None:
         self._job = job
         self._run = run
         self.verdict: BaseException | None = None
+        self.fault: ValidatorFault | None = None
 
     async def __call__(self) -> Any:
         try:
             if self._job.interrupted:
                 raise asyncio.CancelledError
             return await self._run()
+        except ValidatorFault as fault:
+            self.fault = fault
         except VERDICTS as error:
             self.verdict = error
             raise
@@ -64,6 +73,9 @@ class _Innermost:
             if self._job.interrupted:
                 self.verdict = error
             raise
+        raise (
+            self.fault.__cause__ or self.fault
+        )  # here, so that its context does not become the fault
 
 
 class _Once:

@@ -130,6 +130,32 @@ async def test_an_error_may_become_a_result_or_an_outcome(open_harness: HarnessM
         assert detail.view.detail == "the server rests"
 
 
+async def test_it_sees_the_error_of_a_validator_which_is_named_if_it_stays(
+    open_harness: HarnessMaker,
+) -> None:
+    registry = Registry()
+
+    @registry.middleware
+    async def forgive(job: RunningJob, run: Run) -> Any:
+        try:
+            return await run()
+        except KeyError as error:
+            if job.data["n"] == 1:
+                return f"forgiven {error}"
+            raise
+
+    def broken(payload: dict[str, int]) -> bool:
+        return payload["missing"] > 0
+
+    registry.job(TYPE, validators=[broken], retry=RetryPolicy(1))(lambda job: None)
+    async with open_harness(registry) as harness:
+        harness.start()
+        assert result_of(await harness.run({"n": 1})) == "forgiven 'missing'"
+        view = (await harness.run({"n": 2})).view
+        assert (view.state, view.by) == (State.DEAD, "broken")
+        assert view.detail.startswith("KeyError: 'missing'")
+
+
 async def test_a_rejection_stands(open_harness: HarnessMaker) -> None:
     registry = Registry()
     registry.middleware(swallow)

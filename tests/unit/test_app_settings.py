@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, SecretStr, field_validator, model_validat
 
 from hms_svc import BadInput, BadSetting, Registry
 from hms_svc.sdk.app_settings import (
+    check_app_settings,
     read_app_settings,
-    refuse_unknown_sections,
     shown_app_settings,
 )
 from hms_svc.sdk.injection import Injection
@@ -42,7 +42,7 @@ def read(
     loaded = load_settings(config_path=file, environ=given)
     assert loaded.warnings == ()
     scopes, sections = registry_of(model).scopes, loaded.settings.apps
-    refuse_unknown_sections(scopes, sections)
+    check_app_settings(scopes, sections)
     return read_app_settings(scopes, sections)[model], list(shown_app_settings(scopes, sections))
 
 
@@ -104,8 +104,8 @@ def test_what_is_wrong_is_told_with_its_origin(tmp_path: Path) -> None:
     of_file = f"(file {tmp_path / 'config.toml'})"
     for said, toml, environ in (
         (
-            f"unknown setting apps.permits.offic {of_file}; did you mean office?",
-            '[apps.permits]\noffic = "North"\n',
+            f"unknown setting apps.permits.offices {of_file}; did you mean office?",
+            '[apps.permits]\noffices = "North"\n',
             office,
         ),
         (
