@@ -191,6 +191,15 @@ async def test_items_around_what_is_fetched_are_taken_once(fleet: Fleet, length:
     assert fleet.server.cli("EXISTS", INTAKE) == 0
 
 
+async def test_an_item_is_removed_without_being_read_again(fleet: Fleet) -> None:
+    fleet.server.cli("CONFIG", "RESETSTAT")
+    fleet.server.cli("LPUSH", INTAKE, b'{"id":"healthy","data":{}}')
+    await claimed(fleet, 1)
+    commands = str(fleet.server.cli("INFO", "commandstats"))
+    assert "cmdstat_ltrim" in commands
+    assert "cmdstat_rpop" not in commands
+
+
 async def test_who_pushes_without_end_holds_up_neither_the_reaper_nor_other_types(
     fleet: Fleet,
 ) -> None:
