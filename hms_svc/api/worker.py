@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hms_svc import bootstrap
 from hms_svc.api.portal import close as close_portal
 from hms_svc.domain.errors import BadInput, ResourceFailed
-from hms_svc.observability.application_logs import set_up_application_logging
+from hms_svc.observability.application_logs import application_logging
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.processes.shutdown import leave_if_stuck, leave_now, stop_on_signals
 from hms_svc.processes.supervisor import OUTAGE_CODE
@@ -61,9 +61,11 @@ class Worker:
         provide_standard_streams()
         if not logging.getLogger("hms_svc").handlers:
             set_up_logging(settings.log_level, settings.log_format)
-        set_up_application_logging(settings.log_level, settings.log_format)
         try:
-            with captured_output(pass_on=True):
+            with (
+                application_logging(settings.log_level, settings.log_format),
+                captured_output(pass_on=True),
+            ):
                 asyncio.run(_serve(settings, registry))
         except ResourceFailed:
             sys.exit(1)  # it was logged

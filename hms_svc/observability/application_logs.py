@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 from hms_svc.observability.logs import JsonFormatter, TextFormatter, job_of
@@ -55,23 +57,40 @@ class JobLogHandler(logging.Handler):
             self.handleError(record)
 
 
-def set_up_application_logging(level: str, style: str) -> None:
-    """Log what is not ours as we do, from `level` on, unless the application has configured the root logger.
+@contextmanager
+def application_logging(level: str, style: str) -> Iterator[None]:
+    """While the block runs, log what is not ours as we do, from `level` on.
 
-    Whatever it has configured, what is logged while a job runs is kept with the job. To be called
-    after the application was loaded, and after `set_up_logging`.
+    If the application has configured the root logger, its handlers and levels apply. In both cases
+    what is logged while a job runs is kept with the job. To be entered after the application was
+    loaded, and after `set_up_logging`.
     """
     root = logging.getLogger()
+    added: list[logging.Handler] = [JobLogHandler()]
+    levels: dict[logging.Logger, int] = {}
     if not root.handlers:
         handler = logging.StreamHandler(_our_stream())
         handler.setFormatter(JsonFormatter() if style == "json" else ApplicationFormatter())
-        root.addHandler(handler)
+        added.append(handler)
+        levels[root] = root.level
         root.setLevel(level.upper())
-        for name in TALKATIVE:
-            library = logging.getLogger(name)
+        for library in map(logging.getLogger, TALKATIVE):
+            levels[library] = library.level
             library.setLevel(library.level or logging.WARNING)
-    if not any(isinstance(each, JobLogHandler) for each in root.handlers):
-        root.addHandler(JobLogHandler())
+    for each in added:
+        each.addFilter(_is_of_application)
+        root.addHandler(each)
+    try:
+        yield
+    finally:
+        for each in added:
+            root.removeHandler(each)
+        for logger, before in levels.items():
+            logger.setLevel(before)
+
+
+def _is_of_application(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] != "hms_svc"
 
 
 def _our_stream() -> TextIO:

@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
 def job_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return the job that a record is about, or that runs where it was logged; empty without one."""
     given = {name: getattr(record, name) for name in JOB_FIELDS if hasattr(record, name)}
-    if given:
+    if len(given) == len(JOB_FIELDS):  # fewer are an application's own `extra` with such a name
         return given
     from hms_svc.sdk.running_job import find_job  # a supervisor logs too, and needs none of it
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc import bootstrap
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage, ResourceFailed
 from hms_svc.domain.plain_text import plain
-from hms_svc.observability.application_logs import set_up_application_logging
+from hms_svc.observability.application_logs import application_logging
 from hms_svc.processes.child_spec import ChildSpec, start_child
 from hms_svc.processes.supervisor import OUTAGE_CODE, READY, STOP, STOP_NOW, receive, send
 from hms_svc.processes.suspect_lane import SuspectLane
@@ -127,17 +127,17 @@ class ThreadWorkers(EmbeddedWorkers):
 
     def _work(self) -> None:
         assert self._loop is not None
-        loop = self._loop
-        settings = self._settings
-        registry = bootstrap.application(settings, ready=True)
-        if self._types:
-            registry = registry.only(self._types)
-        set_up_application_logging(settings.log_level, settings.log_format)
-        with (
-            captured_output(pass_on=False, to_process=True),
-            asyncio.Runner(loop_factory=lambda: loop) as runner,
-        ):
-            runner.run(self._serve(registry))
+        loop, settings = self._loop, self._settings
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            # Before output is captured: handlers of logs that it makes are for this process.
+            registry = bootstrap.application(settings, ready=True)
+            if self._types:
+                registry = registry.only(self._types)
+            with (
+                application_logging(settings.log_level, settings.log_format),
+                captured_output(pass_on=False, to_process=True),
+            ):
+                runner.run(self._serve(registry))
 
     def _pass_stop(self) -> None:
         assert self._loop is not None

@@ -16,7 +16,7 @@ from hms_svc import bootstrap
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.observability.application_logs import set_up_application_logging
+from hms_svc.observability.application_logs import application_logging
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.processes.child_exit import exit_code_of
 from hms_svc.processes.child_spec import ChildSpec, Role
@@ -68,8 +68,10 @@ def _run_spec(line: socket.socket, spec: ChildSpec) -> int:
         set_up_logging(settings.log_level, settings.log_format)
         # Before output is captured: handlers of logs that it makes are for this process.
         registry = bootstrap.application(settings, ready=True)
-        set_up_application_logging(settings.log_level, settings.log_format)
-        with captured_output(pass_on=False):
+        with (
+            application_logging(settings.log_level, settings.log_format),
+            captured_output(pass_on=False),
+        ):
             asyncio.run(_work(settings, registry, spec, line))
 
     return exit_code_of(work)

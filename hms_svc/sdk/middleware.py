@@ -37,8 +37,8 @@ async def run_through(middleware: Sequence[Middleware], job: RunningJob, run: Ru
     try:
         result = await call()
     except BaseException as error:
-        if innermost.verdict is not None:
-            raise innermost.verdict from None
+        if innermost.verdict is not None and innermost.verdict is not error:
+            raise innermost.verdict from error
         if innermost.fault is not None and error is innermost.fault.__cause__:
             raise innermost.fault from error
         raise
