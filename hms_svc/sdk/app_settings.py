@@ -25,15 +25,19 @@ _SECRETS: Final = frozenset({"SecretStr", "SecretBytes"})
 Section = Mapping[str, Given]
 
 
-def check_settings(name: object, model: object) -> None:
-    """Raise BadInput for what cannot be the settings of an application."""
-    from pydantic import BaseModel
-
+def check_section_name(name: object) -> None:
+    """Raise BadInput for what cannot be the name of a section."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BadInput(
             f"registry.settings {name!r:.80} is not the name of a section, such as permits: a-z, 0-9 "
             'and _: @registry.settings("permits")'
         )
+
+
+def check_settings(name: str, model: object) -> None:
+    """Raise BadInput for what cannot be the settings of an application."""
+    from pydantic import BaseModel
+
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise BadInput(
             f"registry.settings {name}: {model!r:.80} is not a class derived from pydantic.BaseModel"

@@ -9,7 +9,7 @@ import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.sdk.app_settings import check_settings
+from hms_svc.sdk.app_settings import check_section_name, check_settings
 from hms_svc.sdk.declarations import (
     check_declaration,
     declaration_fault,
@@ -110,6 +110,7 @@ class Registry:
         environment, HMS_SVC_APPS__NAME__KEY, and injected like a resource. Raises BadInput
         for another class, or a name that is used.
         """
+        check_section_name(name)
 
         def declare(model: ModelT) -> ModelT:
             check_settings(name, model)

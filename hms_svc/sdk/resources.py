@@ -11,8 +11,8 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
-    Mapping,
 )
+from contextlib import suppress
 from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
@@ -145,10 +145,20 @@ def type_of(function: Function, name: str, annotation: object) -> Any:
     Raises NameError, or whatever evaluating the annotation raises.
     """
     beneath = function_of(function)
-    closure = inspect.getclosurevars(beneath).nonlocals if inspect.isfunction(beneath) else {}
     holder = SimpleNamespace(__annotations__={name: annotation})
-    names: Mapping[str, Any] = getattr(beneath, "__globals__", {})
-    return get_type_hints(holder, dict(names), dict(closure))[name]
+    names: dict[str, Any] = getattr(beneath, "__globals__", {})
+    return get_type_hints(holder, names, _enclosing_names(beneath))[name]
+
+
+def _enclosing_names(function: object) -> dict[str, Any]:
+    """Return what a function uses of the functions around it, as far as it has a value by now."""
+    found: dict[str, Any] = {}
+    if inspect.isfunction(function):
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for name, cell in cells:
+            with suppress(ValueError):  # it has none yet
+                found[name] = cell.cell_contents
+    return found
 
 
 def provided_type(function: Function) -> Any:

@@ -204,10 +204,15 @@ def test_settings_are_injected_like_resources() -> None:
     assert injection.types["permit.apply"].handler.needs == {"settings": PermitSettings}
 
 
+def test_settings_without_a_name_are_refused_at_once() -> None:
+    unnamed: Any = PermitSettings
+    with pytest.raises(BadInput, match="is not the name of a section, such as permits"):
+        Registry().settings(unnamed)
+
+
 @pytest.mark.parametrize(
     ("name", "model", "said"),
     [
-        (PermitSettings, PermitSettings, "is not the name of a section, such as permits"),
         ("Permits", PermitSettings, "registry.settings 'Permits' is not the name of a section"),
         ("a__b", PermitSettings, "registry.settings 'a__b' is not the name of a section"),
         ("permits", dict, "is not a class derived from pydantic.BaseModel"),
