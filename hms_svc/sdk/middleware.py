@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
+from traceback import walk_tb
 from typing import Any, Final, TypeAlias
 
 from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, ValidationFailed
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.running_job import RunningJob
-from hms_svc.sdk.source_places import name_of
-from hms_svc.sdk.validation import ValidatorFault
+from hms_svc.sdk.source_places import code_of, function_of, name_of
+from hms_svc.sdk.validation import NO_FAULT, ValidatorFault
 
 Run: TypeAlias = Callable[[], Awaitable[Any]]
 """Awaited, it runs the rest of the job, and returns its result or raises its error; once."""
@@ -41,10 +42,21 @@ async def run_through(middleware: Sequence[Middleware], job: RunningJob, run: Ru
             raise innermost.verdict from error
         if innermost.fault is not None and error is innermost.fault.__cause__:
             raise innermost.fault from error
+        if (name := _raising(middleware, error)) and not isinstance(error, NO_FAULT):
+            raise ValidatorFault(name) from error
         raise
     if innermost.verdict is not None:
         raise innermost.verdict
     return result
+
+
+def _raising(middleware: Sequence[Middleware], error: BaseException) -> str:
+    """Return the name of the middleware that raised an error itself; empty if the job's run raised it."""
+    codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    if not isinstance(error, Exception) or _Innermost.__call__.__code__ in codes:
+        return ""
+    found = [each for each in reversed(middleware) if code_of(each) in codes]
+    return getattr(function_of(found[0]), "__name__", "middleware") if found else ""
 
 
 class _Innermost:

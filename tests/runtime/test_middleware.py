@@ -156,6 +156,41 @@ async def test_it_sees_the_error_of_a_validator_which_is_named_if_it_stays(
         assert view.detail.startswith("KeyError: 'missing'")
 
 
+async def test_an_error_of_its_own_names_it(open_harness: HarnessMaker) -> None:
+    registry = Registry()
+
+    @registry.resource
+    def clock() -> Clock:
+        return Clock()
+
+    @registry.middleware
+    async def outer(job: RunningJob, run: Run) -> Any:
+        return await run()
+
+    @registry.middleware
+    async def inner(job: RunningJob, run: Run, clock: Clock) -> Any:
+        try:
+            await run()
+        except KeyError as error:
+            raise LookupError("translated") from error
+        raise ArithmeticError("after the job")
+
+    @registry.job(TYPE, retry=RetryPolicy(1))
+    async def handle(job: RunningJob) -> None:
+        if job.data["n"]:
+            raise KeyError if job.data["n"] == 1 else OSError("the handler's own")
+
+    async with open_harness(registry) as harness:
+        harness.start()
+        for n, by, kind in (
+            (0, "inner", "ArithmeticError"),
+            (1, "inner", "LookupError"),
+            (2, "handle", "OSError"),
+        ):
+            view = (await harness.run({"n": n})).view
+            assert (view.by, view.detail.partition(":")[0]) == (by, kind)
+
+
 async def test_a_rejection_stands(open_harness: HarnessMaker) -> None:
     registry = Registry()
     registry.middleware(swallow)
