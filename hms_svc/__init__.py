@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         WrongThread,
     )
     from hms_svc.domain.ids import follow_up_id
+    from hms_svc.domain.job_limits import Concurrency, Rate
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
     from hms_svc.sdk.middleware import Run
     from hms_svc.sdk.registry import Registry
@@ -59,6 +60,8 @@ _HOMES: Final = {
     "Registry": "hms_svc.sdk.registry",
     "RetryPolicy": "hms_svc.domain.backoff",
     "Run": "hms_svc.sdk.middleware",
+    "Concurrency": "hms_svc.domain.job_limits",
+    "Rate": "hms_svc.domain.job_limits",
     "RunningJob": "hms_svc.sdk.running_job",
     "current_job": "hms_svc.sdk.running_job",
     "follow_up_id": "hms_svc.domain.ids",
@@ -106,6 +109,7 @@ __all__ = [
     "BrokerReplaced",
     "BrokerUnavailable",
     "Cancel",
+    "Concurrency",
     "DatabaseReplaced",
     "DatabaseUnavailable",
     "DeadLetter",
@@ -121,6 +125,7 @@ __all__ = [
     "NotAnswered",
     "Outage",
     "PolicyUnavailable",
+    "Rate",
     "Registry",
     "RetryLater",
     "RetryPolicy",

@@ -118,7 +118,9 @@ def _queue_note(queue: QueueView) -> str:
         return f"paused{intake} by {queue.paused_by or 'somebody'}{why}"
     if _is_unserved(queue):
         return "quiet" if queue.quiet_workers else "no live worker serves it"
-    return f"{f.count(queue.counts.scheduled)} scheduled" if queue.counts.scheduled else ""
+    limited = [f"{f.count(queue.limited)} wait for a limit"] if queue.limited else []
+    scheduled = queue.counts.scheduled
+    return ", ".join([*limited, *([f"{f.count(scheduled)} scheduled"] if scheduled else [])])
 
 
 def _count(number: int, role: Role = "") -> Cell:

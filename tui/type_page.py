@@ -69,6 +69,8 @@ def _describe_queue(page: PageBuilder, detail: TypeDetail, trend: QueueTrend, no
         page.fact("snoozed", text, "warn")
     if queue.oldest_queued_at is not None:
         page.fact("oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, still waiting")
+    if queue.limited:
+        page.fact("limited", f"{plural(queue.limited, 'queued job')} wait for a limit with a key")
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
         since = f" at {f.moment(detail.paused_at)}" if detail.paused_at is not None else ""

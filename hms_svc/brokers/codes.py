@@ -26,12 +26,16 @@ COMPLETED, REJECTED, DEAD, CANCELLED, DISCARDED = 6, 7, 8, 9, 10
 FIRST_TERMINAL: Final = COMPLETED
 """Jobs with a lower code are unfinished."""
 
+LIMITED: Final = 2
+"""Added to the field `suspect` (1 for a suspect) of a queued job that waits for a limit with a key."""
 PRIORITY_STEP: Final = 2**43
 """More than any wall-clock time in milliseconds: one step of priority outweighs any age."""
 SUSPECT_BAND: Final = 2**60
 """Added to the position of a suspect, so that an ordinary claim never reaches it."""
 LOWEST_SUSPECT: Final = SUSPECT_BAND // 2
 """The positions of suspects are not below this, whatever their priority; those of other jobs are."""
+LOWEST_LIMITED: Final = LIMITED * SUSPECT_BAND - LOWEST_SUSPECT
+"""The positions of jobs that wait for a limit with a key are not below this; those of others are."""
 LOWEST_RANK: Final = -(2**62)
 COUNTERS: Final = (
     "accepted",

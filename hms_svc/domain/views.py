@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.job import Lane
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 
 
@@ -52,6 +53,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     `overdue` counts the jobs in processing whose lease has run out, the first of them at `overdue_since`.
     `served` is whether a live worker claims from it; `quiet_workers` have its handler, but claim nothing.
     `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
+    `limits` are those of the whole type; `limited` queued jobs wait for a limit with a key.
     """
 
     type: str
@@ -68,6 +70,8 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     quiet_workers: int = 0
     overdue: int = 0
     overdue_since: int | None = None
+    limits: tuple[Limit, ...] = ()
+    limited: int = 0
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

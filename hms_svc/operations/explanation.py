@@ -35,7 +35,8 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of an explanation. `position` counts the ready jobs before this one.
 
     `workers` are live; `silent` are registered but not live. `lease_end` (Unix ms) is that of a
-    job in processing; `lease_ms` is how long a lease lasts.
+    job in processing; `lease_ms` is how long a lease lasts. `limit` is, in words, the limit with a
+    key for which the job waits.
     """
 
     detail: JobDetail
@@ -46,6 +47,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     lease_end: int | None = None
     lease_ms: int = 30_000
     position: int | None = None
+    limit: str = ""
     archived: bool = False
     unserved_days: float = 7.0
 
@@ -111,6 +113,8 @@ def _queued(facts: JobFacts) -> str:
             f"has waited {waited} because {unserved_text(queue, facts.workers)}; "
             f"after {facts.unserved_days:g} days it becomes dead, no_handler"
         )
+    if facts.limit:
+        return f"has waited {waited} for a limit that its type declares: {facts.limit}"
     if facts.position is None:
         return f"is ready and has waited {waited}"
     before = (
@@ -125,10 +129,18 @@ def _queued(facts: JobFacts) -> str:
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
     most = sum(worker.slots_of(view.type) for worker in serving)
     running = facts.queue.counts.processing if facts.queue is not None else 0
+    limits = "" if facts.queue is None else limits_text(facts.queue)
     return (
         f"is ready and has waited {waited}, behind {before} of its type; {running} of its type "
-        f"run (the limit is {most}), and {busy} of the {slots} slots that serve it are busy{past}"
+        f"run (the limit is {most}), and {busy} of the {slots} slots that serve it are busy{past}{limits}"
     )
+
+
+def limits_text(queue: QueueView) -> str:
+    """Return the limits of a whole type as a clause, empty if it declares none."""
+    if not queue.limits:
+        return ""
+    return f"; the type declares {' and '.join(map(str, queue.limits))} in the whole fleet"
 
 
 def unserved_text(queue: QueueView, workers: Sequence[WorkerView]) -> str:

@@ -21,11 +21,13 @@ async def with_circumstances(facts: JobFacts, inspection: Inspection) -> JobFact
     if view.state is State.PROCESSING:
         return msgspec.structs.replace(facts, lease_end=await inspection.lease_end(view.id))
     if view.state is State.QUEUED:
-        queues, position = await asyncio.gather(
-            inspection.queues([view.type]), inspection.position(view.id)
+        queues, position, limit = await asyncio.gather(
+            inspection.queues([view.type]),
+            inspection.position(view.id),
+            inspection.limit_of(view.id),
         )
         return msgspec.structs.replace(
-            facts, queue=queues[0] if queues else None, position=position
+            facts, queue=queues[0] if queues else None, position=position, limit=limit
         )
     return facts
 

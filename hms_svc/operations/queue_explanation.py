@@ -9,7 +9,7 @@ from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import RECENT_SLOT_MS, FailureGroup, QueueView, WorkerView
-from hms_svc.operations.explanation import unserved_text
+from hms_svc.operations.explanation import limits_text, unserved_text
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 
@@ -137,6 +137,9 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
     running = queue.counts.processing
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
     waiting = _waiting(queue, now_ms)
+    limit = min((each.most for each in queue.limits if not each.window_ms), default=None)
+    if limit is not None and running >= limit:
+        return f"has {waiting}: its type lets {plural(limit, 'job')} run at the same time, and {running} run"
     if running >= most:
         return f"has {waiting}: it may use {plural(most, 'slot')}, and all of them are busy{past}"
     if busy >= slots:
@@ -146,13 +149,13 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
         )
     return (
         f"is moving: {waiting}; {running} of its jobs run (the limit is {most}), and {busy} of the "
-        f"{plural(slots, 'slot')} that serve it are busy{past}"
+        f"{plural(slots, 'slot')} that serve it are busy{past}{limits_text(queue)}"
     )
 
 
 def _further_counts(queue: QueueView, now_ms: int) -> str:
     counts = queue.counts
-    parts = []
+    parts = [f"{queue.limited:,} of them waiting for a limit with a key"] if queue.limited else []
     if counts.scheduled:
         due = queue.next_due_at
         when = "" if due is None else f", the next in {duration_text(due - now_ms)}"

@@ -13,6 +13,7 @@ from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job_limits import Concurrency, Rate, limit_of
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.plain_text import duration_text, plural
@@ -23,6 +24,7 @@ from hms_svc.operations.reads import Reads
 from hms_svc.operations.schedules import ScheduleService, ScheduleView
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.source_places import name_of
 
 MOST_RESULTS: Final = 10
 MOST_MEASURED: Final = 100
@@ -73,6 +75,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     validators: tuple[str, ...]
     action: str
     is_unique: bool
+    limits: tuple[str, ...]
     schedule: str
 
 
@@ -237,6 +240,7 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         ),
         action=declared.action or "",
         is_unique=declared.unique is not None,
+        limits=tuple(map(_limit_text, declared.limits)),
         schedule=declared.schedule.text if declared.schedule is not None else "",
     )
 
@@ -248,7 +252,9 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
     shares = ", ".join(f"{most} of {slots}" for most, slots in limits)
     of_workers = [("slots", f"at most {shares} of a worker" if shares else "")]
     if found is None:
-        return [("settings", "unknown: this program has no code for the type"), *of_workers]
+        registered = "; ".join(map(str, detail.queue.limits))
+        unknown = "unknown: this program has no code for the type"
+        return [("settings", unknown), ("limits", registered), *of_workers]
     waits = [_seconds_text(seconds) for seconds in (found.base_seconds, found.cap_seconds)]
     return [
         ("declared", found.place),
@@ -260,9 +266,15 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
         ("validators", ", ".join(found.validators)),
         ("action", f"{found.action}, vetted by governance" if found.action else ""),
         ("unique", "by a key computed from the payload" if found.is_unique else ""),
+        ("limits", "; ".join(found.limits)),
         *of_workers,
     ]
 
 
 def _seconds_text(seconds: float) -> str:
     return duration_text(int(seconds * 1000)) if seconds >= 1 else f"{seconds:g} s"
+
+
+def _limit_text(declared: Concurrency | Rate) -> str:
+    key = f" for each {name_of(declared.key)}" if declared.key is not None else ""
+    return f"{limit_of(declared)}{key}"

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken, log_fields
+from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import WorkerState
@@ -69,6 +70,13 @@ class KeyClaim(msgspec.Struct, frozen=True):
 
     claimed: ClaimedJob
     unique_key: str
+
+
+class PlaceClaim(msgspec.Struct, frozen=True):
+    """A claimed job, and the limits with a key that its type declares, for the values of its keys."""
+
+    claimed: ClaimedJob
+    limits: tuple[KeyedLimit, ...]
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -151,7 +159,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     settled.
     `schedules` are types with their cron texts. `priorities` are the served types that declare a
     priority other than 0. `type_slots` are the types that may take fewer than all slots, with how
-    many.
+    many. `limits` are the served types that declare limits for the whole type.
     An entry without `state` was written by a version that knows only the default.
     """
 
@@ -167,6 +175,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[tuple[str, str], ...] = ()
     priorities: tuple[tuple[str, int], ...] = ()
     type_slots: tuple[tuple[str, int], ...] = ()
+    limits: tuple[tuple[str, tuple[Limit, ...]], ...] = ()
     state: WorkerState = WorkerState.WORKING
 
 
@@ -181,8 +190,8 @@ class LeaseKeeper(Protocol):
         """Add or renew a worker in the register; a stale entry expires by itself.
 
         From then on jobs submitted without a priority get the one that their type declares
-        here; a served type that declares none is back at 0. The declaration stays when the
-        worker is gone.
+        here; a served type that declares none is back at 0. Claims of every worker keep to the
+        limits that were registered last. Both stay when the worker is gone.
         """
         ...
 
@@ -240,6 +249,8 @@ class Broker(Producer, Protocol):
         If jobs are large, fewer are returned than there are, but at least one; the next claim
         returns more.
         Each claim gets a new fence and counts the attempt, in the same step.
+        The limits of a whole type (`LeaseKeeper.register`) are kept to in that step: a job
+        that has to wait for them stays as it is.
         Paused types are skipped. A job whose `expires_at` has passed before
         its first claim becomes dead, `expired`, instead, and does not count towards
         `limit`: a thousand of them do not hide a live job behind them. Only the suspect lane
@@ -254,6 +265,17 @@ class Broker(Producer, Protocol):
         now in its record (or was already), to be freed when it ends; the id of another unfinished
         job, and then nothing was written; None if the token no longer owns its job. Calling
         again after a lost reply returns the same.
+        """
+        ...
+
+    async def take_places(self, claims: Sequence[PlaceClaim]) -> list[bool]:
+        """Let claimed jobs in by limits with a key; return for each, in order, whether it may run.
+
+        A job that may run counts for all of its limits: for one of running jobs until it stops
+        running, whatever ends that, for a rate as long as its window. One for which a limit has no
+        room is queued as if it had not been claimed, without a trace in its history, and is claimed
+        again when the limit has room; False is also the answer for a token that no longer owns its
+        job. Calling again after a lost reply returns the same.
         """
         ...
 

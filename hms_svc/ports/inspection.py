@@ -134,6 +134,10 @@ class Inspection(Protocol):
         """Return when the lease of a processing job ends or ended (Unix ms), None for any other job."""
         ...
 
+    async def limit_of(self, job_id: str) -> str:
+        """Return, in words, the limit with a key for which a queued job waits; empty if it waits for none."""
+        ...
+
     async def position(self, job_id: str) -> int | None:
         """Count the ready jobs that will be claimed before this one, up to 10,000."""
         ...

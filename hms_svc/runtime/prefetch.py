@@ -3,12 +3,13 @@
 The rule: a job that is claimed ahead waits at most about HORIZON_SECONDS for a slot, judged by how long
 the last runs of its type took. So a type whose runs take longer than its slots times the horizon is
 never claimed ahead. Should a job wait for more than MAX_WAIT_SECONDS nevertheless, it is given back as if
-it had not been claimed, and its type starts again without.
+it had not been claimed, and its type starts again without. Types with limits are never claimed ahead:
+a job that waits in a worker would take the place of one that could run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 HORIZON_SECONDS: Final = 0.02
@@ -21,10 +22,11 @@ _LONG_SECONDS: Final = 0.05
 
 
 class Prefetch:
-    """Learns how long the runs of each type take."""
+    """Learns how long the runs of each type take; types in `never` are not claimed ahead."""
 
-    def __init__(self, slots_of: Mapping[str, int]) -> None:
+    def __init__(self, slots_of: Mapping[str, int], never: Collection[str] = ()) -> None:
         self._slots_of = slots_of
+        self._never = frozenset(never)
         self._mean_seconds: dict[str, float] = {}
         self._unseen = dict(slots_of)
 
@@ -44,7 +46,7 @@ class Prefetch:
 
     def ahead_of(self, type: str) -> int:
         """Return how many jobs of a type may be claimed beyond its slots."""
-        if self._unseen[type]:
+        if self._unseen[type] or type in self._never:
             return 0
         seconds = max(self._mean_seconds[type], 1e-6)
         return min(MAX_AHEAD, int(self._slots_of[type] * HORIZON_SECONDS / seconds))

@@ -37,6 +37,7 @@ from hms_svc.runtime.decide import (
 )
 from hms_svc.runtime.executor import Executor
 from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.runtime.keyed_limits import KeyedLimits
 from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
 from hms_svc.runtime.run_outcome import inconclusive, unless_denied
@@ -119,6 +120,7 @@ class Runs:
             needs_job=True,
         )
         self._unique_keys = UniqueKeys(engines.broker, engines.registry)
+        self._limits = KeyedLimits(engines.broker, engines.registry)
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._tracer = engines.tracer
         self._redeliveries = Redeliveries(database.effects, self._begin_all, self._give_back)
@@ -175,6 +177,8 @@ class Runs:
         if self._unique_keys.are_declared:
             without_effects = [job for job in claimed if not effects.get(job.token.fence)]
             ended = await self._unique_keys.take(without_effects)
+        if self._limits.are_declared:
+            claimed, ended = await self._let_in(claimed, ended)
         hung = {running.job.id for running in self._in_flight.hung()}
         since = self._loop.time()
         for job in claimed:
@@ -189,6 +193,20 @@ class Runs:
             else:
                 self._waiting[job.job.type].append(_Waiting(job, own_effects, since))
         self._fill_slots()
+
+    async def _let_in(
+        self, claimed: Sequence[ClaimedJob], ended: Mapping[int, Outcome]
+    ) -> tuple[Sequence[ClaimedJob], Mapping[int, Outcome]]:
+        """Return the jobs that the limits let in or that have ended, and the outcomes of the latter.
+
+        The others are queued again.
+        """
+        running = [job for job in claimed if job.token.fence not in ended]
+        answer = await self._limits.let_in(running)
+        for job in answer.queued:
+            self._in_flight.remove(job.token)
+        queued = {job.token.fence for job in answer.queued}
+        return [job for job in claimed if job.token.fence not in queued], {**ended, **answer.ended}
 
     def _fill_slots(self) -> None:
         """Begin jobs that wait, as far as there are slots for all and for their types."""

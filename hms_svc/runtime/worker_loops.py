@@ -37,7 +37,7 @@ from hms_svc.runtime.type_capacity import TypeCapacity
 from hms_svc.runtime.worker_meter import WorkerMeter
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.job_defaults import CompletingProducer
-from hms_svc.sdk.registry import slots_by_type
+from hms_svc.sdk.registry import limited_types, slots_by_type
 
 SendReport = Callable[[bytes], bool]
 
@@ -76,7 +76,7 @@ class WorkerLoops:
         producer = CompletingProducer(engines.broker, engines.registry)
         self.relay = OutboxRelay(engines.database.outbox, engines.bus, producer)
         self._slots_of = slots_by_type(engines.registry, options.slots)
-        self._prefetch = Prefetch(self._slots_of)
+        self._prefetch = Prefetch(self._slots_of, never=limited_types(engines.registry))
         self.runs = self._runs(threads, producer)
         self.claimer = Claimer(
             engines,

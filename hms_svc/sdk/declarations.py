@@ -11,6 +11,7 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, MalformedJob, MalformedJson
 from hms_svc.domain.ids import check_job_type
 from hms_svc.domain.job import MAX_PRIORITY, encode_data
+from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.domain.strict_json import check_strict
 from hms_svc.sdk.resources import takes_positional
 from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_ATTEMPTS: Final = 1000
 MOST_SLOTS: Final = 10_000
+MOST_LIMITED: Final = 10_000
+SHORTEST_WINDOW_SECONDS: Final = 0.01
+LONGEST_WINDOW_SECONDS: Final = 7 * 86_400
 LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
 LONGEST_WAIT_SECONDS: Final = 10 * 365 * 86_400
 UTC_NAME: Final = "UTC"
@@ -82,6 +86,7 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _one("priority", declared.priority, _priority)
     yield from _one("slots", declared.slots, _slots)
     yield from _one("unique", declared.unique, _unique)
+    yield from _limits(declared.limits)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
     yield from _one("replace", declared.replace, _replace)
 
@@ -185,6 +190,42 @@ def _unique(value: Any) -> str:
         return "is not a function that takes one argument, the payload, and returns the key"
     if _is_async(value) or _is_generator(value):
         return "is not a plain function that returns the key at once"
+    return ""
+
+
+def _limits(values: Any) -> Iterator[DeclarationFault]:
+    if not isinstance(values, tuple):
+        yield "limits", values, "is not a list or tuple of Concurrency and Rate"
+        return
+    for number, limit in enumerate(values):
+        name = f"limits[{number}]"
+        if not isinstance(limit, Concurrency | Rate):
+            yield name, limit, "is not a limit, such as Concurrency(3) or Rate(10, per_seconds=1)"
+            continue
+        if not _is_whole(limit.most, 1, MOST_LIMITED):
+            yield f"{name}.most", limit.most, f"is not a whole number from 1 to {MOST_LIMITED}"
+        if isinstance(limit, Rate) and not _is_window(limit.per_seconds):
+            message = (
+                f"is not a number of seconds, {SHORTEST_WINDOW_SECONDS} to {LONGEST_WINDOW_SECONDS}"
+            )
+            yield f"{name}.per_seconds", limit.per_seconds, message
+        if message := _limit_key(limit.key):
+            yield f"{name}.key", limit.key, message
+
+
+def _is_window(value: Any) -> bool:
+    return _is_number(value) and SHORTEST_WINDOW_SECONDS <= value <= LONGEST_WINDOW_SECONDS
+
+
+def _limit_key(value: Any) -> str:
+    if value is None:
+        return ""
+    if not callable(value) or not _takes_one(value):
+        return (
+            "is not a function that takes one argument, the payload, and returns text or a number"
+        )
+    if _is_async(value) or _is_generator(value):
+        return "is not a plain function that returns the value at once"
     return ""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.sdk.source_places import place_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     slots: int | None = None
     unique: Callable[[Any], str] | None = None
+    limits: tuple[Concurrency | Rate, ...] = ()
     schedule: Schedule | None = None
     schedule_data: Any = None
     replace: bool = False

@@ -9,6 +9,7 @@ import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.job_limits import Concurrency, Limit, Rate, limit_of
 from hms_svc.sdk.app_settings import check_section_name, check_settings
 from hms_svc.sdk.declarations import (
     check_declaration,
@@ -57,6 +58,7 @@ class Registry:
         priority: int = 0,
         slots: int | None = None,
         unique: Callable[[Any], str] | None = None,
+        limits: Sequence[Concurrency | Rate] = (),
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",
@@ -68,7 +70,8 @@ class Registry:
         accept it; `action` is vetted by governance after them, before the handler.
         `unique` takes the payload and returns a key: a job without a
         `unique_key` gets this one, and while an unfinished job holds it,
-        another of the type is rejected. `priority` applies to jobs without
+        another of the type is rejected. `limits` hold in the whole fleet: a job that has to wait
+        for one stays queued, and does not hold back others. `priority` applies to jobs without
         one. `slots` is how many jobs of the type one worker runs at the same time, at most: never
         more than three quarters of its slots if it serves other types, too. `schedule` is five cron fields, in the zone `time_zone`: at each
         tick one job with `schedule_data` is enqueued, however many workers run.
@@ -82,6 +85,7 @@ class Registry:
 
         def declare(handler: HandlerT) -> HandlerT:
             given: Any = validators
+            given_limits: Any = limits
             self.add(
                 JobType(
                     type=type,
@@ -94,6 +98,7 @@ class Registry:
                     priority=priority,
                     slots=slots,
                     unique=unique,
+                    limits=tuple(given_limits) if _is_sequence(given_limits) else given_limits,
                     schedule=read_schedule(type, handler, schedule, time_zone),
                     schedule_data=schedule_data,
                     replace=replace,
@@ -213,6 +218,20 @@ def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:
 def priorities_of(registry: Registry) -> tuple[tuple[str, int], ...]:
     """Return the types that declare a priority other than 0, each with its priority."""
     return tuple((declared.type, declared.priority) for declared in registry if declared.priority)
+
+
+def limits_of(registry: Registry) -> tuple[tuple[str, tuple[Limit, ...]], ...]:
+    """Return the types that declare limits for the whole type, each with these limits."""
+    found = {
+        declared.type: tuple(limit_of(each) for each in declared.limits if each.key is None)
+        for declared in registry
+    }
+    return tuple((type, limits) for type, limits in found.items() if limits)
+
+
+def limited_types(registry: Registry) -> frozenset[str]:
+    """Return the types that declare any limit."""
+    return frozenset(declared.type for declared in registry if declared.limits)
 
 
 def _twice(older: JobType) -> str:

@@ -258,6 +258,7 @@ TYPE: Final = TypeDetail(
         validators=("crew_exists",),
         action="notify_crew",
         is_unique=False,
+        limits=(),
         schedule="",
     ),
     schedule=None,

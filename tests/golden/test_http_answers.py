@@ -30,7 +30,7 @@ EVENT: Final = {"specversion": "1.0", "id": "1", "source": "/city", "type": "x.y
 EVENTS: Final = "application/cloudevents-batch+json"
 WITHOUT_FILE: Final = frozenset({"getMetrics", "denyJob"})
 """Operations of which no answer is kept: numbers that differ from run to run, and the same as approveJob."""
-RARE: Final = {"Queue.faults", "Raw.sha256_of_beginning"}
+RARE: Final = {"Queue.faults", "Queue.limited", "Raw.sha256_of_beginning"}
 """What the document describes and this world has not: keys of a wrong type, and very long pushes."""
 Request = tuple[str, str, str, dict[str, Any]]
 READS: Final[tuple[Request, ...]] = (

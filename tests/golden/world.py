@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hms_svc.domain.job import make_job
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.schedule import read_schedule, tick_id
@@ -44,6 +45,7 @@ async def _register(service: ApiService) -> None:
         types=("analysis.run", "crew.notify", "pothole.report"),
         schedules=(("crew.notify", CRON),),
         type_slots=(("analysis.run", 2),),
+        limits=(("analysis.run", (Limit(5), Limit(100, 60_000))),),
     )
     heart.register(shown)
     heart.register(

@@ -1,264 +1,200 @@
-"""Ends from outside: timeouts, cancellation, a stop, a lease that is gone."""
+"""Limits of types in workers: never more than declared, never stuck, and no hold on others."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hms_svc import RunningJob, aio, dao
-from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import LeaseLost
+from hms_svc import Concurrency, Rate, RunningJob
+from hms_svc.domain.errors import BadInput
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.control import Act
+from hms_svc.operations.reads import Reads
 from hms_svc.sdk.registry import Registry
 from tests.support.waiting import until
-from tests.support.worker import HarnessMaker, registry_of, result_of
+from tests.support.worker import HarnessMaker, WorkerHarness
 
-ONCE = RetryPolicy(max_attempts=1)
+SEVERAL = 3
 
 
-class Scene:
-    """A handler that gets on a thread and waits there for the test."""
+class Rooms:
+    """Counts the jobs inside, by key, and the most that were inside at the same time."""
 
     def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.leave = threading.Event()
-        self.outcome: Any = None
+        self.inside: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.began: list[float] = []
+        self.leave = asyncio.Event()
 
-    def on_thread(self, job: RunningJob) -> str:
-        self.entered.set()
-        self.leave.wait(30)
-        try:
-            self.outcome = dao.insert_case(job.data)
-        except LeaseLost as error:
-            self.outcome = error
-            raise
-        return str(self.outcome)
+    async def visit(self, job: RunningJob) -> None:
+        self._enter(job)
+        await asyncio.sleep(0.01)
+        self.inside[self._key(job)] -= 1
+
+    async def stay(self, job: RunningJob) -> None:
+        self._enter(job)
+        await self.leave.wait()
+        self.inside[self._key(job)] -= 1
+
+    def _enter(self, job: RunningJob) -> None:
+        key = self._key(job)
+        self.inside[key] += 1
+        self.most[key] = max(self.most[key], self.inside[key])
+        self.began.append(time.monotonic())
+
+    @staticmethod
+    def _key(job: RunningJob) -> str:
+        return str(job.data["ward"])
 
 
-async def sleep_on(job: RunningJob) -> None:
-    await asyncio.Event().wait()
+def ward_of(data: Any) -> Any:
+    return data["ward"]
 
 
-async def test_an_async_handler_is_cancelled_at_its_timeout(open_harness: HarnessMaker) -> None:
-    registry = registry_of(sleep_on, retry=ONCE, timeout_seconds=0.05)
+async def enqueued(harness: WorkerHarness, type: str, *wards: Any) -> list[str]:
+    return [await harness.enqueue({"ward": ward}, type=type) for ward in wards]
+
+
+@asynccontextmanager
+async def several(
+    open_harness: HarnessMaker, registry: Registry
+) -> AsyncIterator[list[WorkerHarness]]:
+    """Open the engines of several workers, as several processes would."""
+    async with AsyncExitStack() as opened:
+        yield [await opened.enter_async_context(open_harness(registry)) for _ in range(SEVERAL)]
+
+
+async def all_reach(harness: WorkerHarness, ids: list[str], state: State) -> None:
+    for job_id in ids:
+        await harness.reaches(job_id, state)
+
+
+async def test_several_workers_keep_to_one_limit(open_harness: HarnessMaker) -> None:
+    rooms, registry = Rooms(), Registry()
+    registry.job("limited.job", limits=[Concurrency(2)])(rooms.visit)
+    registry.job("other.job")(rooms.visit)
+    async with several(open_harness, registry) as harnesses:
+        ids = await enqueued(harnesses[0], "limited.job", *["all"] * 40)
+        ids += await enqueued(harnesses[0], "other.job", *["free"] * 40)
+        for harness in harnesses:
+            harness.start(slots=8)
+        await all_reach(harnesses[0], ids, State.COMPLETED)
+    assert rooms.most["all"] == 2
+    assert rooms.most["free"] > 2
+
+
+async def test_a_limit_for_each_key_holds_back_no_other_key(open_harness: HarnessMaker) -> None:
+    rooms, registry = Rooms(), Registry()
+    registry.job("limited.job", limits=[Concurrency(1, key=ward_of)])(rooms.visit)
+    async with several(open_harness, registry) as harnesses:
+        wards = [1] * 30 + [2, 3, 4] * 10
+        ids = await enqueued(harnesses[0], "limited.job", *wards)
+        for harness in harnesses:
+            harness.start(slots=8)
+        await all_reach(harnesses[0], ids, State.COMPLETED)
+        attempts = [(await harness.detail(job_id)).view.attempt for job_id in ids]
+    assert set(rooms.most.values()) == {1}
+    assert len(rooms.most) == 4
+    assert set(attempts) == {1}
+
+
+async def test_one_full_key_lets_all_others_run(open_harness: HarnessMaker) -> None:
+    rooms, registry = Rooms(), Registry()
+    registry.job("limited.job", limits=[Concurrency(1, key=ward_of)])(rooms.stay)
     async with open_harness(registry) as harness:
-        worker = harness.start()
-        view = (await harness.run()).view
-        assert (view.state, view.reason, view.by) == (State.DEAD, "timeout", "runtime")
-        await until("the slot is free", lambda: len(worker.in_flight) == 0)
+        await enqueued(harness, "limited.job", *[1] * 30)
+        ids = await enqueued(harness, "limited.job", 2, 3)
+        harness.start(slots=4)
+        await until("one of each runs", lambda: rooms.inside == Counter({"1": 1, "2": 1, "3": 1}))
+        rooms.leave.set()
+        await all_reach(harness, ids, State.COMPLETED)
 
 
-@pytest.mark.parametrize("action", [None, "create_case"], ids=["plain throughout", "vetted first"])
-async def test_a_plain_handler_keeps_its_slot_past_its_timeout_and_may_not_write(
-    open_harness: HarnessMaker, action: str | None
-) -> None:
-    scene = Scene()
-    registry = registry_of(scene.on_thread, retry=ONCE, timeout_seconds=0.05, action=action)
+async def test_why_names_the_limit(open_harness: HarnessMaker) -> None:
+    rooms, registry = Rooms(), Registry()
+    registry.job("ward.job", limits=[Concurrency(1, key=ward_of)])(rooms.stay)
+    registry.job("type.job", limits=[Concurrency(1), Rate(100, 60)])(rooms.stay)
     async with open_harness(registry) as harness:
-        worker = harness.start()
-        view = (await harness.run()).view
-        assert (view.state, view.reason) == (State.DEAD, "timeout")
-        assert len(worker.in_flight) == 1, "its thread is still inside the function"
-        scene.leave.set()
-        await until("the function returns", lambda: len(worker.in_flight) == 0)
-        assert isinstance(scene.outcome, LeaseLost)
-        assert await harness.cases() == []
-
-
-async def test_a_timeout_is_retried(open_harness: HarnessMaker) -> None:
-    async def handler(job: RunningJob) -> str:
-        if job.attempt == 1:
-            await sleep_on(job)
-        return "in time"
-
-    retry = RetryPolicy(base_seconds=0.01)
-    async with open_harness(registry_of(handler, retry=retry, timeout_seconds=0.3)) as harness:
+        _, waiting = await enqueued(harness, "ward.job", 7, 7)
+        await enqueued(harness, "type.job", 1, 2)
         harness.start()
-        detail = await harness.run()
-        assert result_of(detail) == "in time"
-        assert detail.attempts[0].error.startswith("Timeout: ")
+        await until("both run", lambda: rooms.inside.total() == 2)
+        engines = harness.engines
+        reads = Reads(
+            inspection=engines.inspection, bus=engines.bus, database=None, clock=engines.clock
+        )
+        while not await engines.inspection.limit_of(waiting):  # noqa: ASYNC110 - nothing notifies of it
+            await asyncio.sleep(0.01)
+        text = await reads.why(waiting)
+        assert text.endswith(
+            "for a limit that its type declares: at most 1 job at the same time for '7'."
+        )
+        assert "1 of them waiting for a limit with a key" in await reads.why_queue("ward.job")
+        assert "its type lets 1 job run at the same time, and 1 run" in await reads.why_queue(
+            "type.job"
+        )
+        rooms.leave.set()
 
 
-async def test_a_running_async_job_is_cancelled(open_harness: HarnessMaker) -> None:
-    async with open_harness(registry_of(sleep_on)) as harness:
-        harness.start()
-        job_id = await harness.enqueue()
-        await harness.reaches(job_id, State.PROCESSING)
-        await harness.act(Act.CANCEL, job_id)
-        view = (await harness.reaches(job_id)).view
-        assert (view.state, view.reason, view.by) == (State.CANCELLED, "cancelled", "ravi")
+async def test_of_a_rate_no_more_begin_within_its_window(open_harness: HarnessMaker) -> None:
+    rooms, registry = Rooms(), Registry()
+    registry.job("limited.job", limits=[Rate(5, per_seconds=0.5)])(rooms.visit)
+    async with several(open_harness, registry) as harnesses:
+        ids = await enqueued(harnesses[0], "limited.job", *["all"] * 14)
+        for harness in harnesses:
+            harness.start()
+        await all_reach(harnesses[0], ids, State.COMPLETED)
+    began = sorted(rooms.began)
+    # A claim counts a little earlier than its handler begins: of eleven, two windows must lie between.
+    assert began[10] - began[0] > 0.7
 
 
-async def test_a_running_plain_job_notices_its_cancellation(open_harness: HarnessMaker) -> None:
-    def handler(job: RunningJob) -> None:
-        while not job.cancel_requested:
-            threading.Event().wait(0.001)
-        raise InterruptedError
-
-    async with open_harness(registry_of(handler)) as harness:
-        harness.start()
-        job_id = await harness.enqueue()
-        await harness.reaches(job_id, State.PROCESSING)
-        await harness.act(Act.CANCEL, job_id)
-        assert (await harness.reaches(job_id)).view.state is State.CANCELLED
-
-
-@pytest.mark.parametrize("action", [None, "create_case"], ids=["plain throughout", "vetted first"])
-async def test_a_plain_job_that_pays_no_heed_to_its_cancellation_completes(
-    open_harness: HarnessMaker, action: str | None
-) -> None:
-    scene = Scene()
-    async with open_harness(registry_of(scene.on_thread, action=action)) as harness:
-        worker = harness.start()
-        job_id = await harness.enqueue()
-        await until("the handler runs", scene.entered.is_set)
-        await harness.act(Act.CANCEL, job_id)
-        [running] = worker.in_flight.all()
-        await until("it is told", lambda: running.job.cancel_requested)
-        scene.leave.set()
-        detail = await harness.reaches(job_id)
-        assert result_of(detail) == detail.view.case_id
-        assert await harness.cases() == [job_id]
-
-
-async def test_a_job_whose_case_stands_is_not_called_off(open_harness: HarnessMaker) -> None:
-    inserted = asyncio.Event()
-    go_on = asyncio.Event()
-
-    async def handler(job: RunningJob) -> str:
-        case = await aio.dao.insert_case(job.data)
-        inserted.set()
-        await go_on.wait()
-        return case
-
-    async with open_harness(registry_of(handler)) as harness:
-        worker = harness.start()
-        job_id = await harness.enqueue()
-        await inserted.wait()
-        await harness.act(Act.CANCEL, job_id)
-        [running] = worker.in_flight.all()
-        await until("it is told", lambda: running.job.cancel_requested)
-        go_on.set()
-        detail = await harness.reaches(job_id)
-        assert detail.view.state is State.COMPLETED
-        assert await harness.cases() == [job_id]
-
-
-async def test_a_job_called_off_while_its_case_commits_completes_with_it(
-    open_harness: HarnessMaker,
-) -> None:
-    inserting = asyncio.Event()
-
-    async def handler(job: RunningJob) -> str:
-        inserting.set()
-        return await job.dao.insert_case(job.data)
-
-    async with open_harness(registry_of(handler)) as harness:
-        worker = harness.start()
-        job_id = await harness.enqueue()
-        await inserting.wait()
-        [running] = worker.in_flight.all()
-        assert running.task is not None
-        running.job.cancel_by = "ravi"
-        running.task.cancel()
-        assert (await harness.reaches(job_id)).view.state is State.COMPLETED
-        assert await harness.cases() == [job_id]
-
-
-def task_names() -> set[str]:
-    return {task.get_name() for task in asyncio.all_tasks()}
-
-
-async def test_a_stop_lets_jobs_finish(open_harness: HarnessMaker) -> None:
-    go_on = asyncio.Event()
-
-    async def handler(job: RunningJob) -> str:
-        await go_on.wait()
-        return "finished"
-
-    async with open_harness(registry_of(handler)) as harness:
-        worker = harness.start()
-        job_id, late = await harness.enqueue(), ""
-        await harness.reaches(job_id, State.PROCESSING)
-        worker.stop()
-        await until("a claim under way has ended", lambda: "claimer" not in task_names())
-        late = await harness.enqueue()
-        go_on.set()
-        await harness.ended(worker)
-        assert result_of(await harness.detail(job_id)) == "finished"
-        assert (await harness.detail(late)).view.state is State.QUEUED
-        assert await harness.engines.inspection.workers() == []
-
-
-@pytest.mark.parametrize("action", [None, "create_case"], ids=["plain throughout", "vetted first"])
-async def test_after_the_grace_the_attempt_is_given_back(
-    open_harness: HarnessMaker, action: str | None
-) -> None:
-    scene = Scene()
-    registry = Registry()
-    registry.job("plain.job", action=action)(scene.on_thread)
-    registry.job("async.job")(sleep_on)
+async def test_a_key_that_cannot_be_made_is_an_error_of_its_job(open_harness: HarnessMaker) -> None:
+    rooms, registry = Rooms(), Registry()
+    registry.job("limited.job", limits=[Concurrency(1, key=ward_of)])(rooms.visit)
     async with open_harness(registry) as harness:
-        worker = harness.start(grace_seconds=0.05)
-        ids = [await harness.enqueue(type="plain.job"), await harness.enqueue(type="async.job")]
+        [none, good, wrong] = await enqueued(harness, "limited.job", None, 1, [2])
+        lacking = await harness.enqueue({}, type="limited.job", max_attempts=1)
+        harness.start()
+        await all_reach(harness, [none, good], State.COMPLETED)
+        dead = await harness.reaches(lacking, State.DEAD)
+        assert "limit of limited.job: ward_of (" in dead.view.detail
+        failed = await harness.reaches(wrong, State.RETRYING)
+        assert "returned [2], not text, a whole number, or None for no limit" in (
+            failed.view.failure
+        )
+
+
+async def test_the_example_of_the_documentation_runs(open_harness: HarnessMaker) -> None:
+    page = Path(__file__).parents[2] / "docs" / "limits.md"
+    [example] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    async with open_harness(names["app"]) as harness:
+        ids = await enqueued(harness, "notify.citizen", 7, 7, 8)
+        harness.start()
         for job_id in ids:
-            await harness.reaches(job_id, State.PROCESSING)
-        await until("the plain one runs", scene.entered.is_set)
-        worker.stop()
-        await harness.ended(worker)
-        assert worker.is_stuck
-        for job_id in ids:
-            view = (await harness.detail(job_id)).view
-            assert (view.state, view.attempt) == (State.QUEUED, 0)
-        scene.leave.set()
-        await until("the thread leaves", lambda: scene.outcome is not None)
-        assert isinstance(scene.outcome, LeaseLost)
-        assert await harness.cases() == []
+            assert (await harness.reaches(job_id)).result in (b'"told ward 7"', b'"told ward 8"')
 
 
-async def test_an_attempt_is_given_back_ten_times_and_no_more(open_harness: HarnessMaker) -> None:
-    async with open_harness(registry_of(sleep_on)) as harness:
-        job_id = await harness.enqueue()
-        for _ in range(11):
-            worker = harness.start(grace_seconds=0)
-            await harness.reaches(job_id, State.PROCESSING)
-            worker.stop()
-            await harness.ended(worker)
-        assert (await harness.detail(job_id)).view.attempt == 1
-
-
-async def test_the_work_of_a_lost_lease_is_void(open_harness: HarnessMaker) -> None:
-    scene = Scene()
-    async with open_harness(registry_of(scene.on_thread)) as harness:
-        worker = harness.start(slots=1, lease_seconds=1.0)
-        job_id = await harness.enqueue()
-        await until("the handler runs", scene.entered.is_set)
-        [running] = worker.in_flight.all()
-        while (await harness.detail(job_id)).view.state is State.PROCESSING:
-            await harness.engines.broker.abandon(worker._options.worker_id)
-            await harness.engines.broker.reap(10)
-        await until("the loss is noticed", lambda: running.job.revoked)
-        scene.leave.set()
-        await until("the handler returns", lambda: scene.outcome is not None)
-        assert isinstance(scene.outcome, LeaseLost)
-        view = (await harness.detail(job_id)).view
-        assert (view.state, view.suspect, view.attempt) == (State.QUEUED, True, 0)
-        assert await harness.cases() == []
-
-
-async def test_heartbeats_keep_a_lease_beyond_its_length(open_harness: HarnessMaker) -> None:
-    scene = Scene()
-    async with open_harness(registry_of(scene.on_thread)) as harness:
-        worker = harness.start(lease_seconds=0.4)
-        job_id = await harness.enqueue()
-        await until("the handler runs", scene.entered.is_set)
-        [running] = worker.in_flight.all()
-        first = running.job.lease_until
-        clock = harness.engines.clock
-        await until("two leases have passed", lambda: clock.lease_ms() > first + 400)
-        scene.leave.set()
-        assert len((await harness.reaches(job_id)).attempts) == 1
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (Concurrency(1), "is not a list or tuple of Concurrency and Rate"),
+        ([3], "limits[0] 3 is not a limit, such as Concurrency(3) or Rate(10, per_seconds=1)"),
+        ([Concurrency(0)], "limits[0].most 0 is not a whole number from 1 to 10000"),
+        ([Rate(1, 0)], "limits[0].per_seconds 0 is not a number of seconds, 0.01 to 604800"),
+        ([Rate(1), Rate(1, key="ward")], "limits[1].key 'ward' is not a function"),  # type: ignore[arg-type]  # the mistake under test
+    ],
+)
+def test_a_limit_is_checked_where_it_is_declared(limits: Any, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        Registry().job("limited.job", limits=limits)(lambda: None)
+    assert message in str(caught.value)

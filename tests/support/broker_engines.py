@@ -15,6 +15,7 @@ from redis.asyncio import Redis as AsyncRedis
 from hms_svc import bootstrap
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
@@ -174,6 +175,7 @@ class BrokerHarness:
         *types: str,
         worker: str = "worker-1",
         priorities: tuple[tuple[str, int], ...] = (),
+        limits: tuple[tuple[str, tuple[Limit, ...]], ...] = (),
     ) -> None:
         lease_keeper = self.broker.lease_keeper()
         lease_keeper.register(
@@ -186,6 +188,7 @@ class BrokerHarness:
                 types=types or (TYPE,),
                 started_at=self.clock.now_ms(),
                 priorities=priorities,
+                limits=limits,
             )
         )
         lease_keeper.close()

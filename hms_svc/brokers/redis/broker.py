@@ -29,6 +29,7 @@ from hms_svc.ports.broker import (
     Enqueued,
     KeyClaim,
     KnownEffects,
+    PlaceClaim,
     ProgressReport,
     ReapReport,
     Settlement,
@@ -138,6 +139,25 @@ class RedisBroker:
             for wanted in claims
         ]
         return [holder or None for holder in await self._link.run(job_calls.take_keys(rows))]
+
+    async def take_places(self, claims: Sequence[PlaceClaim]) -> list[bool]:
+        """Let claimed jobs in by the limits with a key, in one script."""
+        rows = [
+            (
+                wanted.claimed.token.job_id,
+                wanted.claimed.token.fence,
+                [
+                    (each.digest, each.limit.most, each.limit.window_ms, each.text)
+                    for each in wanted.limits
+                ],
+            )
+            for wanted in claims
+        ]
+        answers = await self._link.run(job_calls.take_places(rows))
+        if any(answers):
+            look_at = time.monotonic() + min(filter(None, answers)) / 1000
+            self._promote_after = min(self._promote_after, look_at)
+        return [answer == 0 for answer in answers]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Settle claimed jobs; those with a cancel request in a second step.

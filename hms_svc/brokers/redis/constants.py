@@ -21,7 +21,8 @@ from hms_svc.domain.verdict import DENIED
 from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN
 
 Value: TypeAlias = "str | int | Mapping[str, Value] | Mapping[int, Value]"
-_WORD: Final = re.compile(r"\b[A-Z][A-Z_]+\b")
+_WORD: Final = re.compile(r"(?<!')\b[A-Z][A-Z_]+\b(?!')")
+"""A word in capitals that is not a text of its own, as the name of a command is."""
 
 
 def _each(states: frozenset[State]) -> dict[int, Value]:
@@ -115,6 +116,10 @@ CONSTANTS: Final[dict[str, Value]] = {
     "PROGRESS_LINES": limits.PROGRESS_LINES,
     "EXPIRED_AT_ONCE": limits.EXPIRED_AT_ONCE,
     "STALE_MS": limits.STALE_MS,
+    "LIMITED": codes.LIMITED,
+    "LIMIT_CHECK_MS": limits.LIMIT_CHECK_MS,
+    "LET_IN_AT_ONCE": limits.LET_IN_AT_ONCE,
+    "QUEUED_INDEXES": {1: "suspects", codes.LIMITED: "limited"},
     "MOST_BYTES": chunks.MOST_BYTES,
     "SLOT_MS": SLOT_MS,
     "SLOTS": SLOTS,
@@ -122,12 +127,18 @@ CONSTANTS: Final[dict[str, Value]] = {
 """What the scripts may name."""
 
 
-def constants_for(script: str) -> str:
-    """Return a declaration of each constant that a script names."""
-    used = dict.fromkeys(_WORD.findall(script))
-    return "".join(
-        f"local {name} = {_literal(CONSTANTS[name])}\n" for name in used if name in CONSTANTS
-    )
+def with_constants(script: str) -> str:
+    """Return a script with the value of each constant that it names.
+
+    Numbers and texts stand in place of their names, because a script may have 200 local variables;
+    tables are declared in front of it.
+    """
+    names = [name for name in dict.fromkeys(_WORD.findall(script)) if name in CONSTANTS]
+    tables = {name for name in names if isinstance(CONSTANTS[name], Mapping)}
+    values = {name: _literal(CONSTANTS[name]) for name in names}
+    declared = "".join(f"local {name} = {values[name]}\n" for name in names if name in tables)
+    inserted = {name: value for name, value in values.items() if name not in tables}
+    return declared + _WORD.sub(lambda found: inserted.get(found[0], found[0]), script)
 
 
 def _literal(value: Value) -> str:

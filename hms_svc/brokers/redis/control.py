@@ -105,7 +105,7 @@ class RedisControl:
     async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:
         """Find the next waiting jobs, and read the beginning of their records."""
         ids: list[str] = []
-        for state in ("queued", "suspects", "scheduled", "retrying"):
+        for state in ("queued", "suspects", "limited", "scheduled", "retrying"):
             if len(ids) < limit:
                 ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
         commands = [

@@ -64,15 +64,16 @@ class IdleWaiter:
             return True
         self._notified.clear()
         most_ms = int(seconds * 1000)
-        if await self._link.run(
+        wait_ms = await self._link.run(
             worker_calls.sleep(worker, most_ms=most_ms, suspects=suspects, types=types)
-        ):
+        )
+        if not wait_ms:
             return True
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(min(seconds, wait_ms / 1000)):
                 await self._notified.wait()
         except TimeoutError:
-            return False
+            return wait_ms < most_ms
         except asyncio.CancelledError:
             self._ending = asyncio.create_task(self._end_sleep(worker), name=f"end-sleep-{worker}")
             raise

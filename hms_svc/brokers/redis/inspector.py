@@ -20,6 +20,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pages import Key, RedisWalks
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.redis.wrong_types import faults_of
+from hms_svc.brokers.type_limits import read_limits
 from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
@@ -198,15 +199,29 @@ class RedisInspector:
         record = Record(job_id, text)
         if record.state is not State.QUEUED:
             return None
-        queued, suspects = (
-            self._link.keys.index(name, record.type) for name in ("queued", "suspects")
+        queued, suspects, limited = (
+            self._link.keys.index(name, record.type) for name in ("queued", "suspects", "limited")
         )
-        ahead, among, ready = await self._link.ask_all(
-            [("ZRANK", queued, job_id), ("ZRANK", suspects, job_id), ("ZCARD", queued)]
+        ahead, among, waiting, ready = await self._link.ask_all(
+            [
+                ("ZRANK", queued, job_id),
+                ("ZRANK", suspects, job_id),
+                ("ZRANK", limited, job_id),
+                ("ZCARD", queued),
+            ]
         )
         if ahead is None:
-            ahead = ready + (among or 0)
+            ahead = ready + (among or waiting or 0)
         return min(int(ahead), MOST_AHEAD)
+
+    async def limit_of(self, job_id: str) -> str:
+        """Return the text of the limit for which a queued job waits."""
+        text = await self._link.ask("GET", self._link.keys.ours("job", job_id))
+        if text is None:
+            return ""
+        places = self._link.keys.ours("places", Record(job_id, text).type)
+        held = await self._link.ask("HGET", places, job_id) or b""
+        return held.split(b" ", 2)[2].decode() if held.startswith(b"?") else ""
 
 
 def _since(started: float) -> float:
@@ -229,6 +244,8 @@ def _queue_view(
         wrong_types,
         overdue,
         ago,
+        limits,
+        limited,
     ) = row
     type = name.decode()
     counters = dict(zip(stats[::2], stats[1::2], strict=True))
@@ -248,6 +265,8 @@ def _queue_view(
         faults=faults_of(wrong_types),
         overdue=overdue,
         overdue_since=now - int(ago) if overdue else None,
+        limits=read_limits(limits),
+        limited=limited,
     )
 
 

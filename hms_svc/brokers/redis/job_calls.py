@@ -152,6 +152,16 @@ def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[
     return ScriptCall("take_keys", texts, claims=rows)
 
 
+def take_places(
+    claims: Sequence[tuple[str, int, list[tuple[str, int, int, str]]]],
+) -> ScriptCall[list[int]]:
+    """Let claimed jobs in by limits: id, fence, and for each digest, most, window (ms) and text.
+
+    Return for each 0, or after how many milliseconds its limit is looked at again.
+    """
+    return ScriptCall("take_places", list, claims=claims)
+
+
 def settle(jobs: Sequence[SettledRow], kinds: Sequence[SettlementKind]) -> ScriptCall[Settled]:
     """Settle claimed jobs, each of one of these kinds."""
     return ScriptCall("settle", _settled, jobs=jobs, kinds=[kind._asdict() for kind in kinds])

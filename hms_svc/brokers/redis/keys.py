@@ -58,6 +58,34 @@ FAMILIES: Final = (
     ),
     KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, position", "jobs queued"),
     KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, position", "jobs queued"),
+    KeyFamily(
+        "hms:{ns}:limited:{type}",
+        "zset",
+        "queued jobs that wait for a limit with a key: id, position",
+        "jobs queued",
+    ),
+    KeyFamily(
+        "hms:{ns}:places:{type}",
+        "hash",
+        "id: the limits that a running job counts for, or for which a queued one waits",
+        "slots, and jobs that wait",
+    ),
+    KeyFamily("hms:{ns}:holders:{digest}", "set", "running jobs that a limit counts", "slots"),
+    KeyFamily(
+        "hms:{ns}:starts:{digest}", "list", "when jobs began (ms)", "the most of a rate; its window"
+    ),
+    KeyFamily(
+        "hms:{ns}:behind:{digest}",
+        "zset",
+        "jobs that wait for a limit: fence and id, position",
+        "jobs queued",
+    ),
+    KeyFamily(
+        "hms:{ns}:limit-checks",
+        "zset",
+        "limits that jobs wait for, next time to look (ms)",
+        "1 for each limit and key",
+    ),
     KeyFamily("hms:{ns}:scheduled:{type}", "zset", "id, due time (ms)", "jobs scheduled"),
     KeyFamily("hms:{ns}:retrying:{type}", "zset", "id, due time (ms)", "jobs retrying"),
     KeyFamily("hms:{ns}:held:{type}", "zset", "id, time (ms)", "jobs held"),
@@ -160,7 +188,7 @@ class Keys:
         return self.prefix + ":".join(arguments)
 
     def index(self, state: str, type: str) -> str:
-        """Return the index of a state: `queued`, …, `discarded`, or `suspects`."""
+        """Return the index of a state: `queued`, …, `discarded`, or `suspects` or `limited`."""
         return self.ours(state, type)
 
     @staticmethod

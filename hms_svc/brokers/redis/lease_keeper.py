@@ -16,6 +16,7 @@ from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link, error_text
 from hms_svc.brokers.redis.record import worker_field
 from hms_svc.brokers.redis.scripts import Script, script
+from hms_svc.brokers.type_limits import limits_text
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import LeaseToken
 from hms_svc.ports.broker import WorkerRegistration
@@ -35,13 +36,16 @@ class RedisLeaseKeeper:
     def register(self, worker: WorkerRegistration) -> None:
         """Add or renew a worker in the register, and remove stale entries."""
         now = self._link.clock.now_ms()
-        declared = dict(worker.priorities)
+        declared, limits = dict(worker.priorities), dict(worker.limits)
         self._run(
             worker_calls.register(
                 worker_field(worker.id),
                 registration=msgspec.json.encode(worker),
                 now=now,
-                types=[(type, declared.get(type, 0)) for type in worker.types],
+                types=[
+                    (type, declared.get(type, 0), limits_text(limits.get(type, ())))
+                    for type in worker.types
+                ],
             )
         )
 

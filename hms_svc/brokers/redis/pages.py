@@ -66,7 +66,8 @@ class RedisWalks:
         groups = []
         for rank, state in enumerate(CODE_OF):
             if types and (wanted is None or state in wanted):
-                names = [state.value, "suspects"] if state is State.QUEUED else [state.value]
+                further = ["suspects", "limited"] if state is State.QUEUED else []
+                names = [state.value, *further]
                 indexes = [self._link.keys.index(name, type) for name in names for type in types]
                 groups.append((rank, frozenset({state}), indexes))
         return groups

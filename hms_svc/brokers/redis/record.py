@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
+from hms_svc.brokers.codes import CODE_OF, DISCARDED, LIMITED, PRIORITY_STEP, STATE_OF
 from hms_svc.brokers.envelope import Envelope, envelope_of, has_envelope, wire_form
 from hms_svc.brokers.history import attempts_of, erased_history, history_of, read_history
 from hms_svc.brokers.intake import KeptBytes
@@ -32,7 +32,8 @@ SETTLED: Final = {
     "MARK": "I4",
     "OUTCOME_SIZE": "I4",
 }
-"""The fields that a settlement sets which ends a job, with their formats in Lua."""
+"""The fields that a settlement sets which ends a job, with their formats in Lua. SUSPECT is 1 for a suspect,
+and LIMITED more for a queued job that waits for a limit with a key."""
 FRONT: Final = SETTLED | {
     "FENCE": "i8",
     "OUTCOME_AT": "I4",
@@ -355,7 +356,7 @@ class Record:
             started_at=fields[_STARTED] or None,
             worker=self._part(_WORKER).decode() if state is State.PROCESSING else "",
             fence=fields[_FENCE],
-            suspect=bool(fields[_SUSPECT]),
+            suspect=bool(fields[_SUSPECT] % LIMITED),
             case_id=self._part(_CASE).decode() or None,
             failure=outcome.failure,
             unique_key=kept.unique_key,

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.redis.constants import constants_for
+from hms_svc.brokers.redis.constants import with_constants
 
 _WRITES: Final = "#!lua flags=allow-oom\n"
 _ACCEPTS: Final = "#!lua\n"
@@ -42,8 +42,8 @@ class Script(msgspec.Struct, frozen=True):
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
     acceptance = ["acceptance"] if name in _ACCEPTING else []
-    parts = ["prelude", "record", "changes", "commit", *acceptance, name]
+    parts = ["prelude", "record", "changes", "limits", "commit", *acceptance, name]
     folder = files(__package__).joinpath("lua")
     body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
-    text = _HEADS.get(name, _WRITES) + constants_for(body) + body
+    text = _HEADS.get(name, _WRITES) + with_constants(body)
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

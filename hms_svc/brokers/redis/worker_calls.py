@@ -39,9 +39,9 @@ def extend(tokens: Sequence[LeaseToken], lease_ms: int) -> ScriptCall[list[int]]
 
 
 def register(
-    worker: str, *, registration: bytes, now: int, types: Sequence[tuple[str, int]]
+    worker: str, *, registration: bytes, now: int, types: Sequence[tuple[str, int, str]]
 ) -> ScriptCall[None]:
-    """Add or renew a worker; `types` are those that it serves, with the priorities that they declare."""
+    """Add or renew a worker; `types` are those that it serves, with the priorities and limits that they declare."""
     return ScriptCall(
         "register", nothing, worker=worker, registration=binary(registration), now=now, types=types
     )
@@ -52,11 +52,9 @@ def unregister(worker: str) -> ScriptCall[None]:
     return ScriptCall("unregister", nothing, worker=worker)
 
 
-def sleep(worker: str, *, most_ms: int, suspects: bool, types: Sequence[str]) -> ScriptCall[bool]:
-    """Register a worker as waiting; return True instead if there is work."""
-    return ScriptCall(
-        "sleep", bool, worker=worker, most_ms=most_ms, lane=int(suspects), types=types
-    )
+def sleep(worker: str, *, most_ms: int, suspects: bool, types: Sequence[str]) -> ScriptCall[int]:
+    """Register a worker as waiting; return for how many milliseconds, or 0 if there is work."""
+    return ScriptCall("sleep", int, worker=worker, most_ms=most_ms, lane=int(suspects), types=types)
 
 
 def end_sleep(worker: str) -> ScriptCall[None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from hms_svc.brokers.chunks import chunks
-from hms_svc.brokers.sqlite import enqueue, job_claims, settlement
+from hms_svc.brokers.sqlite import enqueue, job_claims, lapsed_leases, settlement, type_limits
 from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
@@ -19,12 +21,16 @@ from hms_svc.ports.broker import (
     Enqueued,
     KeyClaim,
     KnownEffects,
+    PlaceClaim,
     ProgressReport,
     ReapReport,
     Settlement,
     Signals,
 )
 from hms_svc.ports.side_thread import aside
+
+_LIMITS_MS: Final = 1_000
+"""How often limits are looked at that jobs wait for."""
 
 
 class SQLiteBroker:
@@ -34,6 +40,8 @@ class SQLiteBroker:
         self._file = file
         self._clock = file.clock
         self._next_type = 0
+        self._room_at = math.inf
+        self._look_at_limits_at = 0.0
 
     async def open(self) -> None:
         """Open the queue file."""
@@ -76,13 +84,29 @@ class SQLiteBroker:
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         first = self._next_type
-        return await self._file.write(
+        claimed, ahead_ms = await self._file.write(
             lambda transaction: job_claims.claim(transaction, request, first, now, lease_now)
         )
+        self._room_at = math.inf if ahead_ms is None else lease_now + ahead_ms
+        return claimed
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
         """Assign claimed jobs their unique keys."""
         return await self._file.write(lambda transaction: job_claims.take_keys(transaction, claims))
+
+    async def take_places(self, claims: Sequence[PlaceClaim]) -> list[bool]:
+        """Let claimed jobs in by the limits with a key."""
+        lease_now = self._clock.lease_ms()
+        answers = await self._file.write(
+            lambda transaction: type_limits.take_places(transaction, claims, lease_now)
+        )
+        if any(answers):
+            self._expect_room(min(filter(None, answers)))
+        return [answer == 0 for answer in answers]
+
+    def _expect_room(self, ahead_ms: int) -> None:
+        """Look at the limits that jobs wait for no later than in so many milliseconds."""
+        self._look_at_limits_at = min(self._look_at_limits_at, self._clock.lease_ms() + ahead_ms)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Settle claimed jobs."""
@@ -106,12 +130,26 @@ class SQLiteBroker:
 
     async def promote(self, limit: int) -> int:
         """Make due jobs ready; the check for due jobs needs no transaction."""
+        await self._look_at_limits()
         now = self._clock.now_ms()
         if not await self._file.fetch(SQL["any_due"], (now,)):
             return 0
         return await self._file.write(
             lambda transaction: job_claims.promote(transaction, limit, now), notify="work"
         )
+
+    async def _look_at_limits(self) -> None:
+        """Let in jobs whose limit has room, every second, and when it is expected to."""
+        lease_now = self._clock.lease_ms()
+        if lease_now < self._look_at_limits_at:
+            return
+        self._look_at_limits_at = lease_now + _LIMITS_MS
+        if await self._file.fetch(type_limits.SQL["any_waiting"]):
+            ahead_ms = await self._file.write(
+                lambda transaction: type_limits.look_at_limits(transaction, lease_now)
+            )
+            if ahead_ms is not None:
+                self._expect_room(ahead_ms)
 
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
@@ -121,7 +159,7 @@ class SQLiteBroker:
         if not await self._file.fetch(SQL["lapsed"], {"now": lease_now, "limit": 1}):
             return ReapReport()
         return await self._file.write(
-            lambda transaction: job_claims.reap(transaction, limit, now, lease_now, known),
+            lambda transaction: lapsed_leases.reap(transaction, limit, now, lease_now, known),
             notify="work",
         )
 
@@ -153,5 +191,9 @@ class SQLiteBroker:
         )
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
-        """Wait until another process notifies, or for the timeout."""
-        return await self._file.wait(timeout_seconds)
+        """Wait until another process notifies, until a limit may let more jobs begin, or for the timeout."""
+        until_room = (self._room_at - self._clock.lease_ms()) / 1000
+        if until_room >= timeout_seconds:
+            return await self._file.wait(timeout_seconds)
+        await self._file.wait(max(until_room, 0.001))
+        return True

@@ -14,6 +14,7 @@ from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import (
     CODE_OF,
     COUNTERS,
+    LOWEST_LIMITED,
     LOWEST_RANK,
     LOWEST_SUSPECT,
     PRIORITY_STEP,
@@ -26,7 +27,9 @@ from hms_svc.brokers.sqlite.causes import stored_groups
 from hms_svc.brokers.sqlite.pages import Key, SQLiteWalks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.statements import statements_of
+from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
+from hms_svc.brokers.type_limits import read_limits
 from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
@@ -130,7 +133,7 @@ class SQLiteInspector:
         ready = [queue for queue, numbers in tallies.items() if numbers.get(State.QUEUED.value)]
         oldest = await self._oldest(ready)
         views = []
-        for queue, type, paused_by, why, intake_paused in await self._file.fetch(
+        for queue, type, paused_by, why, intake_paused, limits in await self._file.fetch(
             SQL["queues_of"], named
         ):
             numbers = tallies[queue]
@@ -152,6 +155,8 @@ class SQLiteInspector:
                     overdue_since=now - lease_now + numbers["first lease"]
                     if numbers["overdue"]
                     else None,
+                    limits=read_limits(limits),
+                    limited=numbers["limited"],
                 )
             )
         return views
@@ -218,6 +223,11 @@ class SQLiteInspector:
         ahead = await self._file.fetch(SQL["ahead"], (rows[0]["queue"], rows[0]["position"]))
         return int(ahead[0][0])
 
+    async def limit_of(self, job_id: str) -> str:
+        """Return the text of the limit for which a queued job waits."""
+        rows = await self._file.fetch(LIMITS["limit_of"], (job_id,))
+        return str(rows[0][0]) if rows else ""
+
     async def _detail(self, job_id: str) -> JobDetail | None:
         rows = await self._file.fetch(SQL["one"], (job_id,))
         if not rows:
@@ -243,4 +253,6 @@ class SQLiteInspector:
                 oldest[queue] = min(at, oldest.get(queue, at))
                 if position < LOWEST_SUSPECT:
                     starts[queue] = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
+                elif position < LOWEST_LIMITED:
+                    starts[queue] = LOWEST_LIMITED
         return oldest

@@ -1,16 +1,13 @@
-"""Leases jobs and recovers them: claim, promote, reap."""
+"""Leases jobs, and makes due ones ready."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from hms_svc.brokers.codes import (
-    CODE_OF,
     DEAD,
+    LOWEST_LIMITED,
     LOWEST_RANK,
     LOWEST_SUSPECT,
     PROCESSING,
@@ -22,53 +19,46 @@ from hms_svc.brokers.codes import (
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
 from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.limits import EXPIRED_AT_ONCE
-from hms_svc.brokers.sqlite.cancellation import (
-    StoredCancelRequest,
-    forget_requests,
-    open_requests,
-)
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
+from hms_svc.brokers.sqlite.type_limits import (
+    note_starts_in_queue,
+    room_in_queue,
+)
+from hms_svc.brokers.type_limits import read_limits
 from hms_svc.brokers.unreported_ends import (
-    CRASHES,
     EXPIRED,
-    WORKER_DIED,
-    Effects,
-    Fate,
-    crash_text,
-    effects_of,
-    fate_of,
-    is_exhausted,
     is_expired,
 )
-from hms_svc.domain import failpoints
-from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS
 from hms_svc.domain.causes import cause_of
-from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
+from hms_svc.domain.event import JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import (
-    REASON_CANCELLED,
-    REASON_CRASHED,
     REASON_EXPIRED,
     State,
     Trigger,
 )
 from hms_svc.domain.strict_json import encode
-from hms_svc.ports.broker import ClaimRequest, KeyClaim, KnownEffects, ReapReport, ServedType
+from hms_svc.ports.broker import ClaimRequest, KeyClaim, ServedType
 
 Row = tuple[Any, ...]
 
 
 def claim(
     transaction: Transaction, request: ClaimRequest, first_type: int, now: int, lease_now: int
-) -> list[ClaimedJob]:
-    """Claim jobs of the requested types in turn, beginning with index `first_type`."""
-    paused = {
-        row[0]
-        for row in transaction.connection.execute(
-            "SELECT queue FROM queues WHERE paused_by IS NOT NULL"
-        )
-    }
+) -> tuple[list[ClaimedJob], int | None]:
+    """Claim jobs of the requested types in turn, beginning with index `first_type`.
+
+    Return them, and the ms until a limit of a type that let none begin may let some.
+    """
+    paused, limits = set(), {}
+    for queue, paused_by, text in transaction.connection.execute(LIMITS["limits_of_queues"]):
+        if paused_by is not None:
+            paused.add(queue)
+        elif text is not None:
+            limits[queue] = read_limits(text)
     claimed: list[ClaimedJob] = []
+    ahead = []
     types = request.types[first_type:] + request.types[:first_type]
     for served in types:
         left = request.limit - len(claimed)
@@ -76,9 +66,16 @@ def claim(
             break
         wanted = left if served.capacity is None else min(left, served.capacity)
         queue = transaction.queue(served.type)
+        if queue in limits:
+            room, after = room_in_queue(transaction, queue, limits[queue], lease_now)
+            wanted = max(0, min(wanted, room))
+            ahead += [after] if room <= 0 else []
         if wanted and queue not in paused:
-            claimed += _claim_from(transaction, queue, served, request, wanted, now, lease_now)
-    return claimed
+            found = _claim_from(transaction, queue, served, request, wanted, now, lease_now)
+            if queue in limits and found:
+                note_starts_in_queue(transaction, queue, limits[queue], len(found), lease_now)
+            claimed += found
+    return claimed, min(ahead, default=None)
 
 
 def _claim_from(
@@ -113,7 +110,7 @@ def _claim_from(
 
 def _next_rows(transaction: Transaction, queue: int, lane: Lane, count: int) -> list[Row]:
     suspects = lane is Lane.SUSPECT
-    low, high = (LOWEST_SUSPECT, -LOWEST_RANK) if suspects else (LOWEST_RANK, LOWEST_SUSPECT)
+    low, high = (LOWEST_SUSPECT, LOWEST_LIMITED) if suspects else (LOWEST_RANK, LOWEST_SUSPECT)
     return transaction.connection.execute(SQL["ready"], (queue, low, high, count)).fetchall()
 
 
@@ -259,129 +256,3 @@ def promote(transaction: Transaction, limit: int, now: int) -> int:
             transaction.move(row[1], state, QUEUED)
         total += len(rows)
     return total
-
-
-def reap(
-    transaction: Transaction,
-    limit: int,
-    now: int,
-    lease_now: int,
-    known: Mapping[str, KnownEffects],
-) -> ReapReport:
-    """Recover jobs whose lease has expired."""
-    rows = transaction.connection.execute(
-        SQL["lapsed"], {"now": lease_now, "limit": limit}
-    ).fetchall()
-    if not rows:
-        return ReapReport()
-    requests = open_requests(transaction)
-    if failpoints.armed is not None:
-        failpoints.reached("reaper.found")
-    ends: Counter[State] = Counter()
-    undecided: list[tuple[str, int]] = []
-    for row in rows:
-        request = requests.get((row[0], row[4]))
-        crashes, end = _end_of_lapsed(row, request, known.get(row[1]))
-        if end is None:
-            undecided.append((row[1], row[4]))
-        else:
-            _recover(transaction, row, crashes, end, now)
-            ends[end.state] += 1
-    if requests:
-        forget_requests(transaction)
-    return ReapReport(
-        rescued=ends[State.QUEUED],
-        dead=ends[State.DEAD],
-        cancelled=ends[State.CANCELLED],
-        undecided=tuple(undecided),
-    )
-
-
-def _recover(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
-    number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
-    failure = f"{WORKER_DIED}: {crash_text(worker, alone=lane == 1)}"
-    step = Step(
-        at=now,
-        target=end.state,
-        trigger=end.trigger,
-        detail=end.note,
-        started=started,
-        attempt=attempt,
-        fence=fence,
-        worker=worker or "",
-        error=failure,
-    )
-    outcome = {"reason": end.reason, "by": end.by, "detail": end.detail}
-    cause = cause_of(end.state, type, failure=failure, **outcome)
-    fields = {
-        "row": number,
-        "now": now,
-        "crashes": crashes,
-        "give_back": int(lane == 0),
-        "line": line(step),
-        "failure": failure,
-        "state": CODE_OF[end.state],
-        "cause": transaction.causes.file_under(cause) if end.state is State.DEAD else None,
-    }
-    statement = "rescue" if end.event is None else "end_lapsed"
-    transaction.connection.execute(SQL[statement], fields | outcome)
-    transaction.move(queue, PROCESSING, CODE_OF[end.state])
-    if end.event is not None:
-        transaction.count(queue, end.state.value)
-        transaction.announce(now, end.event, job_id, fence, {"type": type, **outcome})
-
-
-class _End(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job becomes whose worker died; `note` goes into its history."""
-
-    state: State
-    trigger: Trigger
-    note: str
-    reason: str = ""
-    by: str = ""
-    detail: str = ""
-    event: str | None = None
-
-
-def _end_of_lapsed(
-    row: Row, request: StoredCancelRequest | None, known: KnownEffects | None
-) -> tuple[int, _End | None]:
-    """Return the crashes including this one, and what the job becomes, None if that is unknown."""
-    attempt, max_attempts, crashes, lane, worker = row[5:10]
-    alone, most = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS
-    crashes += alone
-    crash = crash_text(worker, alone=alone)
-    fate = fate_of(
-        exhausted=is_exhausted(alone=alone, crashes=crashes, attempt=attempt, most=most),
-        requested=request is not None and not request.has_case,
-        effects=_effects(known, row[4]),
-    )
-    if fate is Fate.DEAD:
-        detail = CRASHES.format(crash=crash, crashes=crashes, attempt=attempt, most=most)
-        return crashes, _End(
-            state=State.DEAD,
-            trigger=Trigger.RESCUED,
-            note=crash,
-            reason=REASON_CRASHED,
-            by="reaper",
-            detail=detail,
-            event=JOB_DEAD,
-        )
-    if fate is Fate.CANCELLED and request is not None:
-        return crashes, _End(
-            state=State.CANCELLED,
-            trigger=Trigger.OPERATOR,
-            note=request.detail,
-            reason=REASON_CANCELLED,
-            by=request.by,
-            detail=request.detail,
-            event=JOB_CANCELLED,
-        )
-    rescued = _End(state=State.QUEUED, trigger=Trigger.RESCUED, note=crash)
-    return crashes, rescued if fate is Fate.RESCUED else None
-
-
-def _effects(known: KnownEffects | None, fence: int) -> Effects:
-    if known is None or known.fence != fence:
-        return Effects.UNKNOWN
-    return effects_of(known)

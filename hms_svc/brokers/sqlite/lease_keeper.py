@@ -11,6 +11,8 @@ import msgspec
 from hms_svc.brokers.limits import STALE_MS
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
+from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
+from hms_svc.brokers.type_limits import limits_text
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import WorkerRegistration
@@ -54,6 +56,10 @@ class SQLiteLeaseKeeper:
             connection.executemany(SQL["declare_priority"], worker.priorities)
             plain = sorted(set(worker.types) - set(dict(worker.priorities)))
             connection.execute(SQL["undeclare_priorities"], (encode(plain).decode(),))
+            limits = [(type, limits_text(each)) for type, each in worker.limits]
+            connection.executemany(LIMITS["declare_limits"], limits)
+            without = sorted(set(worker.types) - set(dict(limits)))
+            connection.execute(LIMITS["undeclare_limits"], (encode(without).decode(),))
 
         self._write(show)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -89,21 +89,21 @@ class QueueFile:
     ) -> Result:
         """Run a function in the next shared transaction, then notify waiting processes of work or news."""
 
-        def run(connection: sqlite3.Connection) -> Result:
+        def run(connection: sqlite3.Connection) -> tuple[Result, bool]:
             transaction = Transaction(connection)
             result = function(transaction)
             transaction.finish()
-            return result
+            return result, transaction.lets_in
 
         try:
-            result = await self._file.write(run)
+            result, lets_in = await self._file.write(run)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.Error as error:
             self.refused += getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise self.unavailable(error) from error
-        if notify is not None:
-            self.wake_socket.notify(work=notify == "work")
+        if notify is not None or lets_in:
+            self.wake_socket.notify(work=lets_in or notify == "work")
         return result
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
@@ -190,6 +190,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         for statement in text_of("schema.sql").split(";\n"):
             connection.execute(statement)
         _add_causes(connection)
+        _add_limits(connection)
         connection.executemany(
             "INSERT INTO meta (name, value) VALUES (?, ?)",
             [("schema", SCHEMA_VERSION), ("fence", 1), ("boot", boot_id())],
@@ -207,6 +208,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute(SQL["void_leases"])
         connection.execute("UPDATE workers SET seen_at = -1000000000")
         connection.execute("UPDATE deliveries SET again_at = 0")
+        connection.execute("DELETE FROM starts")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (boot_id(),))
 
 
@@ -215,11 +217,19 @@ def _add_causes(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_limits(connection: sqlite3.Connection) -> None:
+    for name, statement in statements_of("limits.sql").items():
+        if name.startswith("create_"):
+            connection.execute(statement)
+
+
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
     """Migrate an older file to the current version; up to version 4 this reads each failed job once."""
     _rename_columns(connection)
     if version < 5:
         _add_columns(connection, version)
+    connection.execute("ALTER TABLE queues ADD COLUMN limits TEXT")
+    _add_limits(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION
 

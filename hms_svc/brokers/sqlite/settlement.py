@@ -18,6 +18,7 @@ from hms_svc.brokers.settlement_events import (
 )
 from hms_svc.brokers.sqlite.cancellation import CancelRequests, forget_requests, open_requests
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.type_limits import note_ended
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import DELAYED, TERMINAL, State
@@ -107,8 +108,11 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
             data = event_data(settlement)
             for event in events:
                 transaction.announce(settlement.ended_at, event, token.job_id, token.fence, data)
+    queues = {type: transaction.queue(type) for type, _, _ in ends}
+    rows = [settlement.token.locator for settlement in settlements]
+    note_ended(transaction, rows, tuple(queues.values()))
     for (type, state, counters), count in ends.items():
-        queue = transaction.queue(type)
+        queue = queues[type]
         transaction.move(queue, PROCESSING, CODE_OF[state], count)
         for counter in counters:
             transaction.count(queue, counter, count)

@@ -14,6 +14,8 @@ from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.verdict import DENIED
 from hms_svc.sqlite.statements import split_statements
 
+ANY_PLACE: Final = -1
+"""In place of the number of a queue: some job counts for a limit with a key, or waits for one."""
 _NAME: Final = re.compile(r"\{([A-Z_]+)\}")
 
 
@@ -32,6 +34,10 @@ CONSTANTS: Final[dict[str, str | int]] = {
     "PRIORITY_STEP": codes.PRIORITY_STEP,
     "SUSPECT_BAND": codes.SUSPECT_BAND,
     "LOWEST_SUSPECT": codes.LOWEST_SUSPECT,
+    "LIMITED": codes.LIMITED,
+    "LOWEST_LIMITED": codes.LOWEST_LIMITED,
+    "ANY_PLACE": ANY_PLACE,
+    "PROCESSING_NAME": State.PROCESSING.value,
     "HISTORY_MOST": limits.HISTORY_MOST,
     "HISTORY_KEPT": limits.HISTORY_KEPT,
     "PROGRESS_LINES": limits.PROGRESS_LINES,

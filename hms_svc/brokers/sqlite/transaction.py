@@ -29,6 +29,8 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.causes = CauseIndex(connection)
+        self.lets_in = False
+        """Whether a limit has let in jobs, or may, for which workers wait."""
         self._queues: dict[str, int] = {}
         self._priorities: dict[int, int] = {}
         self._tallies: Counter[tuple[int, str]] = Counter()

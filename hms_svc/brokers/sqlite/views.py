@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from hms_svc.brokers.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
+from hms_svc.brokers.codes import DISCARDED, LIMITED, RETRYING, SCHEDULED, STATE_OF
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope, wire_form
 from hms_svc.brokers.history import (
     attempts_of,
@@ -36,7 +36,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         started_at=row["started_at"],
         worker=row["worker"] or "",
         fence=row["fence"],
-        suspect=bool(row["suspect"]),
+        suspect=bool(row["suspect"] % LIMITED),
         case_id=row["case_id"],
         failure=row["failure"] or "",
         unique_key=row["unique_key"],

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from hms_svc.domain.health import Health, Level, Trouble, TroubleKind
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerRequest, WorkerState, WorkerView
@@ -32,11 +33,26 @@ COUNTED: Final = tuple(name for name in QueueCounts.__struct_fields__ if name !=
 """The states whose jobs are counted, in the order in which they are shown."""
 
 
+class LimitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of a whole type: at most so many jobs run at the same time, or begin within so many seconds."""
+
+    jobs: int
+    within_s: float | None
+
+    @classmethod
+    def of(cls, limit: Limit) -> LimitAnswer:
+        """Return the answer for a limit."""
+        return LimitAnswer(
+            jobs=limit.most, within_s=limit.window_ms / 1000 if limit.window_ms else None
+        )
+
+
 class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A queue: the number of jobs in each state, and totals since it exists (`counters`).
 
     `served` is true if a live worker claims its jobs. `quiet_workers` counts the workers that have its
-    handler but do not claim.
+    handler but do not claim. `limits` are those of the whole type; `limited` queued jobs wait for a
+    limit with a key.
     """
 
     type: str
@@ -59,6 +75,8 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str | UnsetType = UNSET
     pause_reason: str | UnsetType = UNSET
     faults: tuple[str, ...] | UnsetType = UNSET
+    limits: tuple[LimitAnswer, ...] | UnsetType = UNSET
+    limited: int | UnsetType = UNSET
 
     @classmethod
     def of(cls, queue: QueueView, now_ms: int) -> QueueAnswer:
@@ -81,6 +99,8 @@ def queue_fields(queue: QueueView, now_ms: int) -> dict[str, Any]:
         "paused_by": queue.paused_by if queue.paused else UNSET,
         "pause_reason": queue.pause_reason if queue.paused else UNSET,
         "faults": queue.faults or UNSET,
+        "limits": tuple(map(LimitAnswer.of, queue.limits)) or UNSET,
+        "limited": queue.limited or UNSET,
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import WorkerRequest, WorkerState
@@ -14,7 +15,13 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_5 = """
+TO_VERSION_6 = """
+DROP TABLE places; DROP TABLE starts;
+ALTER TABLE queues DROP COLUMN limits;
+UPDATE meta SET value = 6 WHERE name = 'schema';
+"""
+TO_VERSION_5 = f"""
+{TO_VERSION_6}
 ALTER TABLE jobs RENAME COLUMN history TO trail;
 ALTER TABLE jobs RENAME COLUMN decided_by TO said_by;
 ALTER TABLE undo RENAME COLUMN decided_by TO said_by;
@@ -190,6 +197,20 @@ async def test_a_file_of_version_5_keeps_histories_and_requests(
         assert (after.view.by, after.view.reason) == (before.view.by, before.view.reason)
         assert after.view.by
         assert after.history[: len(before.history)] == before.history
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_6_takes_limits(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        await BrokerHarness(backend, clock).accept(2)
+    change(settings, TO_VERSION_6)
+    for number in (1, 0):
+        async with make_backend() as backend:
+            harness = BrokerHarness(backend, clock)
+            harness.register(limits=((TYPE, (Limit(1),)),))
+            assert len(await harness.claim()) == number
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

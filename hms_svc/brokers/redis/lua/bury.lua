@@ -31,7 +31,7 @@ end
 
 for _, type in ipairs(args.types) do
   bury_of(P .. 'queued:' .. type, type)
-  bury_of(P .. 'suspects:' .. type, type)
+  for _, name in pairs(QUEUED_INDEXES) do bury_of(P .. name .. ':' .. type, type) end
 end
 finish()
 return buried

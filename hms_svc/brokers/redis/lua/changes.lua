@@ -3,7 +3,7 @@
 -- The keys of indexes by state and type, each made once.
 local index_keys = {}
 local function index_of(state, type, suspect)
-  local name = state == QUEUED and suspect == 1 and 'suspects' or NAMES[state]
+  local name = state == QUEUED and suspect and QUEUED_INDEXES[math.min(suspect, LIMITED)] or NAMES[state]
   local keys = index_keys[name]
   if not keys then
     keys = {}
@@ -15,6 +15,13 @@ local function index_of(state, type, suspect)
     keys[type] = key
   end
   return key
+end
+
+-- How many queued jobs of a type are in indexes of their own.
+local function further_queued(type)
+  local size = 0
+  for _, name in pairs(QUEUED_INDEXES) do size = size + redis.call('ZCARD', P .. name .. ':' .. type) end
+  return size
 end
 
 -- The sorted set that shows the retrying jobs to other programs; no script reads jobs from it.
@@ -31,6 +38,8 @@ local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
 local woken, intakes, causes = {}, {}, {}
 local hidden, mirrored = {}, {}
 local next_due = {}
+-- By type: how many jobs have stopped running.
+local freed = {}
 
 -- The registers of due times over all types: "state type", and a time before which none of its jobs is due.
 local REGISTERS = { [SCHEDULED] = 'due', [RETRYING] = 'due', [PROCESSING] = 'leases' }
@@ -114,11 +123,19 @@ local function remove_from_groups(id)
   end
 end
 
+-- Its functions are defined in limits.lua.
+local limiter = {}
+
 local function leave(id, job)
-  push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
-  if GROUPED[job[STATE]] and job[CAUSE] ~= NO_CAUSE then push(gone, cause_key(job), id) end
-  if job[STATE] == RETRYING then push(hidden, mirror_of(job[TYPE]), id) end
-  tally(job[TYPE], job[STATE], -1)
+  local state, type = job[STATE], job[TYPE]
+  push(gone, index_of(state, type, job[SUSPECT]), id)
+  if GROUPED[state] and job[CAUSE] ~= NO_CAUSE then push(gone, cause_key(job), id) end
+  if state == RETRYING then push(hidden, mirror_of(type), id) end
+  tally(type, state, -1)
+  if state == PROCESSING then freed[type] = (freed[type] or 0) + 1 end
+  if state == PROCESSING or job[SUSPECT] >= LIMITED then limiter.leave(id, type) end
+  -- Wherever it goes next, it is judged by the limits again.
+  if job[SUSPECT] >= LIMITED then job[SUSPECT] = job[SUSPECT] - LIMITED end
 end
 
 local function enter(id, job)
@@ -136,7 +153,7 @@ local function enter(id, job)
     push(come, cause_key(job), id)
   end
   tally(type, state, 1)
-  if state == QUEUED then
+  if state == QUEUED and job[SUSPECT] < LIMITED then
     add(woken, (job[SUSPECT] == 1 and '!' or '') .. type, 'jobs', 1)
   end
 end
@@ -236,6 +253,7 @@ local function lose(id, type)
   job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
   job[WORKER], job[CAUSE], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', '', type, '', '', ''
   file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
+  limiter.leave(id, type)
   redis.call('SET', job_key(id), assemble(job, envelope, 'null', raw or '', outcome_of(REASON_LOST, 'runtime', detail), ''))
   enter(id, job)
   count(type, 'dead')

@@ -12,7 +12,7 @@ local function is_sound(type)
   for at = 1, #tallied, 2 do sums[tallied[at]] = tallied[at + 1] end
   for state = 1, LAST_STATE do
     local size = redis.call('ZCARD', index_of(state, type))
-    if state == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    if state == QUEUED then size = size + further_queued(type) end
     if size ~= tonumber(sums[NAMES[state]] or '0') then return false end
     if GROUPED[state] then failed = failed + size end
     local stored = sums[NAMES[state]] and GAUGES[NAMES[state]] and redis.pcall('HGET', 'stats:' .. type, NAMES[state])

@@ -63,7 +63,7 @@ local function lease_out(id, job, fence, most, processing)
   processing[#processing + 1] = id
 end
 
--- Return whether the type may have more jobs than were taken.
+-- Return whether the type may have more jobs than were taken, and how many were.
 local function claim_from(type, most, capacity)
   local key, processing = index_of(QUEUED, type, lane), {}
   local buried, has_more = 0, true
@@ -98,7 +98,7 @@ local function claim_from(type, most, capacity)
     tally(type, PROCESSING, #processing / 2)
     count(type, 'claimed', #processing / 2)
   end
-  return has_more
+  return has_more, #processing / 2
 end
 
 leave_registers(worker)
@@ -106,8 +106,12 @@ local left = {}
 for _, served in ipairs(args.types) do
   local type, most, capacity = unpack(served)
   redis.call('SADD', P .. 'job-types', type)
-  if not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') and claim_from(type, most, capacity) then
-    left[#left + 1] = type
+  local paused_by, limits = unpack(redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'limits'))
+  if not paused_by then
+    local room = limits and limiter.room_in_type(type, limits) or capacity + 1
+    local has_more, number = claim_from(type, most, math.min(capacity, room))
+    if limits and number > 0 then limiter.begin_in_type(type, limits, number) end
+    if has_more and number < room then left[#left + 1] = type end
   end
 end
 -- If more jobs are left than this worker takes, another worker is notified.

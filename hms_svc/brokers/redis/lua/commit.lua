@@ -31,7 +31,7 @@ end
 
 local function size_of(type, name)
   local size = redis.call('ZCARD', P .. name .. ':' .. type)
-  if name == 'queued' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+  if name == 'queued' then size = size + further_queued(type) end
   return size
 end
 
@@ -130,6 +130,7 @@ local function finish()
   write_causes()
   write_tallies()
   write_events()
+  limiter.wake()
   for type, sum in pairs(woken) do wake(type, sum.jobs) end
   write_mirrors()
   write_stats()

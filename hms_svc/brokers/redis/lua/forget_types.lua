@@ -9,7 +9,8 @@ local function has_something(type)
   for state = 1, LAST_STATE do
     if redis.call('EXISTS', index_of(state, type)) == 1 then return true end
   end
-  return redis.call('EXISTS', P .. 'suspects:' .. type, P .. 'taken:' .. type, 'jobs:' .. type) > 0
+  return redis.call('EXISTS', P .. 'taken:' .. type, 'jobs:' .. type) > 0
+    or further_queued(type) > 0
     or redis.call('HGET', P .. 'queue:' .. type, 'paused_by')
     or redis.call('HGET', P .. 'queue:' .. type, 'priority')
 end
@@ -17,7 +18,7 @@ end
 local forgotten = 0
 for _, type in ipairs(args.types) do
   if not has_something(type) then
-    for _, family in ipairs({ 'queue', 'unique', 'waiting' }) do redis.call('DEL', P .. family .. ':' .. type) end
+    for _, family in ipairs({ 'queue', 'unique', 'waiting', 'places' }) do redis.call('DEL', P .. family .. ':' .. type) end
     redis.call('DEL', P .. 'waiting:!' .. type)
     redis.call('ZREM', P .. 'due', '1 ' .. type, '5 ' .. type)
     redis.call('ZREM', P .. 'leases', '4 ' .. type)

@@ -22,11 +22,22 @@ local function file_again(id, job)
   redis.call('ZADD', P .. 'cause:' .. job[CAUSE], job[POSITION], id)
 end
 
+-- Of a job that waits for a limit nothing else is left: it is ready, and judged again when it is claimed.
+local function no_longer_limited(id)
+  local whole = read(id)
+  whole[SUSPECT] = whole[SUSPECT] - LIMITED
+  write(id, whole)
+  return read_head(id)
+end
+
 redis.call('SET', P .. 'healing', '1', 'EX', args.seconds)
 local healed = 0
 for _, id in ipairs(args.ids) do
   local job = read_head(id)
   if job[TYPE] and NAMES[job[STATE]] then
+    if job[SUSPECT] >= LIMITED and redis.call('HEXISTS', P .. 'places:' .. job[TYPE], id) == 0 then
+      job = no_longer_limited(id)
+    end
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])
     redis.call('SADD', P .. 'job-types', job[TYPE])
     if not redis.call('ZSCORE', key, id) then

@@ -1,5 +1,5 @@
--- Inserted before every script; then follow record.lua, changes.lua and commit.lua.
--- Names in capitals are constants of the program; constants.py declares those that a script uses in front of it.
+-- Inserted before every script; then follow record.lua, changes.lua, limits.lua and commit.lua.
+-- Names in capitals are constants of the program; constants.py fills in their values.
 --
 -- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py
 -- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty to use the server's TIME

@@ -1,7 +1,7 @@
--- Make due scheduled and retrying jobs ready.
+-- Make due scheduled and retrying jobs ready, and let in those that wait for a limit which has room again.
 --
 -- args     limit
--- returns  their number, and the milliseconds, a minute at most, until the next one is due: 0 if more are due now
+-- returns  the number of the former, and the milliseconds, a minute at most, until the next one is due: 0 if more are due now
 -- Invariant: a job is in one index; the step into the queue is in its history.
 
 local moved = 0
@@ -28,9 +28,26 @@ local function make_ready(id, type, state)
   end
 end
 
+-- Beside what limiter.leave does at once, this is for windows that have passed and for limits that were changed.
+local function look_at(checked)
+  local _, digest, most, window = string.match(checked, '^(%S+) (%x+) (%d+) (%d+)$')
+  local room, ahead = limiter.room(digest, tonumber(most), tonumber(window))
+  if room > 0 then limiter.let_in(digest, math.min(room, LET_IN_AT_ONCE)) end
+  if redis.call('EXISTS', P .. 'behind:' .. digest) == 0 then
+    redis.call('ZREM', P .. 'limit-checks', checked)
+  else
+    redis.call('ZADD', P .. 'limit-checks', int(lease + ahead), checked)
+  end
+end
+
+for _, checked in ipairs(redis.call('ZRANGEBYSCORE', P .. 'limit-checks', '-inf', int(lease), 'LIMIT', 0, 100)) do
+  look_at(checked)
+end
 local now, members = int(wall), due_in('due', int(wall), 1000)
 in_shares(members, now, args.limit, function(id, found) make_ready(id, found.type, found.state) end)
 finish()
 for _, found in ipairs(members) do correct_due('due', found) end
 local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)
+local checked = tonumber(redis.call('ZRANGE', P .. 'limit-checks', 0, 0, 'WITHSCORES')[2] or nil)
+if checked then following = math.min(following, wall + math.max(1, checked - lease)) end
 return { moved, int(math.max(0, math.min(following - wall, 60000))) }

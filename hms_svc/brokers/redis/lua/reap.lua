@@ -75,6 +75,7 @@ local more = in_shares(members, int(lease), args.limit, function(id, found)
     recover(id, job)
   else
     push(gone, index_of(PROCESSING, type), id)
+    freed[type] = (freed[type] or 0) + 1
     if not job then
       tally(type, PROCESSING, -1)
       lose(id, type)

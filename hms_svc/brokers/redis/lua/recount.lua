@@ -8,7 +8,7 @@ redis.call('SADD', P .. 'job-types', '!')
 for _, type in ipairs(args.types) do
   for state = 1, LAST_STATE do
     local size = redis.call('ZCARD', index_of(state, type))
-    if state == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    if state == QUEUED then size = size + further_queued(type) end
     redis.call('HSET', P .. 'queue:' .. type, NAMES[state], size)
     if GAUGES[NAMES[state]] then redis.pcall('HSET', 'stats:' .. type, NAMES[state], size) end
   end

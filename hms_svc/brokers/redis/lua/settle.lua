@@ -56,6 +56,7 @@ local function end_plainly(id, job, time, outcome, step, kind)
   end
   of_type[kind] = (of_type[kind] or 0) + 1
   push(gone, index_of(PROCESSING, job[TYPE]), id)
+  if limiter.has_places(job[TYPE]) then limiter.leave(id, job[TYPE]) end
   local key, record = index_of(kind.state, job[TYPE]), job[RECORD]
   push(come, key, time)
   push(come, key, id)
@@ -70,6 +71,7 @@ local function count_ended()
   for type, of_type in pairs(ended) do
     for kind, number in pairs(of_type) do
       tally(type, PROCESSING, -number)
+      freed[type] = (freed[type] or 0) + number
       tally(type, kind.state, number)
       for _, name in ipairs(kind.counters) do count(type, name, number) end
     end

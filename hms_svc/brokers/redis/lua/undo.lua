@@ -26,6 +26,7 @@ end
 local function restore(id, job, was, kept)
   local shown = job[STATE] == DISCARDED and was[STATE] or job[STATE]
   leave(id, job)
+  if was[SUSPECT] >= LIMITED then was[SUSPECT] = was[SUSPECT] - LIMITED end
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
   if job[STATE] == DISCARDED then count(job[TYPE], 'discarded', -1) end
   redis.call('SET', job_key(id), assemble(was, envelope_in(job), data_in(job), raw_in(job), outcome_in(was),

@@ -123,7 +123,7 @@ UNION ALL
 SELECT NULL, NULL, NULL, NULL WHERE EXISTS (
     SELECT 1 FROM json_each(:types) AS served JOIN queues ON queues.type = served.value
     JOIN jobs ON jobs.queue = queues.queue AND jobs.state = {QUEUED}
-        AND jobs.position >= {LOWEST_SUSPECT})
+        AND jobs.position >= {LOWEST_SUSPECT} AND jobs.position < {LOWEST_LIMITED})
 
 -- name: cancellations
 SELECT cancel_requests.row, cancel_requests.fence, cancel_requests.decided_by, cancel_requests.detail,

@@ -1,4 +1,4 @@
--- Version 5 of the queue file, with causes.sql. Times are Unix milliseconds unless noted otherwise.
+-- Version 7 of the queue file, with causes.sql and limits.sql. Times are Unix milliseconds unless noted otherwise.
 -- A file created as version 1 keeps three of its columns, empty: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -8,20 +8,22 @@ CREATE TABLE IF NOT EXISTS meta (
     value NOT NULL
 ) WITHOUT ROWID;
 
+-- limits: those that the type declares for itself (JSON)
 CREATE TABLE IF NOT EXISTS queues (
     queue INTEGER PRIMARY KEY,
     type TEXT NOT NULL UNIQUE,
     paused_by TEXT,
     pause_reason TEXT NOT NULL DEFAULT '',
     intake_paused INTEGER NOT NULL DEFAULT 0,  -- the HTTP API refuses new jobs too
-    priority INTEGER NOT NULL DEFAULT 0  -- declared by the type, for jobs without one
+    priority INTEGER NOT NULL DEFAULT 0,  -- declared by the type for jobs without one
+    limits TEXT
 );
 
 -- One row for each job from acceptance to the end of its retention.
 -- state: a code of brokers/codes.py; discarded jobs are hidden, and can be shown again.
 -- position orders the rows of a state within a queue:
 --   queued      a counter not below the time it became ready, minus priority * PRIORITY_STEP; suspects are
---               SUSPECT_BAND higher
+--               SUSPECT_BAND higher, jobs that wait for a limit with a key LIMITED times that
 --   processing  end of the lease, in milliseconds of the lease clock
 --   scheduled, retrying  due time;  all others  time of the move
 CREATE TABLE IF NOT EXISTS jobs (
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     claims INTEGER NOT NULL DEFAULT 0,
     give_backs INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
-    suspect INTEGER NOT NULL DEFAULT 0,
+    suspect INTEGER NOT NULL DEFAULT 0,  -- 1 for a suspect; LIMITED more while it waits for a limit with a key
     lane INTEGER NOT NULL DEFAULT 0,
     fence INTEGER NOT NULL DEFAULT 0,
     max_attempts INTEGER,

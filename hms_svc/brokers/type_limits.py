@@ -1,0 +1,19 @@
+"""How both brokers store the limits of whole types: as JSON, one pair of numbers for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hms_svc.domain.job_limits import Limit
+
+
+def limits_text(limits: Sequence[Limit]) -> str:
+    """Return the limits as JSON, empty if there are none."""
+    return msgspec.json.encode(tuple(limits)).decode() if limits else ""
+
+
+def read_limits(text: str | bytes | None) -> tuple[Limit, ...]:
+    """Return the limits in a text that `limits_text` made."""
+    return msgspec.json.decode(text, type=tuple[Limit, ...]) if text else ()

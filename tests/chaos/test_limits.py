@@ -1,0 +1,128 @@
+"""Limits beside kills: never more at the same time than declared, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hms_svc.domain.lifecycle import State
+from tests.chaos.limits_app import APP, MOST, Noted, read_notes
+from tests.chaos.pairs import on_both
+from tests.chaos.site import Site
+from tests.support.serve_process import Served
+from tests.support.waiting import wait_until
+
+TYPES = pytest.mark.parametrize("type", ["limited.ward", "limited.type"])
+
+
+def most_at_once(notes: list[Noted], deaths: dict[int, float]) -> Counter[str]:
+    """Return for each key the most runs at the same time; a run ends with its process at the latest."""
+    ends = {(each.job, each.pid, each.key): each.at for each in notes if not each.began}
+    changes = []
+    for each in notes:
+        if each.began:
+            end = ends.get((each.job, each.pid, each.key), deaths.get(each.pid))
+            assert end is not None, f"{each} has no end, and its process was not killed"
+            changes += [(each.at, 1, each.key), (end, -1, each.key)]
+    inside: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for _, change, key in sorted(changes):
+        inside[key] += change
+        most[key] = max(most[key], inside[key])
+    return most
+
+
+def kill_one(chance: random.Random, fleet: list[Served]) -> tuple[int, float] | None:
+    """Kill a worker; return its pid and when it was gone. Its supervisor starts another one."""
+    workers = chance.choice(fleet).workers()
+    if not workers:
+        return None
+    pid = chance.choice(workers)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    wait_until("it is gone", lambda: not _lives(pid))
+    return pid, time.monotonic()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def limits_hold(
+    site: Site,
+    chance: random.Random,
+    type: str,
+    *,
+    jobs: int,
+    services: int,
+    processes: int,
+    kills: int,
+) -> None:
+    """Run jobs beside kills, then look at what the handlers noted."""
+    site.enqueue(type, jobs)
+    fleet = [
+        site.serve("--processes", str(processes), app=APP, test_folder=site.folder)
+        for _ in range(services)
+    ]
+
+    def done(share: float) -> bool:
+        return site.count(State.COMPLETED, type) >= jobs * share
+
+    deaths: dict[int, float] = {}
+    for number in range(1, kills + 1):
+        wait_until("work goes on", partial(done, number / (kills + 1)))
+        if (killed := kill_one(chance, fleet)) is not None:
+            deaths[killed[0]] = killed[1]
+    fleet[0].wait_until("all is done", partial(done, 1))
+    site.stop()
+    notes = read_notes(site.folder)
+    most = most_at_once(notes, deaths)
+    print(f"{type}: {dict(most)} at once, {len(deaths)} workers killed, {len(notes)} notes")
+    assert max(most.values()) <= MOST
+    report = site.check()
+    assert report.faults == []
+    assert report.states == {"completed": jobs}
+
+
+@on_both
+@TYPES
+def test_a_limit_holds_beside_kills(site: Site, chance: random.Random, type: str) -> None:
+    limits_hold(site, chance, type, jobs=60, services=1, processes=3, kills=2)
+
+
+@pytest.mark.chaos
+@on_both
+@TYPES
+@pytest.mark.timeout(1800)
+def test_a_limit_holds_under_fifty_workers_and_kills_at_length(
+    site: Site, chance: random.Random, type: str
+) -> None:
+    limits_hold(site, chance, type, jobs=3000, services=5, processes=10, kills=60)
+
+
+@pytest.mark.chaos
+@on_both
+def test_no_more_than_a_rate_begin_at_length(site: Site) -> None:
+    site.enqueue("limited.rate", 650)
+    fleet = [site.serve("--processes", "2", app=APP, test_folder=site.folder) for _ in range(2)]
+    fleet[0].wait_until(
+        "all is done", lambda: site.count(State.COMPLETED, "limited.rate") == 650, seconds=300
+    )
+    site.stop()
+    began = sorted(each.at for each in read_notes(site.folder) if each.began)
+    minute = sum(at < began[0] + 60 for at in began)
+    closest = min(after - before for before, after in zip(began, began[10:], strict=False))
+    print(f"{minute} began within the first minute; any eleven took {closest:.3f} s at least")
+    # The claim that counts is earlier than the handler's first line, by less than a tenth of a second.
+    assert closest > 0.9
