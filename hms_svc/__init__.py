@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from hms_svc.domain.ids import follow_up_id
     from hms_svc.domain.job_limits import Concurrency, Rate
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
+    from hms_svc.sdk.middleware import Run
     from hms_svc.sdk.running_job import RunningJob, current_job
 
     __version__: str
@@ -71,6 +72,7 @@ _HOMES: Final = {
     "close": "hms_svc.api.portal",
     "Registry": "hms_svc.api.registry",
     "RetryPolicy": "hms_svc.domain.backoff",
+    "Run": "hms_svc.sdk.middleware",
     "Concurrency": "hms_svc.domain.job_limits",
     "Rate": "hms_svc.domain.job_limits",
     "RunningJob": "hms_svc.sdk.running_job",
@@ -159,6 +161,7 @@ __all__ = [
     "RetryLater",
     "RetryPolicy",
     "RuleFailed",
+    "Run",
     "RunningJob",
     "SchemaMismatch",
     "Snooze",

@@ -264,12 +264,13 @@ async def engines(
     *,
     on_replaced: Callable[[], None] | None = None,
 ) -> AsyncIterator[Engines]:
-    """Open all that a worker works with, and close it again. Traces have the worker's id.
+    """Open all that a worker works with, the application's resources last, and close it again.
 
-    For `on_replaced` see `backend`.
+    Traces have the worker's id. For `on_replaced` see `backend`. Raises ResourceFailed.
     """
     from hms_svc.runtime.worker_options import Engines
     from hms_svc.sdk.job_defaults import complete_if_possible
+    from hms_svc.sdk.open_resources import opened_resources
 
     clock = SystemClock()
     rules = policy(settings)
@@ -280,17 +281,19 @@ async def engines(
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.effects.highest_fence())
-            yield Engines(
-                queue.broker,
-                queue.inspection,
-                queue.control,
-                queue.bus,
-                cases,
-                rules,
-                registry,
-                clock,
-                traces,
-            )
+            async with opened_resources(registry, settings.apps) as bound:
+                yield Engines(
+                    queue.broker,
+                    queue.inspection,
+                    queue.control,
+                    queue.bus,
+                    cases,
+                    rules,
+                    registry,
+                    clock,
+                    traces,
+                    bound,
+                )
         finally:
             await rules.close()
             await cases.close()
@@ -308,7 +311,7 @@ def application(
     for an app that cannot be loaded, or has an invalid declaration.
     """
     from hms_svc.sdk.agencies_file import load_agencies
-    from hms_svc.sdk.apps import installed_apps, load_app
+    from hms_svc.sdk.apps import check_injection, installed_apps, load_app
     from hms_svc.services import builtin_registry
 
     registry = builtin_registry(
@@ -323,11 +326,14 @@ def application(
         ready=ready,
         only=only,
     )
-    for name in (*settings.app, *installed_apps()):
+    names = (*settings.app, *installed_apps())
+    for name in names:
         try:
             registry.include(load_app(name))
         except BadInput as error:
             raise BadSetting(f"app {name!r}: {error}") from error
+    if names:
+        check_injection(registry, names)
     return registry
 
 
@@ -350,8 +356,10 @@ def check_application(settings: Settings) -> None:
     """Raise BadSetting if the types of an `--app` cannot be served; nothing else is loaded."""
     from hms_svc.sdk.apps import installed_apps
 
-    if settings.app or installed_apps():
-        application(settings)
+    if settings.app or settings.apps or installed_apps():
+        from hms_svc.sdk.app_settings import check_app_settings
+
+        check_app_settings(application(settings).scopes, settings.apps)
 
 
 def envelope_intake(settings: Settings) -> EnvelopeIntake:

@@ -9,6 +9,8 @@ import os
 import stat
 from pathlib import Path
 
+from hms_svc.domain.backend_url import absolute_path
+from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.utf8 import read_text
 
 
@@ -60,6 +62,13 @@ def file_fault(path: Path) -> str:
     return "is a directory" if stat.S_ISDIR(mode) else ""
 
 
+def read_secret(path: Path) -> str:
+    """Read a text file without the newline at its end; ValueError as `read_text_file`."""
+    if fault := file_fault(path):
+        raise ValueError(fault)
+    return read_text_file(path).removesuffix("\n").removesuffix("\r")
+
+
 def read_text_file(path: Path) -> str:
     """Read a file in UTF-8, with or without a byte-order mark.
 
@@ -71,3 +80,27 @@ def read_text_file(path: Path) -> str:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"is {error}") from error
+
+
+def path_value(value: object) -> Path:
+    """Parse a path; relative ones are resolved. ValueError names the expected form."""
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ValueError("a path")
+    return absolute_path(value)
+
+
+def file_value(value: object) -> Path:
+    """Parse the path of a file that exists. ValueError names the expected form."""
+    path = path_value(value)
+    if fault := file_fault(path):
+        right = "the path of a file that exists"
+        raise ValueError(right if fault == "does not exist" else f"{right}: this one {fault}")
+    return path
+
+
+def secret_in(path: str, variable: str) -> str:
+    """Read the secret in the file that an environment variable names; BadSetting says what is wrong."""
+    try:
+        return read_secret(path_value(path))
+    except ValueError as error:
+        raise BadSetting(f"environment variable {variable}: file {path!r:.200} {error}") from error

@@ -6,25 +6,33 @@ The only module that reads the environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from hms_svc.domain.app_sections import (
+    TABLE,
+    VARIABLE,
+    Sections,
+    encode_sections,
+    is_of_application,
+    read_sections,
+)
 from hms_svc.domain.backend_url import (
     MASK,
     BackendUrl,
-    absolute_path,
     mask_password,
     read_broker_url,
     read_database_url,
     sqlite_url,
 )
-from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.setting_values import (
     PLACES,
     Reader,
+    address,
     choice,
     flag,
     networks,
@@ -34,16 +42,19 @@ from hms_svc.domain.setting_values import (
     text,
     text_list,
     whole,
+    zone,
 )
 from hms_svc.domain.suggestions import did_you_mean
-from hms_svc.domain.time_zones import time_zone
 from hms_svc.machine import (
     config_folder,
     data_folder,
     file_fault,
+    file_value,
     login_name,
     passing_folder,
+    path_value,
     read_text_file,
+    secret_in,
 )
 
 PREFIX: Final = "HMS_SVC_"
@@ -54,12 +65,18 @@ APP_NAME: Final = "hms-svc"
 CONSOLE_CONCURRENCY: Final = 8
 THEMES: Final = ("dark", "light", "contrast", "sixteen")
 _SECRETS: Final = frozenset({"webhook_secret", "audit_key"})
+_FROM_FILES: Final = {
+    f"{PREFIX}{name.upper()}_FILE": name
+    for name in (*sorted(_SECRETS), "broker_url", "database_url")
+}
+"""The variables that name a file with a secret, or with an address that may have a password."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of an hms-svc process. Durations are seconds or days, according to the name.
 
-    Addresses and paths are absolute: relative ones were resolved when they were read.
+    Addresses and paths are absolute: relative ones were resolved when they were read. `apps` has
+    the settings of applications, which their models have not read yet.
     """
 
     broker_url: str
@@ -113,6 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     log_level: str = "info"
     log_format: str = "text"
+    apps: Sections = msgspec.field(default_factory=dict)
 
     @property
     def broker(self) -> BackendUrl:
@@ -140,43 +158,11 @@ class Loaded(msgspec.Struct, frozen=True):
     keys: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-def _address(read_url: Callable[[str], BackendUrl]) -> Reader:
-    def read(value: object) -> str:
-        return read_url(value if isinstance(value, str) else "").text
-
-    return read
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError("a path")
-    return absolute_path(value)
-
-
-def _file(value: object) -> Path:
-    path = _path(value)
-    if fault := file_fault(path):
-        right = "the path of a file that exists"
-        raise ValueError(right if fault == "does not exist" else f"{right}: this one {fault}")
-    return path
-
-
-def _zone(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a time zone such as Europe/Paris")
-    if value:
-        try:
-            time_zone(value)
-        except BadInput as error:
-            raise ValueError(f"a time zone such as Europe/Paris ({error})") from error
-    return value
-
-
 _WEB: Final = text(r"https?://[^\s/]+\S*", "an address such as https://host/path")
 READERS: Final[dict[str, Reader]] = {
-    "broker_url": _address(read_broker_url),
-    "database_url": _address(read_database_url),
-    "data_dir": _path,
+    "broker_url": address(read_broker_url),
+    "database_url": address(read_database_url),
+    "data_dir": path_value,
     "actor": text(r"[^\x00-\x1f\x7f]{1,128}", "a name of 1 to 128 printable characters"),
     "namespace": text(r"[a-z0-9][a-z0-9_-]{0,62}", "a name such as city-1: a-z, 0-9, _ and -"),
     "lease_seconds": number(1, 3600),
@@ -192,24 +178,24 @@ READERS: Final[dict[str, Reader]] = {
     "case_radius_m": number(0.1, 5_000, "metres"),
     "reports_per_hour": whole(1, 1_000_000),
     "blocked_users": text_list(r"\S+", "a list of user ids"),
-    "places_file": _file,
-    "policy_file": _file,
+    "places_file": file_value,
+    "policy_file": file_value,
     "policy_url": _WEB,
     "policy_timeout_seconds": number(0.05, 300),
-    "ca_file": _file,
+    "ca_file": file_value,
     "webhook_url": _WEB,
     "webhook_secret": text(r".{8,}", "a secret of 8 characters or more"),
     "webhook_allowed_hosts": text_list(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
     "audit_key": text(r".{16,}", "a secret of 16 characters or more"),
-    "agencies_file": _file,
+    "agencies_file": file_value,
     "http": text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
     "http_hosts": text_list(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
     "http_origins": text_list(
         r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"
     ),
     "http_proxies": networks,
-    "http_tls_certificate": _file,
-    "http_tls_key": _file,
+    "http_tls_certificate": file_value,
+    "http_tls_key": file_value,
     "queue_limit": whole(0, 1_000_000_000),
     "jwks_url": _WEB,
     "jwt_issuer": text(r"\S{1,256}", "the `iss` of tokens"),
@@ -224,7 +210,7 @@ READERS: Final[dict[str, Reader]] = {
     "production": flag,
     "theme": choice(*THEMES),
     "notify": choice("off", "bell", "osc9", "osc777"),
-    "time_zone": _zone,
+    "time_zone": zone,
     "log_level": choice("debug", "info", "warning", "error"),
     "log_format": choice("text", "json"),
 }
@@ -252,7 +238,9 @@ def load_settings(
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     content, file = _read_file(_config_file(config_path, environ))
-    contexts, keys = (take_table(content, name, file) for name in ("contexts", "keys"))
+    contexts, keys, apps = (take_table(content, name, file) for name in ("contexts", "keys", TABLE))
+    if isinstance(content.get("app"), dict):
+        raise BadSetting(f"setting app ({file}) is a table: an application's is [{TABLE}.NAME]")
     chosen = settings_of_context(contexts, context, file) if context else {}
     read_only = flag(chosen.pop("read_only", False))
     layers = [
@@ -268,7 +256,7 @@ def load_settings(
             values[name] = _read(name, value, source)
             sources[name] = source
     _fill_in(values)
-    settings = Settings(**values)
+    settings = Settings(**values, apps=read_sections(apps, file, environ))
     origins = {name: sources.get(name, "default") for name in READERS}
     return Loaded(settings, origins, tuple(warnings), tuple(contexts), read_only, keys)
 
@@ -284,6 +272,8 @@ def child_environment(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         if value not in (None, "", ()):
             kept[PREFIX + name.upper()] = ",".join(value) if type(value) is tuple else str(value)
+    if settings.apps:
+        kept[VARIABLE] = encode_sections(settings.apps)
     return {**kept, CONFIG_VARIABLE: ""}
 
 
@@ -334,7 +324,7 @@ def _config_file(given: str | Path | None, environ: Mapping[str, str]) -> Path |
 
 def _path_of_configuration(given: str | Path) -> Path:
     try:
-        return _path(given)
+        return path_value(given)
     except ValueError as error:
         raise BadSetting(
             f"configuration file {str(given)!r:.200} is wrong: expected {error}"
@@ -361,14 +351,23 @@ def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, object,
         variable = PREFIX + name.upper()
         if value := environ.get(variable):
             yield name, value, f"environment {variable}"
+    for variable, name in _FROM_FILES.items():
+        if path := environ.get(variable):
+            beside = PREFIX + name.upper()
+            if environ.get(beside):
+                raise BadSetting(f"{beside} and {variable} are both set: expected only one of them")
+            yield name, secret_in(path, variable), f"environment {variable}"
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = {CONFIG_VARIABLE, *(PREFIX + name.upper() for name in READERS)}
+    known = {CONFIG_VARIABLE, VARIABLE, *_FROM_FILES, *(PREFIX + name.upper() for name in READERS)}
     return [
         f"unknown environment variable {name} is ignored{did_you_mean(name, known)}"
         for name in sorted(environ)
-        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known
+        if name.startswith(PREFIX)
+        and not name.startswith(TEST_PREFIX)
+        and name not in known
+        and not is_of_application(name)
     ]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from hms_svc.api.declared_type import DeclaredType
 from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.sdk import registry
-from hms_svc.sdk.job_type import Handler
+from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Upgrade
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 ModelT = TypeVar("ModelT", bound="BaseModel")
 PayloadT = TypeVar("PayloadT")
 ResultT = TypeVar("ResultT")
+Injected = ParamSpec("Injected")
+"""The parameters after the running job, which take resources."""
 
 
 class Declaring(Generic[PayloadT]):
-    """The decorator of a handler: the handler takes the running job with the declared payload, or nothing."""
+    """The decorator of a handler: the handler takes the running job with the declared payload, and resources, or nothing."""
 
     def __init__(self, own: Registry, type: str, declare: Callable[[Handler], Handler]) -> None:
         self._registry = own
@@ -31,9 +34,15 @@ class Declaring(Generic[PayloadT]):
 
     @overload
     def __call__(
-        self, handler: Callable[[RunningJob[PayloadT]], Coroutine[Any, Any, ResultT]], /
+        self,
+        handler: Callable[
+            Concatenate[RunningJob[PayloadT], Injected], Coroutine[Any, Any, ResultT]
+        ],
+        /,
     ) -> DeclaredType[
-        PayloadT, ResultT, Callable[[RunningJob[PayloadT]], Coroutine[Any, Any, ResultT]]
+        PayloadT,
+        ResultT,
+        Callable[Concatenate[RunningJob[PayloadT], Injected], Coroutine[Any, Any, ResultT]],
     ]: ...
     @overload
     def __call__(
@@ -41,8 +50,10 @@ class Declaring(Generic[PayloadT]):
     ) -> DeclaredType[PayloadT, ResultT, Callable[[], Coroutine[Any, Any, ResultT]]]: ...
     @overload
     def __call__(
-        self, handler: Callable[[RunningJob[PayloadT]], ResultT], /
-    ) -> DeclaredType[PayloadT, ResultT, Callable[[RunningJob[PayloadT]], ResultT]]: ...
+        self, handler: Callable[Concatenate[RunningJob[PayloadT], Injected], ResultT], /
+    ) -> DeclaredType[
+        PayloadT, ResultT, Callable[Concatenate[RunningJob[PayloadT], Injected], ResultT]
+    ]: ...
     @overload
     def __call__(
         self, handler: Callable[[], ResultT], /
@@ -76,6 +87,8 @@ class Registry(registry.Registry):
         schedule_data: Any = None,
         time_zone: str = "UTC",
         replace: bool = False,
+        version: int = FIRST_VERSION,
+        upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
     ) -> Declaring[ModelT]: ...
     @overload
     def job(
@@ -95,6 +108,8 @@ class Registry(registry.Registry):
         schedule_data: Any = None,
         time_zone: str = "UTC",
         replace: bool = False,
+        version: int = FIRST_VERSION,
+        upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
     ) -> Declaring[Any]: ...
     def job(self, type: str, **declared: Any) -> Any:
         """Declare the decorated function as the handler of a type, and return the declared type.

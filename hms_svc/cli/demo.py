@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hms_svc.cli.root import complain
 from hms_svc.cli.session import Session, session_of
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def _work(session: Session, city: Simulation, seconds: float) -> int:
     from hms_svc.observability.logs import set_up_logging
     from hms_svc.processes.embedded import ThreadWorkers
 
-    set_up_logging("error", session.settings.log_format)
+    # Jobs of the simulation fail on purpose, and each that is dead would be logged as an error.
+    set_up_logging("critical", session.settings.log_format)
     workers = ThreadWorkers(session.settings)
     workers.start()
     with city:
@@ -139,5 +141,7 @@ def _work(session: Session, city: Simulation, seconds: float) -> int:
     workers.stop()
     workers.stop()
     workers.join(HURRY_SECONDS)
+    if workers.state.startswith("stopped: "):
+        complain(workers.state)
     run(lambda: show_status(session, as_json=True))
     return 0

@@ -9,12 +9,13 @@ import typer
 
 from hms_svc.cli.options import AsJson
 from hms_svc.cli.output import echo, emit, table
-from hms_svc.cli.root import DONE, OUR_FAULT
+from hms_svc.cli.root import DONE, OUR_FAULT, complain
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import HmsError, Outage
 
 if TYPE_CHECKING:
     from hms_svc.operations.doctor import Finding
+    from hms_svc.settings import Settings
 
 SIGNS = {"ok": "✓", "note": "!", "error": "✗"}
 
@@ -44,6 +45,7 @@ def config(context: typer.Context, as_json: AsJson = False) -> None:
         value = masked(name, getattr(loaded.settings, name))
         plain_value = str(value) if isinstance(value, Path) else value
         rows.append((name, plain_value, loaded.sources[name]))
+    rows += _app_settings(loaded.settings)
     if as_json:
         from hms_svc.operations.answers.installation import Setting
 
@@ -51,6 +53,26 @@ def config(context: typer.Context, as_json: AsJson = False) -> None:
             emit(Setting(setting=name, value=value, source=source))
     else:
         table(("setting", "value", "from"), [(n, _written(v), s) for n, v, s in rows])
+
+
+def _app_settings(settings: Settings) -> list[tuple[str, object, str]]:
+    """Return the settings of applications; all values are masked if the applications cannot be loaded."""
+    from hms_svc.bootstrap import application
+    from hms_svc.domain.backend_url import MASK
+    from hms_svc.sdk.app_settings import shown_app_settings
+    from hms_svc.sdk.apps import installed_apps
+
+    if not settings.app and not settings.apps and not installed_apps():
+        return []
+    try:
+        return list(shown_app_settings(application(settings).scopes, settings.apps))
+    except HmsError as error:
+        complain(f"warning: {error}")
+        return [
+            (f"apps.{name}.{key}", MASK, given.source)
+            for name, section in settings.apps.items()
+            for key, given in section.items()
+        ]
 
 
 def _written(value: object) -> str:
@@ -168,14 +190,17 @@ def _tls(session: Session) -> list[Finding]:
 def _apps(session: Session) -> list[Finding]:
     from hms_svc.bootstrap import application
     from hms_svc.operations.doctor import Finding, FindingLevel, failed
+    from hms_svc.sdk.app_settings import check_app_settings
     from hms_svc.sdk.apps import installed_apps
 
     apps = (*session.settings.app, *installed_apps())
-    if not apps:
+    if not apps and not session.settings.apps:
         return []
     try:
         registry = application(session.settings)
+        check_app_settings(registry.scopes, session.settings.apps)
     except HmsError as error:
         return [failed("app", error)]
     replaced = [Finding("app", FindingLevel.NOTE, str(each)) for each in registry.replacements]
-    return [Finding("app", FindingLevel.OK, f"{', '.join(apps)} can be loaded"), *replaced]
+    text = f"{', '.join(apps) or 'none'} can be loaded"
+    return [Finding("app", FindingLevel.OK, text), *replaced]

@@ -27,6 +27,7 @@ HmsError
 │   ├── JobDead                  it was given up
 │   └── JobCancelled             a person or its handler cancelled it
 ├── JobNotEnded                  a job whose result is awaited did not end in time
+├── ResourceFailed               a resource of an application could not be opened
 ├── NoActiveJob                  something that needs the current job ran outside of one
 ├── WrongThread                  a blocking call on a thread whose event loop runs
 ├── NotAccepted                  no job of this type is accepted now: try again later
@@ -45,8 +46,8 @@ HmsError
     └── PolicyUnavailable
 
 An exit code applies to the errors below it too; commands end with 1 after all others.
-What only one module raises and its neighbours catch is defined there: PayloadFault, KeyFault and
-ValidatorFault in `sdk`, DrillFailed in `services`, IdentityProviderAway in `http_api`.
+What only one module raises and its neighbours catch is defined there: PayloadFault, KeyFault,
+ValidatorFault and MiddlewareFault in `sdk`, DrillFailed in `services`, IdentityProviderAway in `http_api`.
 """
 
 from __future__ import annotations
@@ -253,6 +254,10 @@ class JobNotEnded(HmsError, TimeoutError):
         super().__init__(message)
         self.job_id = job_id
         self.state = state
+
+
+class ResourceFailed(HmsError):
+    """A resource of an application could not be opened; the message names its function and the error."""
 
 
 class NoActiveJob(HmsError):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hms_svc.domain.errors import BadSetting
+from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.time_zones import time_zone
 from hms_svc.domain.utf8 import has_surrogates
+
+if TYPE_CHECKING:
+    from hms_svc.domain.backend_url import BackendUrl
 
 PLACES: Final = frozenset(
     {"broker_url", "database_url", "data_dir", "namespace", "profile", "production"}
@@ -106,6 +110,27 @@ def networks(value: object) -> tuple[str, ...]:
 
 def _fits(pattern: str, value: str) -> bool:
     return re.fullmatch(pattern, value) is not None and not has_surrogates(value)
+
+
+def zone(value: object) -> str:
+    """Parse the name of a time zone; empty is none."""
+    if not isinstance(value, str):
+        raise ValueError("a time zone such as Europe/Paris")
+    if value:
+        try:
+            time_zone(value)
+        except BadInput as error:
+            raise ValueError(f"a time zone such as Europe/Paris ({error})") from error
+    return value
+
+
+def address(read_url: Callable[[str], BackendUrl]) -> Reader:
+    """Return a reader of the address of a broker or database."""
+
+    def read(value: object) -> str:
+        return read_url(value if isinstance(value, str) else "").text
+
+    return read
 
 
 def take_table(content: dict[str, Any], name: str, file: str) -> dict[str, Any]:

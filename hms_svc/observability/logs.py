@@ -26,15 +26,16 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        fields |= _job_of(record)
+        fields |= job_of(record)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
 
 
-def _job_of(record: logging.LogRecord) -> dict[str, Any]:
+def job_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the job that a record is about, or that runs where it was logged; empty without one."""
     given = {name: getattr(record, name) for name in JOB_FIELDS if hasattr(record, name)}
-    if given:
+    if len(given) == len(JOB_FIELDS):  # fewer are an application's own `extra` with such a name
         return given
     from hms_svc.sdk.running_job import find_job  # a supervisor logs too, and needs none of it
 
@@ -49,9 +50,17 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        """Return the line itself; a traceback keeps its own lines below it."""
-        line = super().formatMessage(record)
-        return line if line.isprintable() else "".join(map(_visible, line))
+        """Return the line itself; a traceback has lines of its own below it."""
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        """Return a traceback, indented: an exception's text may have the form of a log line."""
+        text = super().formatException(ei)
+        return "\n".join(f"  {_printable(line)}" for line in text.splitlines())
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(map(_visible, line))
 
 
 def _visible(character: str) -> str:

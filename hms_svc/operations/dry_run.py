@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import difflib
 import json
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -26,6 +22,7 @@ from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
 from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.own_thread import on_own_thread
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob, enter_job
@@ -157,7 +154,7 @@ class DryRun:
         verdict, message = CheckVerdict.PASSES, ""
         try:
             async with asyncio.timeout_at(deadline):
-                await step.run(job, _on_own_thread)
+                await step.run(job, on_own_thread)
         except TimeoutError:
             message = f"no answer within {self._limit_seconds:g} seconds"
             verdict = CheckVerdict.BREAKS
@@ -182,31 +179,6 @@ def _judge(error: Exception) -> tuple[CheckVerdict, str]:
             return CheckVerdict.SKIPPED, writable(error)
         case _:
             return CheckVerdict.BREAKS, f"{type(error).__name__}: {writable(error)}"
-
-
-async def _on_own_thread(function: Callable[..., Any], payload: Any) -> Any:
-    """Run a plain validator on a thread that blocks neither the loop nor the end of the process."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            result, error = context.run(function, payload), None
-        except BaseException as raised:  # noqa: BLE001 - re-raised on the loop
-            result, error = None, raised
-        with suppress(RuntimeError):  # the loop has ended in the meantime
-            loop.call_soon_threadsafe(deliver, result, error)
-
-    def deliver(result: Any, error: BaseException | None) -> None:
-        if not ended.done():
-            ended.set_result((result, error))
-
-    threading.Thread(target=work, name="rehearsal", daemon=True).start()
-    result, error = await ended
-    if error is not None:
-        raise error
-    return result
 
 
 def diff_lines(old: JsonValue, new: JsonValue) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from hms_svc.domain.errors import BadInput, HmsError, Outage, Replaced
-from hms_svc.processes.supervisor import OUTAGE_CODE, REPLACED_CODE
+from hms_svc.domain.errors import BadInput, HmsError, Outage, Replaced, ResourceFailed
+from hms_svc.processes.supervisor import OUTAGE_CODE, REPLACED_CODE, RESOURCE_CODE
 
 
 def exit_code_of(work: Callable[[], None]) -> int:
@@ -19,6 +19,8 @@ def exit_code_of(work: Callable[[], None]) -> int:
         return _report(error, REPLACED_CODE)
     except Outage as error:
         return _report(error, OUTAGE_CODE)
+    except ResourceFailed:
+        return RESOURCE_CODE  # it was logged with its traceback
     except HmsError as error:
         return _report(error, 1)
     return 0

@@ -11,8 +11,9 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
 from hms_svc import bootstrap
-from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage, ResourceFailed
 from hms_svc.domain.plain_text import plain
+from hms_svc.observability.application_logs import application_logging
 from hms_svc.processes.child_spec import ChildSpec, start_child
 from hms_svc.processes.supervisor import OUTAGE_CODE, READY, STOP, STOP_NOW, receive, send
 from hms_svc.processes.suspect_lane import SuspectLane
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import socket
 
     from hms_svc.runtime.worker_options import Engines
+    from hms_svc.sdk.registry import Registry
 
 log: Final = logging.getLogger("hms_svc.runtime")
 SHORTEST_WAIT_SECONDS: Final = 0.5
@@ -125,12 +127,17 @@ class ThreadWorkers(EmbeddedWorkers):
 
     def _work(self) -> None:
         assert self._loop is not None
-        loop = self._loop
-        with (
-            captured_output(pass_on=False, to_process=True),
-            asyncio.Runner(loop_factory=lambda: loop) as runner,
-        ):
-            runner.run(self._serve())
+        loop, settings = self._loop, self._settings
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            # Before output is captured: handlers of logs that it makes are for this process.
+            registry = bootstrap.application(settings, ready=True)
+            if self._types:
+                registry = registry.only(self._types)
+            with (
+                application_logging(settings.log_level, settings.log_format),
+                captured_output(pass_on=False, to_process=True),
+            ):
+                runner.run(self._serve(registry))
 
     def _pass_stop(self) -> None:
         assert self._loop is not None
@@ -147,10 +154,7 @@ class ThreadWorkers(EmbeddedWorkers):
                 self._worker.stop_now()
             self._worker.stop()
 
-    async def _serve(self) -> None:
-        registry = bootstrap.application(self._settings, ready=True)
-        if self._types:
-            registry = registry.only(self._types)
+    async def _serve(self, registry: Registry) -> None:
         wait_seconds = SHORTEST_WAIT_SECONDS
         while not self._stop_requested.is_set():
             try:
@@ -159,9 +163,9 @@ class ThreadWorkers(EmbeddedWorkers):
                     self._settings, registry, worker_id, on_replaced=self._leave_replaced_files
                 ) as engines:
                     await self._run(engines, worker_id)
-            except Outage as error:
+            except (Outage, ResourceFailed) as error:
                 if not self._stop_requested.is_set():
-                    log.warning("the workers wait for the end of an outage: %s", error)
+                    log.warning("the workers wait until they can begin: %s", error)
                     self._state = _waiting_text(error)
                     await self._pause(wait_seconds)
                 wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
@@ -245,6 +249,10 @@ class ProcessWorkers(EmbeddedWorkers):
         send(self._line, STOP if self._stops == 1 else STOP_NOW)
 
 
-def _waiting_text(outage: Outage) -> str:
-    engine = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
-    return f"waiting for the {engine}: {plain(str(outage))}"
+def _waiting_text(error: Outage | ResourceFailed) -> str:
+    awaited = "broker"
+    if isinstance(error, DatabaseUnavailable):
+        awaited = "database"
+    elif isinstance(error, ResourceFailed):
+        awaited = "application"
+    return f"waiting for the {awaited}: {plain(str(error))}"

@@ -41,6 +41,9 @@ OUTAGE_CODE: Final = 5
 REPLACED_CODE: Final = 72
 """The exit code of a child whose open files are no longer at their paths: the service ends with
 OUTAGE_CODE, so that its service manager starts it again."""
+RESOURCE_CODE: Final = 73
+"""The exit code of a worker that could not open a resource of its application: it is started again,
+after a pause that doubles; with `--drain` the service ends with 1."""
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
@@ -291,6 +294,9 @@ class Supervisor:
             )
             self._stop(OUTAGE_CODE)
             return
+        if code == RESOURCE_CODE and child.spec.drain and not self._stopping:
+            self._stop(1)
+            return
         if child.replaced:
             return
         is_over = child.done and (child.spec.drain or child.spec.role is not Role.WORKER)
@@ -313,7 +319,8 @@ class Supervisor:
 
     def _start_later(self, child: _Child, successor: ChildSpec) -> None:
         role = child.spec.role
-        if time.monotonic() - child.started > HEALTHY_SECONDS or role is Role.SUSPECTS:
+        is_lane = role is Role.SUSPECTS and child.ready
+        if is_lane or time.monotonic() - child.started > HEALTHY_SECONDS:
             self._pause_seconds[role] = SHORTEST_PAUSE_SECONDS
         self._restarts.append((time.monotonic() + self._pause_seconds[role], successor))
         self._pause_seconds[role] = min(LONGEST_PAUSE_SECONDS, self._pause_seconds[role] * 2)

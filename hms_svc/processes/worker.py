@@ -16,6 +16,7 @@ from hms_svc import bootstrap
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerRequest, WorkerState
+from hms_svc.observability.application_logs import application_logging
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.processes.child_exit import exit_code_of
 from hms_svc.processes.child_spec import ChildSpec, Role
@@ -35,6 +36,8 @@ from hms_svc.processes.supervisor import (
 from hms_svc.runtime.worker import Worker
 from hms_svc.runtime.worker_options import Engines
 from hms_svc.sdk.captured_output import captured_output
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.standard_streams import provide_standard_streams
 from hms_svc.settings import Settings, load_settings
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -61,15 +64,22 @@ def run_first_worker(line: str) -> int:
 def _run_spec(line: socket.socket, spec: ChildSpec) -> int:
     def work() -> None:
         settings = load_settings().settings
+        provide_standard_streams()
         set_up_logging(settings.log_level, settings.log_format)
-        with captured_output(pass_on=False):
-            asyncio.run(_work(settings, spec, line))
+        # Before output is captured: handlers of logs that it makes are for this process.
+        registry = bootstrap.application(settings, ready=True)
+        with (
+            application_logging(settings.log_level, settings.log_format),
+            captured_output(pass_on=False),
+        ):
+            asyncio.run(_work(settings, registry, spec, line))
 
     return exit_code_of(work)
 
 
-async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
-    registry = bootstrap.application(settings, ready=True)
+async def _work(
+    settings: Settings, registry: Registry, spec: ChildSpec, line: socket.socket
+) -> None:
     for replacement in registry.replacements:
         log.info("%s", replacement)
     if spec.types:

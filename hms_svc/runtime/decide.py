@@ -73,7 +73,7 @@ class HeldAttempt(msgspec.Struct, frozen=True):
 
 
 class RaisedError(msgspec.Struct, frozen=True):
-    """A function raised an unexpected error; `where` is the function's name.
+    """A function raised an unexpected error; `where` is the function's name, `error` is for the log.
 
     `after_seconds` is the minimum delay of the next attempt; the policy's longest delay bounds it.
     """

@@ -7,7 +7,7 @@ import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +22,8 @@ from hms_svc.runtime.threads import Done, PlainThreads
 from hms_svc.sdk import running_job
 from hms_svc.sdk.fork_guard import leave_if_forked
 from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.middleware import run_through
+from hms_svc.sdk.open_resources import BoundType
 from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.sdk.validation import Steps, is_async
 
@@ -35,8 +37,16 @@ def _do_nothing() -> None:
 class Executor:
     """Runs claimed jobs: `async` handlers as tasks of the loop, plain ones on threads."""
 
-    def __init__(self, threads: PlainThreads, clock: Clock, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        threads: PlainThreads,
+        clock: Clock,
+        *,
+        timeout_seconds: float,
+        bound: Mapping[str, BoundType],
+    ) -> None:
         self._threads = threads
+        self._bound = bound
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
@@ -59,7 +69,8 @@ class Executor:
         """
         plan = self._plans.get(declared.type)
         if plan is None:
-            plan = self._plans[declared.type] = TypePlan(declared)
+            plan = TypePlan(declared, self._bound.get(declared.type))
+            self._plans[declared.type] = plan
         done = partial(self._done, job, declared, finished)
         if plan.is_plain:
             run = partial(self._run_on_thread, job, plan)
@@ -120,7 +131,10 @@ class Executor:
     async def _run_on_loop(self, job: RunningJob, plan: TypePlan, report: Done) -> None:
         result, error = None, None
         try:
-            result = await self._run(job, plan)
+            if plan.middleware:
+                result = await self._run_through(job, plan)
+            else:
+                result = await self._run(job, plan)
         except BaseException as raised:  # noqa: BLE001 - becomes the outcome
             error = raised
         if running_job.forked:
@@ -139,10 +153,17 @@ class Executor:
             await self._check(job, plan)
             with job.stage("handle"):
                 return await self._handle(job, plan)
-        except SystemExit as error:
-            raise HandlerExited(f"called sys.exit({error.code!r})") from error
-        except KeyboardInterrupt as error:  # the loop would end with it
-            raise HandlerExited("raised KeyboardInterrupt") from error
+        except (SystemExit, KeyboardInterrupt) as error:  # the loop would end with it
+            raise _exited(error) from error
+
+    async def _run_through(self, job: RunningJob, plan: TypePlan) -> Any:
+        """Run a job through its middleware, which writes nothing before the validators have accepted it."""
+        enter_job(job)
+        job.validating = plan.has_steps
+        try:
+            return await run_through(plan.middleware, job, partial(self._run, job, plan))
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise _exited(error) from error
 
     async def _call(self, job: RunningJob, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a plain function of the job on a thread."""
@@ -190,13 +211,20 @@ class RunTask(asyncio.Task[None]):
 class TypePlan:
     """What is the same for every job of a type, determined once."""
 
-    def __init__(self, declared: JobType) -> None:
-        self.handler = declared.handler
+    def __init__(self, declared: JobType, bound: BoundType | None = None) -> None:
+        self.handler = declared.handler if bound is None else bound.handler
+        self.middleware = () if bound is None else bound.middleware
         self.takes_job = bool(signature(declared.handler).parameters)
         self.is_async = is_async(declared.handler)
         self.steps = Steps(declared)
         self.has_steps = self.steps.number > 0
-        self.is_plain = not self.is_async and self.steps.is_plain
+        self.is_plain = not self.is_async and self.steps.is_plain and not self.middleware
+
+
+def _exited(error: BaseException) -> HandlerExited:
+    if isinstance(error, SystemExit):
+        return HandlerExited(f"called sys.exit({error.code!r})")
+    return HandlerExited("raised KeyboardInterrupt")
 
 
 def _handle_plain(job: RunningJob, plan: TypePlan) -> Any:

@@ -12,8 +12,9 @@ from hms_svc.domain.job_limits import Concurrency, KeyedLimit, Rate, limit_of
 from hms_svc.domain.outcome import Failure
 from hms_svc.ports.broker import Broker, PlaceClaim
 from hms_svc.runtime.decide import Outcome, RaisedError, Unreachable
+from hms_svc.sdk.job_defaults import payload_of
 from hms_svc.sdk.job_type import JobType
-from hms_svc.sdk.payload import PayloadFault, parse_submitted
+from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.source_places import name_of
 from hms_svc.sdk.storable_text import writable
@@ -68,10 +69,9 @@ class KeyedLimits:
             except PayloadFault:
                 continue
             except KeyFault as fault:
-                kind = type(fault.__cause__ or fault).__name__
-                ended[job.token.fence] = RaisedError(
-                    Failure(kind, writable(fault)[:2000]), "limits"
-                )
+                error = fault.__cause__ or fault
+                failure = Failure(type(error).__name__, writable(fault)[:2000])
+                ended[job.token.fence] = RaisedError(failure, "limits", error)
         if not wanted:
             return LimitAnswer([], ended)
         try:
@@ -86,8 +86,7 @@ class KeyedLimits:
 
 def limits_of_job(claimed: ClaimedJob, declared: JobType) -> tuple[KeyedLimit, ...]:
     """Return the limits with a key that apply to a job; raises PayloadFault and KeyFault."""
-    data = claimed.job.payload()
-    payload = data if declared.payload is None else parse_submitted(declared.payload, data)
+    payload = payload_of(claimed.job, declared)
     found = (
         _keyed(declared, number, limit, payload)
         for number, limit in enumerate(declared.limits)

@@ -27,6 +27,7 @@ from hms_svc.runtime.decide import (
     NewerPayload,
     NotBegun,
     Outcome,
+    RaisedError,
     StillRunning,
     Stopped,
     TimedOut,
@@ -362,7 +363,8 @@ class Runs:
                 started_at=started_at,
                 ended_at=now,
                 traceparent=claimed.job.traceparent,
-            )
+            ),
+            outcome.error if type(outcome) is RaisedError else None,
         )
         return disposition
 

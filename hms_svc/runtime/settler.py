@@ -12,7 +12,7 @@ from hms_svc.domain import failpoints
 from hms_svc.domain.errors import BrokerUnavailable, Outage
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import REASON_ERROR, State, Trigger
-from hms_svc.domain.outcome import Disposition, Failure
+from hms_svc.domain.outcome import Disposition, Failure, RetryLater
 from hms_svc.ports.broker import Broker, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.loop import Service
@@ -21,6 +21,7 @@ from hms_svc.sdk.storable_text import writable
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MOST_AT_ONCE: Final = 500
+RETRY_LATER: Final = RetryLater.__name__
 MOST_DETAIL_CHARACTERS: Final = 300
 FAILURES: Final = frozenset({State.DEAD, State.RETRYING})
 
@@ -35,6 +36,7 @@ class Settler(Service):
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Settlement] = []
+        self._errors: dict[int, BaseException] = {}
         self._settled_before = 0
         self.refused = 0
 
@@ -43,9 +45,11 @@ class Settler(Service):
         """The number of settlements that are not written yet."""
         return len(self._waiting)
 
-    def add(self, settlement: Settlement) -> None:
-        """Add one settlement."""
+    def add(self, settlement: Settlement, error: BaseException | None = None) -> None:
+        """Add one settlement; the error that failed the attempt is logged with it."""
         self._waiting.append(settlement)
+        if error is not None:
+            self._errors[settlement.token.fence] = error
         if len(self._waiting) == 1:  # the round that writes it writes all that follow it
             self._wake.set()
 
@@ -65,11 +69,12 @@ class Settler(Service):
             self.refused += len(refused)
             fences = {token.fence for token in refused}
             for settled in batch:
+                error = self._errors.pop(settled.token.fence, None)
                 if settled.token.fence in fences:
                     message = "job %s: not settled, because its lease was lost"
                     log.warning(message, settled.token.job_id, extra=settled.log_fields)
                 elif settled.disposition.state in FAILURES:
-                    _log_failure(settled)
+                    _log_failure(settled, error)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
         """Settle a batch; if one of its settlements raises, settle them one by one.
@@ -123,16 +128,22 @@ class Settler(Service):
             log.warning("%d settlements were not written: %s", len(self._waiting), error)
 
 
-def _log_failure(settled: Settlement) -> None:
-    """Log a dead job as a warning, and an attempt that will be retried at the debug level."""
+def _log_failure(settled: Settlement, error: BaseException | None) -> None:
+    """Log a dead job as an error, and an attempt that will be retried as a warning, with its exception.
+
+    A retry that the handler asked for is logged at the debug level.
+    """
     done, job_id = settled.disposition, settled.token.job_id
     detail = done.detail[:MOST_DETAIL_CHARACTERS]
     arguments = (job_id, settled.type, settled.attempt, done.reason, detail)
     if done.state is State.DEAD:
         message = "job %s (%s) is dead after attempt %d, %s: %s"
-        log.warning(message, *arguments, extra=settled.log_fields)
+        log.error(message, *arguments, exc_info=error, extra=settled.log_fields)
     else:
-        log.debug("job %s (%s): attempt %d failed, %s: %s", *arguments, extra=settled.log_fields)
+        is_asked = error is None and done.failure is not None and done.failure.kind == RETRY_LATER
+        level = logging.DEBUG if is_asked else logging.WARNING
+        message = "job %s (%s): attempt %d failed, %s: %s"
+        log.log(level, message, *arguments, exc_info=error, extra=settled.log_fields)
 
 
 def _instead_of(broken: Settlement, error: Exception) -> Settlement:

@@ -113,7 +113,12 @@ class WorkerLoops:
         return Runs(
             engines,
             options,
-            executor=Executor(threads, engines.clock, timeout_seconds=options.timeout_seconds),
+            executor=Executor(
+                threads,
+                engines.clock,
+                timeout_seconds=options.timeout_seconds,
+                bound=engines.bound,
+            ),
             settler=self.settler,
             in_flight=self._in_flight,
             availability=self._availability,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from hms_svc.domain.agencies import Receiver
@@ -15,6 +18,7 @@ from hms_svc.ports.database import Database
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.policy import Policy
 from hms_svc.ports.tracing import Tracer
+from hms_svc.sdk.open_resources import BoundType
 from hms_svc.sdk.registry import Registry
 
 
@@ -50,7 +54,10 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """The engines of a worker, behind their interfaces; without a `tracer` nothing is traced."""
+    """The engines of a worker, behind their interfaces; without a `tracer` nothing is traced.
+
+    `bound` has the types with resources or middleware.
+    """
 
     broker: Broker
     inspection: Inspection
@@ -61,3 +68,4 @@ class Engines(msgspec.Struct, frozen=True):
     registry: Registry
     clock: Clock
     tracer: Tracer | None = None
+    bound: Mapping[str, BoundType] = MappingProxyType({})

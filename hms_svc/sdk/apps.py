@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -77,6 +78,16 @@ def load_app(name: str) -> Registry:
     if found is None:
         raise BadSetting(f"{module_name} has no registry {attribute!r}{known}")
     raise BadSetting(f"{attribute} is {type(found).__name__}, not a Registry{known}")
+
+
+def check_injection(registry: Registry, apps: Sequence[str]) -> None:
+    """Raise BadSetting if a parameter of the applications has no resource, or more than one."""
+    from hms_svc.sdk.injection import Injection
+
+    try:
+        Injection(registry)
+    except BadInput as error:
+        raise BadSetting(f"app {', '.join(apps)}: {error}") from error
 
 
 def _find_in_current_folder(module_name: str) -> None:

@@ -23,6 +23,7 @@ from hms_svc.domain.job import FIRST_VERSION, MAX_PRIORITY, MOST_VERSIONS, encod
 from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.domain.strict_json import check_strict
+from hms_svc.sdk.resources import takes_positional
 from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
 
 if TYPE_CHECKING:
@@ -120,8 +121,12 @@ def _handler(value: Any) -> str:
         return "is not a function that takes the running job or no argument"
     if _is_generator(value):
         return "is a generator function, whose body would never run: return the result"
-    fits = _takes_one(value) or _has_no_parameters(value)
-    return "" if fits else "must take the running job or no argument"
+    if takes_positional(value, 1) or _has_no_parameters(value):
+        return ""
+    return (
+        "must take the running job or no argument; further parameters are for resources, each "
+        "annotated with its type"
+    )
 
 
 def _payload(value: Any) -> str:

@@ -11,18 +11,22 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Limit, Rate, limit_of
+from hms_svc.sdk.app_settings import check_section_name, check_settings
 from hms_svc.sdk.declarations import (
     check_declaration,
     declaration_fault,
     read_schedule,
 )
 from hms_svc.sdk.job_type import NO_UPGRADES, Handler, JobType, Upgrade, Validator
+from hms_svc.sdk.resources import Scopes, check_middleware, check_resource
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
+ModelT = TypeVar("ModelT", bound="type[BaseModel]")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 class Replacement(msgspec.Struct, frozen=True):
@@ -41,6 +45,7 @@ class Registry:
     def __init__(self) -> None:
         self._types: dict[str, JobType] = {}
         self._replacements: list[Replacement] = []
+        self.scopes = Scopes()
 
     def job(
         self,
@@ -109,6 +114,47 @@ class Registry:
 
         return declare
 
+    def settings(self, name: str) -> Callable[[ModelT], ModelT]:
+        """Declare the decorated pydantic model as the application's settings.
+
+        They are read from the table `[apps.NAME]` of the configuration file and from the
+        environment, HMS_SVC_APPS__NAME__KEY, and injected like a resource. Raises BadInput
+        for another class, or a name that is used.
+        """
+        check_section_name(name)
+
+        def declare(model: ModelT) -> ModelT:
+            check_settings(name, model)
+            if name in self.scopes.own.settings:
+                raise BadInput(f"the settings {name} are declared twice in one registry")
+            self.scopes.own.settings[name] = model
+            return model
+
+        return declare
+
+    def resource(self, function: FunctionT) -> FunctionT:
+        """Declare the decorated function as a resource, which each worker opens once, by its type.
+
+        It is a generator function, plain or `async`, that yields the resource and then closes it, or
+        a function that returns it; its return type is annotated. Handlers, middleware and other
+        resources get it for a parameter that is annotated with the type. Raises BadInput for
+        what is no such function.
+        """
+        check_resource(function)
+        self.scopes.own.resources.append(function)
+        return function
+
+    def middleware(self, function: FunctionT) -> FunctionT:
+        """Declare the decorated `async` function as middleware, around each job of this registry.
+
+        It takes the running job and `run`, and returns what `await run()` returned, or something
+        else in its place. The first one is the outermost; those of a registry are around those
+        of the registries that it includes. Raises BadInput for what is no such function.
+        """
+        check_middleware(function)
+        self.scopes.own.middleware.append(function)
+        return function
+
     def add(self, job_type: JobType) -> None:
         """Add one declaration; BadInput for a type that is already declared, or for an invalid argument."""
         check_declaration(job_type)
@@ -116,9 +162,10 @@ class Registry:
         if older is not None:
             raise BadInput(f"{job_type.place}: {_twice(older)}")
         self._types[job_type.type] = job_type
+        self.scopes.declare(job_type.type)
 
     def include(self, other: Registry) -> None:
-        """Add all declarations of another registry.
+        """Add all declarations of another registry; its jobs get the middleware of this one, too.
 
         Raises BadSetting for a type that is already declared here, unless the other one
         declares that it replaces it.
@@ -133,6 +180,7 @@ class Registry:
                     )
                 self._replacements.append(Replacement(older, newer))
             self._types[newer.type] = newer
+        self.scopes.include(other.scopes)
 
     @property
     def replacements(self) -> tuple[Replacement, ...]:
@@ -146,6 +194,7 @@ class Registry:
     def only(self, types: Sequence[str]) -> Registry:
         """Return a registry of just these types; BadInput for an undeclared one."""
         chosen = Registry()
+        chosen.scopes = self.scopes
         for type in types:
             found = self._types.get(type)
             if found is None:

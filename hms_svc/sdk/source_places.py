@@ -22,16 +22,22 @@ def name_of(function: object) -> str:
 
 def code_of(function: object) -> CodeType | None:
     """Return the code that runs when a function, method or callable object is called; None for what has none."""
+    code = getattr(function_of(function), "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+def function_of(called: object) -> object:
+    """Return the function beneath a method, a partial, a wrapper or a callable object; else what was given."""
+    function = called
     while True:
         function = inspect.unwrap(function) if callable(function) else function
         inner = getattr(function, "func", None) or getattr(function, "__func__", None)
         if inner is None:
             break
         function = inner
-    code = getattr(function, "__code__", None)
-    if code is None and not isinstance(function, type):
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004 - the method itself is examined
-    return code if isinstance(code, CodeType) else None
+    if not hasattr(function, "__code__") and not isinstance(function, type):
+        return getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is examined
+    return function
 
 
 def place_at(file: str, line: int) -> str:

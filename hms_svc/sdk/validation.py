@@ -29,7 +29,7 @@ LONGEST_SHOWN: Final = 80
 
 
 class ValidatorFault(HmsError):
-    """A validator failed: carries its name, and the error as its cause."""
+    """A validator or middleware failed: carries its name, and the error as its cause."""
 
     def __init__(self, validator: str) -> None:
         super().__init__(validator)

@@ -12,6 +12,25 @@ from hms_svc.domain.backoff import RetryPolicy
 app = Registry()
 
 
+class Opened:
+    """A resource: how many jobs have used it."""
+
+    uses = 0
+
+
+@app.resource
+def opened() -> Opened:
+    """Open it."""
+    return Opened()
+
+
+@app.job("embedded.resource")
+async def use_resource(job: RunningJob, opened: Opened) -> int:
+    """Tell how often it was used."""
+    opened.uses += 1
+    return opened.uses
+
+
 @app.job("embedded.pid")
 def tell_process(job: RunningJob) -> dict[str, object]:
     """Write something, and tell process and thread."""

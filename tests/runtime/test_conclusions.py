@@ -18,6 +18,7 @@ from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import executor
 from hms_svc.runtime.executor import RunTask, TypePlan
 from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.open_resources import BoundType
 from tests.support.worker import HarnessMaker, registry_of, result_of
 
 
@@ -154,10 +155,10 @@ async def test_an_outcome_that_the_broker_cannot_write_is_replaced_by_that_error
 async def test_a_run_that_cannot_begin_ends_its_job_and_no_other(
     open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cannot_start(type: JobType) -> TypePlan:
+    def cannot_start(type: JobType, bound: BoundType | None) -> TypePlan:
         if type.type == "test.other":
             raise LookupError("no plan")
-        return TypePlan(type)
+        return TypePlan(type, bound)
 
     monkeypatch.setattr(executor, "TypePlan", cannot_start)
     registry = registry_of(lambda: "first")

@@ -61,6 +61,58 @@ async def test_they_work_where_they_were_put_and_stop_when_told(
     assert workers.state == "stopped"
 
 
+@pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
+async def test_they_open_resources_and_so_does_the_child_for_suspects(
+    harness: WorkerHarness, settings: Settings, kind: type[EmbeddedWorkers]
+) -> None:
+    suspect = await harness.enqueue(type="embedded.resource")
+    request = ClaimRequest("gone", (ServedType("embedded.resource", 20),), 1, 60_000)
+    await harness.engines.broker.claim(request)
+    await harness.engines.broker.abandon("gone")
+    workers = kind(settings, ["embedded.resource"])
+    workers.start()
+    for uses in (1, 2):
+        found = await harness.reaches(await harness.enqueue(type="embedded.resource"))
+        assert result_of(found) == uses
+    assert result_of(await harness.reaches(suspect)) == 1
+    workers.stop()
+    await end(workers)
+
+
+AWAITED_APP = """
+from pathlib import Path
+from hms_svc import Registry
+
+app = Registry()
+
+@app.resource
+def server() -> str:
+    return Path({path!r}).read_text()
+
+@app.job("awaited.job")
+async def handle(job, server: str) -> str:
+    return server
+"""
+
+
+async def test_they_wait_until_a_resource_can_be_opened(
+    harness: WorkerHarness, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = tmp_path / "server"
+    (tmp_path / "awaited_app.py").write_text(AWAITED_APP.format(path=str(server)))
+    monkeypatch.syspath_prepend(tmp_path)
+    workers = ThreadWorkers(msgspec.structs.replace(settings, app=("awaited_app:app",)))
+    workers.start()
+    job_id = await harness.enqueue(type="awaited.job")
+    words = "waiting for the application: "
+    await until("their state is told", lambda: workers.state.startswith(words))
+    assert "resource server could not be opened: FileNotFoundError" in workers.state
+    server.write_text("it is there")
+    assert result_of(await harness.reaches(job_id)) == "it is there"
+    workers.stop()
+    await end(workers)
+
+
 async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     harness: WorkerHarness, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hms_svc import RunningJob, dao
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.outcome import Cancel
+from hms_svc.domain.outcome import Cancel, RetryLater
 from hms_svc.domain.views import WorkerView
 from hms_svc.sdk.registry import Registry
 from tests.support.waiting import until
@@ -174,24 +174,34 @@ async def test_what_came_back_after_its_timeout_is_a_timeout(
         assert ("blocked the event loop" in caplog.text) is is_async
 
 
-async def test_a_dead_job_is_one_warning_and_other_ends_are_none(
+async def test_each_failed_attempt_is_logged_once_with_its_exception(
     open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handler(job: RunningJob) -> None:
         if job.type == "test.cancelled":
             raise Cancel("not now")
-        raise KeyError("ward")
+        if job.type == "test.later" and job.attempt == 1:
+            raise RetryLater(0.01, "not now")
+        if job.type == "test.job":
+            raise KeyError("ward")
 
     registry = Registry()
-    for type in ("test.job", "test.cancelled"):
+    for type in ("test.job", "test.cancelled", "test.later"):
         registry.job(type, retry=RetryPolicy(max_attempts=2, base_seconds=0.01))(handler)
     async with open_harness(registry) as harness:
         harness.start()
         job_id = (await harness.run()).view.id
         await harness.run(type="test.cancelled")
-    told = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+        await harness.run(type="test.later")
+    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
     words = "is dead after attempt 2, error: KeyError: 'ward' (attempt 2 of 2)"
-    assert told == [f"job {job_id} (test.job) {words}"]
+    assert [(each.levelno, each.getMessage()) for each in told] == [
+        (logging.WARNING, f"job {job_id} (test.job): attempt 1 failed, error: KeyError: 'ward'"),
+        (logging.ERROR, f"job {job_id} (test.job) {words}"),
+    ]
+    for each in told:
+        assert each.exc_info is not None
+        assert isinstance(each.exc_info[1], KeyError)
 
 
 async def test_a_case_of_a_function_that_never_returns_is_named_by_its_dead_job(

@@ -52,6 +52,32 @@ async def test_what_a_handler_logs_names_its_job(
     assert about(line) == (detail.view.id, TYPE, 1)
 
 
+async def test_a_field_of_the_same_name_does_not_hide_the_job(
+    open_harness: HarnessMaker, lines: Lines
+) -> None:
+    def handler(job: RunningJob) -> None:
+        logging.getLogger("hms_svc.city").warning("asked again", extra={"attempt": 7})
+
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run()
+    [line] = [each for each in lines() if each["message"] == "asked again"]
+    assert about(line) == (detail.view.id, TYPE, 1)
+
+
+def test_an_exception_cannot_forge_a_line() -> None:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(TextFormatter())
+    error = ValueError("odd \x1b[31m\n12:00:00 ERROR   forged \udcff")
+    handler.handle(
+        logging.LogRecord("city", logging.ERROR, "", 1, "failed", (), (ValueError, error, None))
+    )
+    first, *rest = written.getvalue().splitlines()
+    assert first.endswith(" ERROR   failed")
+    assert rest == ["  ValueError: odd \\x1b[31m", "  12:00:00 ERROR   forged \\udcff"]
+
+
 async def test_a_settlement_that_was_refused_is_logged_with_its_job(
     open_harness: HarnessMaker, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
