@@ -56,9 +56,9 @@ def test_a_job_runs_with_its_whole_chain(bench: Bench) -> None:
 def test_a_type_may_be_named(bench: Bench) -> None:
     assert bench.run("permit.apply", {"parcel": "17"}).completed() == {"permit": "P-17"}
     with pytest.raises(
-        BadInput, match=r"the bench has no type 'permit.aply'; its types are: permit"
+        BadInput, match=r"the bench has no type 'permit.applies'; its types are: permit"
     ):
-        bench.run("permit.aply", {})
+        bench.run("permit.applies", {})
 
 
 def test_a_payload_that_the_model_refuses_is_rejected(bench: Bench) -> None:
