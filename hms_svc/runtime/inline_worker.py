@@ -12,6 +12,7 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job, Lane
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Acceptance, Broker, ClaimRequest, Enqueued, ServedType, Settlement
+from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.deadlines import Deadlines
 from hms_svc.runtime.in_flight import InFlight
@@ -97,6 +98,14 @@ class _NotingBroker:
             if answer.acceptance is Acceptance.ACCEPTED
         )
         return answers
+
+
+class UntimedClock(SystemClock):
+    """A clock by which no lease and no timeout ends, for jobs that a person runs in a debugger."""
+
+    def lease_ms(self) -> int:
+        """Return the same moment at each call."""
+        return 0
 
 
 class InlineWorker:
