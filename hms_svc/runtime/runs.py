@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,6 +23,7 @@ from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
+    Decided,
     Finished,
     NewerPayload,
     NotBegun,
@@ -43,7 +44,6 @@ from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
 from hms_svc.runtime.run_beginnings import RunBeginnings
 from hms_svc.runtime.run_outcome import inconclusive, unless_denied
-from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
 from hms_svc.runtime.unique_keys import UniqueKeys
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
@@ -56,6 +56,13 @@ from hms_svc.sdk.storable_text import writable_disposition
 log: Final = logging.getLogger("hms_svc.runtime")
 NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 NONE_BEFORE: Final[Effects] = MappingProxyType({})
+
+
+class SettlementSink(Protocol):
+    """Takes what becomes of each job, once."""
+
+    def add(self, settlement: Settlement, error: BaseException | None = None) -> None:
+        """Take a settlement, and the error that failed the attempt if one did."""
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -88,7 +95,7 @@ class Runs:
         options: WorkerOptions,
         *,
         executor: Executor,
-        settler: Settler,
+        settler: SettlementSink,
         in_flight: InFlight,
         availability: Availability,
         slots_of: Mapping[str, int],
@@ -136,6 +143,9 @@ class Runs:
             declared.type: (declared, _ms(declared.timeout_seconds or options.timeout_seconds))
             for declared in engines.registry
         }
+        self._elsewhere = frozenset(
+            declared.type for declared in engines.registry if executor.runs_elsewhere(declared)
+        )
         self._loop = asyncio.get_running_loop()
         executor.call_when_reported(self._fill_slots)
 
@@ -155,8 +165,13 @@ class Runs:
         return sum(map(len, self._waiting.values()))
 
     def time_out(self, running: Running, seconds: float) -> None:
-        """Settle a job that ran too long; its function keeps the slot until it returns."""
+        """Settle a job that ran too long; its function keeps the slot until it returns.
+
+        An isolated one is killed, and then settled.
+        """
         running.time_out()
+        if running.type in self._elsewhere:
+            return
         self._revoke(running, unless_denied(running.job.verdict, TimedOut(seconds)))
         self._on_timeout()
 
@@ -256,6 +271,7 @@ class Runs:
 
     def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...], now: _Now) -> None:
         declared, timeout_ms = self._declared[claimed.job.type]
+        tracer = None if declared.type in self._elsewhere else self._tracer
         job = RunningJob(
             claimed,
             dao=self._dao,
@@ -266,7 +282,7 @@ class Runs:
             sink=self._report_progress,
             loop=self._loop,
             effects=effects,
-            trace=None if self._tracer is None else self._tracer.start_attempt(claimed),
+            trace=None if tracer is None else tracer.start_attempt(claimed),
         )
         running = Running(job, declared, claimed.claimed_at, now.loop_seconds)
         self._in_flight.add(running)
@@ -351,7 +367,7 @@ class Runs:
             disposition = msgspec.structs.replace(disposition, log=log_text)
         if log_text or type(outcome) is not Finished:  # else it has no text
             disposition = writable_disposition(disposition)
-        if effects:
+        if effects or type(outcome) is Decided:
             self._on_effects()
         self._settler.add(
             Settlement(

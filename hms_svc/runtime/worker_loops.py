@@ -20,6 +20,7 @@ from hms_svc.runtime.executor import Executor
 from hms_svc.runtime.hung_functions import HungFunctions
 from hms_svc.runtime.idle_exit import IdleExit
 from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.isolation import Isolation
 from hms_svc.runtime.leases import Heartbeat
 from hms_svc.runtime.loop import Service
 from hms_svc.runtime.memory_retention import MemoryRetention
@@ -62,8 +63,10 @@ class WorkerLoops:
         stop: Callable[[], None],
         on_no_slot: Callable[[str], None],
         send_report: SendReport | None,
+        isolation: Isolation,
     ) -> None:
         self._engines = engines
+        self._isolation = isolation
         self._options = options
         self._in_flight = in_flight
         self._stop = stop
@@ -118,6 +121,7 @@ class WorkerLoops:
                 engines.clock,
                 timeout_seconds=options.timeout_seconds,
                 bound=engines.bound,
+                isolation=self._isolation,
             ),
             settler=self.settler,
             in_flight=self._in_flight,
