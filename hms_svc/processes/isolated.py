@@ -39,6 +39,7 @@ from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.runtime.prefetch import Prefetch
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.runs import Runs
+from hms_svc.runtime.steps import StepWriter
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.runtime.workers_here import working_here
@@ -95,6 +96,7 @@ class IsolatedRuns:
         self._loop = asyncio.get_running_loop()
         self._threads = PlainThreads(options.slots, self._loop)
         self._progress = ProgressWriter(engines.broker, clock)
+        self._steps = StepWriter(engines.broker)
         self._in_flight = InFlight()
         self._ended: asyncio.Future[Disposition] = self._loop.create_future()
         slots_of = {declared.type: 1 for declared in registry}
@@ -113,6 +115,7 @@ class IsolatedRuns:
             prefetch=Prefetch(slots_of),
             producer=producer,
             report_progress=self._progress.report,
+            step_keeper=self._steps,
             on_effects=relay.wake,
             on_timeout=_no_timeout,
         )
@@ -126,7 +129,8 @@ class IsolatedRuns:
 
         If that happens while a job runs, the process ends at once.
         """
-        progress = asyncio.create_task(self._progress.run(), name=self._progress.name)
+        writers = (self._progress, self._steps)
+        writing = [asyncio.create_task(each.run(), name=each.name) for each in writers]
         send_message(writer, Ready())
         message = await receive_message(reader)
         while isinstance(message, Begin):
@@ -137,8 +141,9 @@ class IsolatedRuns:
                 _leave()
             send_message(writer, Ended(running.result()))
             message = await following
-        self._progress.stop()
-        await progress
+        for each in writers:
+            each.stop()
+        await asyncio.wait(writing)
         self._threads.close()
 
     async def _run(self, claimed: ClaimedJob) -> Disposition:
@@ -147,6 +152,7 @@ class IsolatedRuns:
         disposition = await self._ended
         await self._in_flight.empty.wait()
         await self._progress.run_once()
+        await self._steps.run_once()
         return disposition
 
     async def _follow(self, reader: asyncio.StreamReader) -> Begin | None:

@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Coroutine
-from typing import Any, Final, Self
+from functools import partial
+from typing import Final, Self
 
 from hms_svc.domain.errors import DatabaseUnavailable, HandlerProcessDied
 from hms_svc.domain.outcome import Disposition
@@ -38,11 +38,16 @@ CLOSE_SECONDS: Final = 3.0
 class IsolatedProcess:
     """One process. It is ready when it has opened what its handlers use."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self.process = process
+        self.reader = reader
+        self.writer = writer
         self.jobs = 0
-        self.reader: asyncio.StreamReader
-        self.writer: asyncio.StreamWriter
 
     def kill(self) -> None:
         """Kill it with the processes that it has started, and reap it."""
@@ -76,7 +81,8 @@ class IsolatedProcesses:
         self._engines = engines
         self._worker_id = worker_id
         self._idle: defaultdict[str, list[IsolatedProcess]] = defaultdict(list)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: defaultdict[str, list[asyncio.Task[IsolatedProcess]]] = defaultdict(list)
+        self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -87,10 +93,11 @@ class IsolatedProcesses:
 
     async def __aexit__(self, *error: object) -> None:
         self._closed = True
-        for task in self._tasks:
+        starting = [task for tasks in self._starting.values() for task in tasks]
+        for task in starting:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if waited := {*starting, *self._ending}:
+            await asyncio.wait(waited)
         idle = [each for processes in self._idle.values() for each in processes]
         self._idle.clear()
         await asyncio.gather(*map(self._end, idle))
@@ -128,13 +135,21 @@ class IsolatedProcesses:
             if process.process.poll() is None:
                 return process
             process.writer.close()
+        if self._starting[type]:
+            return await self._starting[type].pop(0)
         return await self._start(type)
 
     async def _start(self, type: str) -> IsolatedProcess:
         spec = ChildSpec(types=(type,), worker_id=self._worker_id)
         popen, control = start_child(MODULE, spec, self._environment)
-        process = IsolatedProcess(popen)
-        process.reader, process.writer = await asyncio.open_connection(sock=control)
+        try:
+            reader, writer = await asyncio.open_connection(sock=control)
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            control.close()
+            raise
+        process = IsolatedProcess(popen, reader, writer)
         try:
             if await receive_message(process.reader) is None:
                 raise HandlerProcessDied(
@@ -180,28 +195,33 @@ class IsolatedProcesses:
         declared = self._engines.registry.get(type)
         most = declared.jobs_per_process if declared is not None else None
         if self._closed or (most is not None and process.jobs >= most):
-            self._follow(self._end(process), f"end-{type}")
+            task = asyncio.create_task(self._end(process), name=f"end-{type}")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
             self._prepare_next(type)
         else:
             self._idle[type].append(process)
 
     def _prepare_next(self, type: str) -> None:
-        if not self._closed and not self._idle[type]:
+        if not self._closed and not self._idle[type] and not self._starting[type]:
             self._prepare(type)
 
     def _prepare(self, type: str) -> None:
-        self._follow(self._start_ahead(type), f"start-{type}")
+        """Start a process ahead; a job may take it before it is ready."""
+        task = asyncio.create_task(self._start(type), name=f"start-{type}")
+        self._starting[type].append(task)
+        task.add_done_callback(partial(self._prepared, type))
 
-    async def _start_ahead(self, type: str) -> None:
-        try:
-            self._idle[type].append(await self._start(type))
-        except HandlerProcessDied as error:
+    def _prepared(self, type: str, task: asyncio.Task[IsolatedProcess]) -> None:
+        if task not in self._starting[type]:
+            return  # a job has taken it
+        self._starting[type].remove(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             log.error("%s", error)
-
-    def _follow(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        else:
+            self._idle[type].append(task.result())
 
     async def _end(self, process: IsolatedProcess) -> None:
         """Let an idle process close its resources, and kill it if it does not end."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import DatabaseUnavailable, Outage
+from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import ClaimedJob, log_fields
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Producer, Settlement
@@ -49,6 +49,7 @@ from hms_svc.runtime.unique_keys import UniqueKeys
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.job_steps import StepKeeper
 from hms_svc.sdk.payload_versions import is_newer, version_of
 from hms_svc.sdk.running_job import ProgressSink, RunningJob
 from hms_svc.sdk.storable_text import writable_disposition
@@ -102,6 +103,7 @@ class Runs:
         prefetch: Prefetch,
         producer: Producer,
         report_progress: ProgressSink,
+        step_keeper: StepKeeper,
         on_effects: Callable[[], None],
         on_timeout: Callable[[], None],
         meter: Meter = UNMETERED,
@@ -117,6 +119,7 @@ class Runs:
         self._waiting: defaultdict[str, deque[_Waiting]] = defaultdict(deque)
         self._producer = producer
         self._report_progress = report_progress
+        self._step_keeper = step_keeper
         self._on_effects = on_effects
         self._on_timeout = on_timeout
         self._clock = engines.clock
@@ -136,6 +139,7 @@ class Runs:
         self._redeliveries = Redeliveries(
             database.effects,
             RunBeginnings(engines.inspection, engines.registry),
+            engines.broker,
             self._begin_all,
             self._give_back,
         )
@@ -280,6 +284,7 @@ class Runs:
             deadline_ms=now.wall_ms + timeout_ms,
             expires_ms=now.lease_ms + timeout_ms,
             sink=self._report_progress,
+            step_keeper=self._step_keeper,
             loop=self._loop,
             effects=effects,
             trace=None if tracer is None else tracer.start_attempt(claimed),
@@ -302,8 +307,8 @@ class Runs:
             running.revoke()
             self._prefetch.note(running.type, self._loop.time() - running.began)
 
-    def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
-        """Settle jobs that cannot begin because the effects of their earlier claims are unknown."""
+    def _give_back(self, claimed: Sequence[ClaimedJob], outage: Outage | None) -> None:
+        """Settle jobs that cannot begin because what their earlier claims have left is unknown."""
         outcome: Outcome = Stopped() if outage is None else Unreachable(outage)
         expected = {job.token.fence for job in self._in_flight.expected()}
         for job in claimed:

@@ -33,6 +33,7 @@ from hms_svc.runtime.reporter import Reporter
 from hms_svc.runtime.runs import Runs
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.steps import StepWriter
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.type_capacity import TypeCapacity
 from hms_svc.runtime.worker_meter import WorkerMeter
@@ -74,7 +75,8 @@ class WorkerLoops:
         self.reporter = None if send_report is None else self._reporter(send_report)
         self._meter = UNMETERED if self.reporter is None else self.reporter.meter
         self.progress = ProgressWriter(engines.broker, engines.clock)
-        self.settler = Settler(engines.broker, self.progress, self._meter)
+        self.steps = StepWriter(engines.broker)
+        self.settler = Settler(engines.broker, self.progress, self.steps, self._meter)
         self._availability = Availability(engines.database, engines.clock)
         producer = CompletingProducer(engines.broker, engines.registry)
         self.relay = OutboxRelay(engines.database.outbox, engines.bus, producer)
@@ -130,13 +132,14 @@ class WorkerLoops:
             prefetch=self._prefetch,
             producer=producer,
             report_progress=self.progress.report,
+            step_keeper=self.steps,
             on_effects=self.relay.wake,
             on_timeout=self._stop if options.lane is Lane.SUSPECT else _do_nothing,
             meter=self._meter,
         )
 
     def _services(self) -> Iterator[Service]:
-        yield from (self.settler, self.progress, self._availability, self.relay)
+        yield from (self.settler, self.progress, self.steps, self._availability, self.relay)
         if self.reporter is not None:
             yield self.reporter
         yield from self._watching()
