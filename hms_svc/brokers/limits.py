@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from hms_svc.domain.job import MOST_STEPS_OF_A_JOB
+
 HISTORY_MOST: Final = 1024 * 1024
 """Bytes of a job's history; a longer one loses its oldest lines, down to HISTORY_KEPT."""
 HISTORY_KEPT: Final = HISTORY_MOST // 2
@@ -21,5 +23,9 @@ LIMIT_CHECK_MS: Final = 5_000
 """How often a limit is looked at that jobs wait for, besides whenever a job leaves it."""
 LET_IN_AT_ONCE: Final = 100
 """Jobs that one look at a limit lets in."""
+MOST_STEPS: Final = MOST_STEPS_OF_A_JOB + 1
+"""Results that are kept of one job, and its cursor."""
+STEPS_KEPT_SECONDS: Final = 100 * 86_400
+"""Then the results of steps of a job that has not been removed are dropped."""
 STALE_MS: Final = 300_000
 """After this time without a heartbeat a worker is removed from the register."""

@@ -17,7 +17,7 @@ from hms_svc.sdk.declarations import (
     declaration_fault,
     read_schedule,
 )
-from hms_svc.sdk.job_type import NO_UPGRADES, Handler, JobType, Upgrade, Validator
+from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Isolate, JobType, Upgrade, Validator
 from hms_svc.sdk.resources import Scopes, check_middleware, check_resource
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Registry:
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
+        isolate: Isolate | None = None,
+        memory_mb: int | None = None,
+        jobs_per_process: int | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare the decorated function as the handler of a type.
 
@@ -80,7 +83,10 @@ class Registry:
         tick one job with `schedule_data` is enqueued, however many workers run.
         `replace` lets this declaration replace that of another registry,
         or a built-in type. `version` is that of the payload's form; `upgrade` maps each older one to a
-        plain function from its data to that of the next version. Raises BadInput for an invalid argument, naming
+        plain function from its data to that of the next version. With `isolate="process"` the handler
+        runs in a process of its own, which is killed at the timeout, at a cancellation and when the
+        lease is lost; `memory_mb` is how much memory it may use beyond what it has when it begins,
+        `jobs_per_process` after how many jobs a new process takes its place. Raises BadInput for an invalid argument, naming
         file, line, type and argument.
         """
         if callable(type):
@@ -108,6 +114,9 @@ class Registry:
                     replace=replace,
                     version=version,
                     upgrade=upgrade,
+                    isolate=isolate,
+                    memory_mb=memory_mb,
+                    jobs_per_process=jobs_per_process,
                 )
             )
             return handler

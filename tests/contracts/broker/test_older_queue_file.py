@@ -16,7 +16,7 @@ from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
 TO_VERSION_6 = """
-DROP TABLE places; DROP TABLE starts;
+DROP TABLE places; DROP TABLE starts; DROP TABLE steps;
 ALTER TABLE queues DROP COLUMN limits;
 UPDATE meta SET value = 6 WHERE name = 'schema';
 """
