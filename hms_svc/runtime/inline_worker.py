@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
@@ -16,6 +17,7 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.deadlines import Deadlines
 from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.isolation import NO_ISOLATION
 from hms_svc.runtime.reaper import Reaper
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
@@ -112,7 +114,7 @@ class InlineWorker:
     """Claims one job after the other, runs each with its whole chain, and settles it before the next.
 
     It has the parts of a worker, and nothing runs between its calls: due jobs and deadlines are
-    looked at when it works. While a handler waits for another job (`is_job_awaited`), or runs for more than a
+    looked at when it works. Isolated handlers run in this process. While a handler waits for another job (`is_job_awaited`), or runs for more than a
     second, others run beside it.
     """
 
@@ -157,6 +159,7 @@ class InlineWorker:
             stop=lambda: None,
             on_no_slot=lambda _: None,
             send_report=None,
+            isolation=NO_ISOLATION,
         )
         self._deadlines = Deadlines(
             self._in_flight,
@@ -170,17 +173,20 @@ class InlineWorker:
         types: Collection[str] | None = None,
         *,
         until: str = "",
+        most: int = sys.maxsize,
     ) -> list[EndedRun]:
         """Run what is ready, and what becomes ready by it; return the runs in the order of their ends.
 
-        With `until` it ends when the job of this id has ended a run, and begins only jobs of `types`, except
-        beside a job that waits. It also ends after a kill.
+        With `until` it ends when the job of this id has ended a run, and begins only jobs of `types` and
+        none of killed workers, except beside a job that waits. It also ends after a kill, and after `most` runs.
         """
         ended: list[EndedRun] = []
         with worker_running(), working_here(self._engines, self._options):
             await self._enter()
             await self._loops.relay.run_once()
-            while not any(each.killed or each.job_id == until for each in ended):
+            while len(ended) < most and not any(
+                each.killed or each.job_id == until for each in ended
+            ):
                 await self._engines.broker.promote(PROMOTED_AT_ONCE)
                 await self._begin_next(types)
                 if not self._in_flight.unsettled() and not self._loops.settler.backlog:
@@ -203,7 +209,7 @@ class InlineWorker:
                 return
             types = None
         served = tuple(each for each in self._served if types is None or each.type in types)
-        for lane in (Lane.SUSPECT, Lane.NORMAL):
+        for lane in (Lane.SUSPECT, Lane.NORMAL) if types is None else (Lane.NORMAL,):
             request = ClaimRequest(
                 worker=self._options.worker_id,
                 types=served,

@@ -31,6 +31,7 @@ from hms_svc.sdk.payload import is_model, plain_data
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import find_job
 from hms_svc.settings import load_settings
+from hms_svc.testing.empty_files import make_files
 from hms_svc.testing.records import (
     CaseRecord,
     JobRecord,
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Resources = Mapping[Any, Any]
 _ACTOR: Final = "bench"
+MOST_RUNS: Final = 10_000
+_PLACES: Final = frozenset({"broker_url", "database_url", "data_dir"})
 _WAITING: Final = "state:queued,scheduled"
 
 
@@ -85,6 +88,8 @@ class Bench:
             for type, given in (resources or {}).items()
         }
         self._given = dict(settings or {})
+        for name in _PLACES & self._given.keys():
+            raise BadInput(f"settings {name}: the bench has a broker and a database of its own")
         self._clock = BenchClock()
         self._policy = BenchPolicy()
         self._stack = ExitStack()
@@ -142,6 +147,7 @@ class Bench:
     def drain(self) -> list[Outcome]:
         """Run all jobs that are ready, and those that become ready by it, and return the outcomes of the runs.
 
+        Raises AssertionError after 10,000 runs: jobs that enqueue jobs without end would run forever.
         They run one after the other, in the order in which a worker claims them. While a handler waits
         for the result of another job, or runs for more than a second, others run beside it.
         """
@@ -247,6 +253,7 @@ class Bench:
 
     async def _serve(self, opened: asyncio.Event, stop: asyncio.Event) -> None:
         """Have the resources open until the end: opened and closed by one task, as in a worker."""
+        await make_files(self._settings)
         backend = await self._portal.backend()
         database = await self._portal.open_database()
         async with opened_resources(self._registry, {}, self._replaced) as bound:
@@ -287,7 +294,13 @@ class Bench:
 
     async def _drain(self) -> list[Outcome]:
         with self._kept_output():
-            return [await self._outcome(ended) for ended in await self._worker.work()]
+            runs = await self._worker.work(most=MOST_RUNS)
+        if len(runs) >= MOST_RUNS:
+            raise AssertionError(
+                f"{len(runs)} jobs have run, and there may be more without end; the last one is "
+                f"{runs[-1].type} {runs[-1].job_id}"
+            )
+        return [await self._outcome(ended) for ended in runs]
 
     @contextmanager
     def _kept_output(self) -> Iterator[None]:

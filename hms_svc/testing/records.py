@@ -74,7 +74,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `state`, `reason`, `by` and `detail` are those of the job after the run, as `hms-svc jobs show` has
     them. `error` is the exception itself that ended the run, None if none did. `log` is what the run logged and printed.
-    `jobs` are those that the run enqueued, `cases` those that the job has opened so far, and `events` those
+    `enqueued` are the jobs that the run enqueued, `cases` those that the job has opened so far, and `events` those
     that were published with its end. `due_in` are the seconds until the next attempt. `killed`: the
     worker was killed before the job was settled.
     """
@@ -90,12 +90,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: BaseException | None = None
     log: str = ""
     due_in: float | None = None
-    jobs: tuple[EnqueuedJob, ...] = ()
+    enqueued: tuple[EnqueuedJob, ...] = ()
     cases: tuple[CaseRecord, ...] = ()
     events: tuple[EventRecord, ...] = ()
     killed: bool = False
 
-    def completed(self) -> Any:
+    def get(self) -> Any:
         """Return the result of a job that is completed; raise its error, or AssertionError, for another."""
         if self.state == State.COMPLETED:
             return self.result
@@ -163,7 +163,7 @@ def outcome_of(ended: EndedRun, cases: tuple[CaseRecord, ...], now_ms: int) -> O
         error=ended.error,
         log=done.log,
         due_in=done.delay_ms / 1000 if done.delay_ms and not ended.killed else None,
-        jobs=tuple(_enqueued(job, now_ms) for job in ended.jobs),
+        enqueued=tuple(_enqueued(job, now_ms) for job in ended.jobs),
         cases=cases,
         events=tuple(event_record(event) for event in ended.events),
         killed=ended.killed,

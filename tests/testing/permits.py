@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -139,3 +140,17 @@ def nightly(job: RunningJob[Any]) -> str:
 @registry.job("permit.slow", timeout_seconds=0.1, retry=RetryPolicy(1))
 async def slow(job: RunningJob[Any]) -> None:
     await asyncio.Event().wait()
+
+
+@registry.job("permit.render", isolate="process")
+def render(job: RunningJob[Any]) -> int:
+    return os.getpid()
+
+
+@registry.job("permit.stepped")
+async def stepped(job: RunningJob[Any]) -> Any:
+    def charge() -> int:
+        charged.append(job.id)
+        return len(charged)
+
+    return await job.step("charge", charge)

@@ -44,17 +44,19 @@ def bench() -> Iterator[Bench]:
 
 def test_a_job_runs_with_its_whole_chain(bench: Bench) -> None:
     outcome = bench.run(apply, Application(parcel="17"))
-    assert outcome.completed() == {"permit": "P-17"}
+    assert outcome.get() == {"permit": "P-17"}
     assert (outcome.state, outcome.attempt, outcome.error) == ("completed", 1, None)
     assert outcome.log.startswith("applied at real\nprinted\n")
     assert outcome.log.endswith(" WARNING permits: logged\n")
-    assert [(job.type, job.data) for job in outcome.jobs] == [("permit.review", {"parcel": "17"})]
+    assert [(job.type, job.data) for job in outcome.enqueued] == [
+        ("permit.review", {"parcel": "17"})
+    ]
     assert [event.type for event in outcome.events] == ["job.completed"]
     assert bench.job(outcome.id).unique_key == "17"
 
 
 def test_a_type_may_be_named(bench: Bench) -> None:
-    assert bench.run("permit.apply", {"parcel": "17"}).completed() == {"permit": "P-17"}
+    assert bench.run("permit.apply", {"parcel": "17"}).get() == {"permit": "P-17"}
     with pytest.raises(
         BadInput, match=r"the bench has no type 'permit.applies'; its types are: permit"
     ):
@@ -63,7 +65,7 @@ def test_a_type_may_be_named(bench: Bench) -> None:
 
 def test_a_payload_that_the_model_refuses_is_rejected(bench: Bench) -> None:
     outcome = bench.run(apply, {"storeys": "many"})
-    assert (outcome.state, outcome.reason, outcome.jobs) == ("rejected", "payload", ())
+    assert (outcome.state, outcome.reason, outcome.enqueued) == ("rejected", "payload", ())
     assert "parcel" in outcome.detail
     with pytest.raises(MalformedJob, match="parcel"):
         bench.enqueue(apply, {"storeys": "many"})
@@ -74,7 +76,7 @@ def test_a_refusal_of_a_validator_is_its_own_exception(bench: Bench) -> None:
     assert (outcome.state, outcome.by) == ("rejected", "is_low")
     assert isinstance(outcome.error, ValidationFailed)
     with pytest.raises(ValidationFailed, match="too high"):
-        outcome.completed()
+        outcome.get()
 
 
 def test_an_exception_of_the_handler_can_be_raised_again(bench: Bench) -> None:
@@ -83,7 +85,7 @@ def test_an_exception_of_the_handler_can_be_raised_again(bench: Bench) -> None:
     assert outcome.due_in is not None
     assert 0 < outcome.due_in <= 60
     with pytest.raises(ConnectionError, match="no bank, attempt 1") as raised:
-        outcome.completed()
+        outcome.get()
     assert raised.traceback[-1].name == "charge"
 
 
@@ -96,12 +98,12 @@ def test_an_outcome_without_an_error_of_its_own_says_what_it_is(bench: Bench) ->
     with pytest.raises(
         AssertionError, match=r"permit.slow\) is dead: timeout, ran longer than 0.1 s"
     ):
-        timed_out.completed()
+        timed_out.get()
     assert "a person signs" in held.described()
 
 
 def test_governance_answers_as_the_test_sets_it(bench: Bench) -> None:
-    assert bench.run("permit.letter", {"to": "17"}).completed() == 7
+    assert bench.run("permit.letter", {"to": "17"}).get() == 7
     bench.deny("permit.letter", "no paper")
     denied = bench.run("permit.letter", {"to": "17"})
     assert (denied.state, denied.reason) == ("rejected", "governance")
@@ -111,7 +113,7 @@ def test_governance_answers_as_the_test_sets_it(bench: Bench) -> None:
     assert held.state == "held"
     assert bench.drain() == []
     bench.approve(held)
-    assert [each.completed() for each in bench.drain()] == [7]
+    assert [each.get() for each in bench.drain()] == [7]
     bench.allow("permit.letter")
     assert bench.run("permit.letter", {"to": "17"}).state == "completed"
 
@@ -175,7 +177,7 @@ def test_a_schedule_has_a_tick_when_its_time_has_passed(bench: Bench) -> None:
     assert bench.enqueued() == []
     bench.advance(86_400)
     [tick] = bench.drain()
-    assert tick.completed() == "it is night"
+    assert tick.get() == "it is night"
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
@@ -194,23 +196,56 @@ def test_a_killed_worker_has_its_job_redelivered(bench: Bench) -> None:
     assert len(bench.cases()) == 1
 
 
+def test_a_job_of_a_killed_worker_waits_for_the_next_drain(bench: Bench) -> None:
+    bench.kill_before_settlement()
+    killed = bench.run("permit.careless", "first")
+    assert bench.run("permit.careless", "second").get() == 2
+    assert bench.only_enqueued("permit.careless").id == killed.id
+    assert [each.get() for each in bench.drain()] == [3]
+
+
+def test_jobs_without_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Registry()
+
+    @own.job("own.again")
+    def again(job: RunningJob) -> None:
+        Job("own.again", None).enqueue()
+
+    monkeypatch.setattr("hms_svc.testing.bench.MOST_RUNS", 20)
+    with Bench(own) as bench:
+        bench.enqueue("own.again", None)
+        with pytest.raises(AssertionError, match="20 jobs have run, and there may be more without"):
+            bench.drain()
+
+
+def test_kept_steps_are_there_after_a_kill(bench: Bench) -> None:
+    bench.kill_before_settlement()
+    assert bench.run("permit.stepped", None).killed
+    assert [each.get() for each in bench.drain()] == [1]
+    assert len(permits.charged) == 1
+
+
+def test_an_isolated_handler_runs_here(bench: Bench) -> None:
+    assert bench.run("permit.render", None).get() == os.getpid()
+
+
 def test_a_handler_that_is_not_idempotent_is_seen_after_a_kill(bench: Bench) -> None:
     bench.enqueue("permit.careless", None)
     bench.kill_before_settlement()
     assert [each.killed for each in bench.drain()] == [True]
-    assert [each.completed() for each in bench.drain()] == [2]
+    assert [each.get() for each in bench.drain()] == [2]
 
 
 def test_a_job_runs_before_those_that_wait(bench: Bench) -> None:
     waiting = [bench.enqueue(review, {"parcel": str(n)}, priority=9) for n in range(3)]
     outcome = bench.run(review, {"parcel": "now"})
-    assert outcome.completed() == "reviewed"
+    assert outcome.get() == "reviewed"
     assert [job.id for job in bench.enqueued(review)] == [job.id for job in waiting]
 
 
 @pytest.mark.parametrize("type", ["permit.wait", "permit.wait_plain"])
 def test_a_handler_may_wait_for_another_job(bench: Bench, type: str) -> None:
-    assert bench.run(type, None).completed() == "reviewed"
+    assert bench.run(type, None).get() == "reviewed"
 
 
 def test_a_job_that_cannot_run_says_so(bench: Bench) -> None:
@@ -258,6 +293,17 @@ def test_what_a_worker_would_not_start_with_is_raised() -> None:
         Bench(registry, resources={**FEE, int: 1}).__enter__()
     with pytest.raises(ResourceFailed, match="FileNotFoundError"), Bench(broken):
         pass
+
+
+def test_settings_of_hms_svc_may_be_given() -> None:
+    with Bench(registry, resources=FEE, settings={"case_radius_m": 5000}) as bench:
+        assert bench.run("permit.case", "first").state == "completed"
+        assert not dao.case_exists(38.91, -77.0, kind="permit", radius_m=25)
+        assert dao.case_exists(38.91, -77.0, kind="permit")
+    with pytest.raises(BadInput, match="settings data_dir: the bench has a broker and a database"):
+        Bench(registry, settings={"data_dir": "/elsewhere"})
+    with pytest.raises(BadSetting, match="case_radius"):
+        Bench(registry, settings={"case_radius": 5}).__enter__()
 
 
 def test_the_public_calls_go_to_the_bench(bench: Bench) -> None:
