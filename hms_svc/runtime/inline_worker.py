@@ -114,8 +114,8 @@ class InlineWorker:
     """Claims one job after the other, runs each with its whole chain, and settles it before the next.
 
     It has the parts of a worker, and nothing runs between its calls: due jobs and deadlines are
-    looked at when it works. Isolated handlers run in this process. While a handler waits for another job (`is_job_awaited`), or runs for more than a
-    second, others run beside it.
+    looked at when it works. Isolated handlers run in this process. While a handler waits for another
+    job (`is_job_awaited`), or runs for more than a second, others run beside it.
     """
 
     def __init__(
@@ -183,16 +183,18 @@ class InlineWorker:
         ended: list[EndedRun] = []
         with worker_running(), working_here(self._engines, self._options):
             await self._enter()
-            await self._loops.relay.run_once()
-            while len(ended) < most and not any(
-                each.killed or each.job_id == until for each in ended
-            ):
+            await self._new_events()  # those of others are no run's
+            await self._relay("")
+            while len(ended) < most:
                 await self._engines.broker.promote(PROMOTED_AT_ONCE)
                 await self._begin_next(types)
                 if not self._in_flight.unsettled() and not self._loops.settler.backlog:
                     break
                 await self._wait()
-                ended += await self._settle()
+                settled = await self._settle()
+                ended += settled
+                if any(each.killed or each.job_id == until for each in settled):
+                    break
         return ended
 
     async def _enter(self) -> None:
@@ -244,10 +246,15 @@ class InlineWorker:
         if self.kill_next:
             return await self._die(waiting)
         await self._loops.settler.run_once()
-        self._notes.relayed_for = waiting[-1].token.job_id
-        await self._loops.relay.run_once()
+        await self._relay(waiting[-1].token.job_id)
         events = await self._new_events()
         return [self._ended(each, events, killed=False) for each in waiting]
+
+    async def _relay(self, job_id: str) -> None:
+        """Publish what was committed; follow-up jobs are noted as this job's."""
+        self._notes.relayed_for = job_id
+        await self._loops.relay.run_once()
+        self._notes.jobs.pop("", None)
 
     async def _die(self, waiting: Sequence[Settlement]) -> list[EndedRun]:
         """Lose what is in memory, as a killed worker does; its jobs are redelivered."""

@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from hms_svc import (
-    Concurrency,
     DeadLetter,
     Job,
+    Rate,
     Registry,
     RetryLater,
     RetryPolicy,
@@ -127,7 +127,7 @@ def end(job: RunningJob[Any]) -> None:
     raise {"dead": DeadLetter("no ink"), "later": RetryLater(after_seconds=30)}[job.data]
 
 
-@registry.job("permit.limited", limits=[Concurrency(1)])
+@registry.job("permit.limited", limits=[Rate(1, per_seconds=60)])
 def limited(job: RunningJob[Any]) -> None:
     pass
 

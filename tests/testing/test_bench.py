@@ -180,6 +180,16 @@ def test_a_schedule_has_a_tick_when_its_time_has_passed(bench: Bench) -> None:
     assert tick.get() == "it is night"
 
 
+def test_a_limit_lets_jobs_in_as_time_moves(bench: Bench) -> None:
+    for _ in range(3):
+        bench.enqueue("permit.limited", None)
+    assert len(bench.drain()) == 1
+    assert bench.run("permit.limited", None).state == "queued"
+    bench.advance(60)
+    assert len(bench.drain()) == 1
+    assert len(bench.enqueued("permit.limited")) == 2
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_time_does_not_move_back(bench: Bench, seconds: float) -> None:
     with pytest.raises(BadInput, match="expected more than 0 seconds"):
@@ -192,6 +202,7 @@ def test_a_killed_worker_has_its_job_redelivered(bench: Bench) -> None:
     assert (killed.killed, killed.state, len(killed.cases)) == (True, "queued", 1)
     [again] = bench.drain()
     assert (again.id, again.state, again.cases) == (killed.id, "completed", killed.cases)
+    assert {event.type for event in again.events} == {"case.opened", "job.completed"}
     assert permits.charged == [killed.id, killed.id]
     assert len(bench.cases()) == 1
 
