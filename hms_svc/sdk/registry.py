@@ -9,6 +9,7 @@ import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.globs import Glob, has_globs
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Limit, Rate, limit_of
 from hms_svc.sdk.app_settings import check_section_name, check_settings
@@ -201,22 +202,40 @@ class Registry:
         return self._types.get(type)
 
     def only(self, types: Sequence[str]) -> Registry:
-        """Return a registry of just these types; BadInput for an undeclared one."""
-        chosen = Registry()
-        chosen.scopes = self.scopes
-        for type in types:
-            found = self._types.get(type)
-            if found is None:
-                known = ", ".join(sorted(self._types))
-                raise BadInput(f"no handler for type {type!r}; the types are: {known}")
-            chosen._types[type] = found
-        return chosen
+        """Return a registry of just the types that are named.
+
+        A name may be a pattern with `*` and `?`; `!` in front leaves out what it matches, of all types if
+        no other name is given. BadInput for a name that matches nothing, and if nothing is left.
+        """
+        wanted = [name for name in types if not name.startswith("!")]
+        chosen = {type for name in wanted for type in self._matching(name)} or set(self._types)
+        for name in types:
+            if name.startswith("!"):
+                chosen -= set(self._matching(name[1:]))
+        if not chosen:
+            raise BadInput(f"{', '.join(types)} leaves no type to serve")
+        found = Registry()
+        found.scopes = self.scopes
+        found._types = {type: each for type, each in self._types.items() if type in chosen}
+        return found
+
+    def _matching(self, name: str) -> list[str]:
+        glob = Glob(name)
+        if found := [type for type in self._types if glob.matches(type, _unmeasured)]:
+            return found
+        known = ", ".join(sorted(self._types))
+        matches = "no type matches" if has_globs(name) else "no handler for type"
+        raise BadInput(f"{matches} {name!r}; the types are: {known}")
 
     def __iter__(self) -> Iterator[JobType]:
         return iter(self._types.values())
 
     def __len__(self) -> int:
         return len(self._types)
+
+
+def _unmeasured(characters: int) -> None:
+    """Match the few types of an application without a limit on the work."""
 
 
 def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:
