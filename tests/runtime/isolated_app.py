@@ -24,6 +24,14 @@ class Tool:
     pid = 0
 
 
+def note(job: RunningJob, text: str) -> None:
+    """Write the file of the test, whole from the moment that it exists."""
+    file = Path(job.data["file"])
+    written = file.with_suffix(".written")
+    written.write_text(text, encoding="ascii")
+    written.rename(file)
+
+
 @app.resource
 def tool() -> Iterator[Tool]:
     found = Tool()
@@ -56,7 +64,7 @@ def open_case(job: RunningJob) -> str:
 def never_return(job: RunningJob) -> None:
     """Be in a loop that only the end of the process ends, with a child that would outlive it."""
     with subprocess.Popen(["sleep", "600"]) as child:
-        Path(job.data["file"]).write_text(f"{os.getpid()} {child.pid}", encoding="ascii")
+        note(job, f"{os.getpid()} {child.pid}")
         while True:
             time.sleep(0.01)
 
@@ -64,7 +72,7 @@ def never_return(job: RunningJob) -> None:
 @app.job("isolated.case_endless", isolate="process", retry=SOON)
 def open_case_and_never_return(job: RunningJob) -> None:
     dao.insert_case({**PLACE, "kind": "isolated"})
-    Path(job.data["file"]).write_text(str(os.getpid()), encoding="ascii")
+    note(job, str(os.getpid()))
     while True:
         time.sleep(0.01)
 
