@@ -19,7 +19,9 @@ MOST_AHEAD: Final = 10_000
 """Up to how many jobs ahead of a queued one are counted."""
 LIMIT_CHECK_MS: Final = 5_000
 """How often a limit is looked at that jobs wait for, besides whenever a job leaves it."""
-LET_IN_AT_ONCE: Final = 100
-"""Jobs that one look at a limit lets in."""
+LIMITS_AT_ONCE: Final = 100
+"""Limits that one step looks at."""
+LET_IN_AT_ONCE: Final = 1_000
+"""Jobs that one look at limits lets in."""
 STALE_MS: Final = 300_000
 """After this time without a heartbeat a worker is removed from the register."""

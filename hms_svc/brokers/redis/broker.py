@@ -146,8 +146,9 @@ class RedisBroker:
             (
                 wanted.claimed.token.job_id,
                 wanted.claimed.token.fence,
+                wanted.lease_ms,
                 [
-                    (each.digest, each.limit.most, each.limit.window_ms, each.text)
+                    (each.digest, each.number, each.limit.most, each.limit.window_ms, each.text)
                     for each in wanted.limits
                 ],
             )

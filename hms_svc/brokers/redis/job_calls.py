@@ -153,9 +153,9 @@ def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[
 
 
 def take_places(
-    claims: Sequence[tuple[str, int, list[tuple[str, int, int, str]]]],
+    claims: Sequence[tuple[str, int, int, list[tuple[str, int, int, int, str]]]],
 ) -> ScriptCall[list[int]]:
-    """Let claimed jobs in by limits: id, fence, and for each digest, most, window (ms) and text.
+    """Let claimed jobs in by limits: id, fence, lease (ms), and for each digest, number, most, window (ms) and text.
 
     Return for each 0, or after how many milliseconds its limit is looked at again.
     """
