@@ -25,9 +25,7 @@ async def let_in(
 
 def declare(harness: BrokerHarness, limit: Limit, of_type: tuple[Limit, ...] = ()) -> None:
     """Register a worker whose type declares a limit with a key, and others for the whole type."""
-    harness.register(
-        limits=((TYPE, of_type),) if of_type else (), keyed_limits=((TYPE, (limit,)),)
-    )
+    harness.register(limits=((TYPE, of_type),) if of_type else (), keyed_limits=((TYPE, (limit,)),))
 
 
 async def claimed_ids(harness: BrokerHarness, limit: int = 10, *types: str) -> list[str]:

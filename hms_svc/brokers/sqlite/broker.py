@@ -28,6 +28,7 @@ from hms_svc.ports.broker import (
 )
 from hms_svc.ports.side_thread import aside
 
+
 class SQLiteBroker:
     """Implements `ports.broker.Broker` on one machine, for all processes that share the file."""
 

@@ -58,7 +58,11 @@ class SQLiteLeaseKeeper:
             connection.execute(SQL["undeclare_priorities"], (encode(plain).decode(),))
             limits, keyed = dict(worker.limits), dict(worker.keyed_limits)
             declared = [
-                (type, limits_text(limits.get(type, ())) or None, limits_text(keyed.get(type, ())) or None)
+                (
+                    type,
+                    limits_text(limits.get(type, ())) or None,
+                    limits_text(keyed.get(type, ())) or None,
+                )
                 for type in sorted(limits.keys() | keyed.keys())
             ]
             connection.executemany(LIMITS["declare_limits"], declared)

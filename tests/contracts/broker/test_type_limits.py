@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.job import ClaimedJob, Lane
+from hms_svc.domain.job import Lane
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import PlaceClaim
