@@ -118,6 +118,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     "STALE_MS": limits.STALE_MS,
     "LIMITED": codes.LIMITED,
     "LIMIT_CHECK_MS": limits.LIMIT_CHECK_MS,
+    "LIMIT_SAMPLE": limits.LIMIT_SAMPLE,
     "LIMITS_AT_ONCE": limits.LIMITS_AT_ONCE,
     "LET_IN_AT_ONCE": limits.LET_IN_AT_ONCE,
     "QUEUED_INDEXES": {1: "suspects", codes.LIMITED: "limited"},

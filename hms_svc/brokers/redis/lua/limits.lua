@@ -4,7 +4,8 @@
 -- otherwise those that began within the window. Limits of a whole type are in the field `limits` of queue:{type}, and
 -- are kept to in the step that claims. Those with a key are in `keyed_limits`, each at its place among all limits of the
 -- type, and have a digest of type, place and key. In places:{type} the digests are listed that a running job counts for;
--- behind a question mark it is the one for which a queued job waits.
+-- behind a question mark it is the one for which a queued job waits, then the place of the limit, the job's order, and
+-- the limit in words.
 
 limiter.waits = '?'
 limiter.types = {}
@@ -44,6 +45,27 @@ function limiter.note_starts(digest, window, number)
     redis.call('RPUSH', key, unpack(starts, first, math.min(first + 999, number)))
   end
   redis.call('PEXPIRE', key, int(window + 1000))
+end
+
+-- The member of limit-checks for a limit.
+function limiter.check_of(type, digest, number)
+  return type .. ' ' .. digest .. ' ' .. number
+end
+
+-- Whether all keys by which a waiting job is let in are there.
+function limiter.is_waiting(type, id)
+  local held = redis.call('HGET', P .. 'places:' .. type, id) or ''
+  local digest, number, order = string.match(held, '^%' .. limiter.waits .. '(%x+) (%d+) (%x+)')
+  return digest and redis.call('ZSCORE', P .. 'behind:' .. digest, order .. ' ' .. id)
+    and redis.call('ZSCORE', P .. 'limit-checks', limiter.check_of(type, digest, number))
+end
+
+-- Some running jobs that a limit counts: of one whose place is not known any more it would count it for ever.
+function limiter.strike_lost(type, digest)
+  local holders = P .. 'holders:' .. digest
+  for _, id in ipairs(redis.call('SRANDMEMBER', holders, LIMIT_SAMPLE)) do
+    if redis.call('HEXISTS', P .. 'places:' .. type, id) == 0 then redis.call('SREM', holders, id) end
+  end
 end
 
 -- A job that was claimed does not begin: the rates of its type do not count it.
@@ -122,7 +144,7 @@ function limiter.leave(id, type)
   local held = redis.call('HGET', places, id)
   if not held then return end
   redis.call('HDEL', places, id)
-  local waited_for, order = string.match(held, '^%' .. limiter.waits .. '(%x+) (%x+)')
+  local waited_for, order = string.match(held, '^%' .. limiter.waits .. '(%x+) %d+ (%x+)')
   if waited_for then
     redis.call('ZREM', P .. 'behind:' .. waited_for, order .. ' ' .. id)
     return

@@ -34,6 +34,7 @@ local function look_at(checked)
   local limit = limiter.of_type(type, 'keyed_limits')[tonumber(number) + 1]
   local room, ahead = math.huge, LIMIT_CHECK_MS
   if limit and limit ~= cjson.null then room, ahead = limiter.room(digest, limit[1], limit[2]) end
+  if room <= 0 then limiter.strike_lost(type, digest) end
   to_let_in = to_let_in - limiter.let_in(digest, math.min(room, to_let_in))
   if redis.call('EXISTS', P .. 'behind:' .. digest) == 0 then
     redis.call('ZREM', P .. 'limit-checks', checked)

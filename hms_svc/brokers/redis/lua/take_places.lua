@@ -6,7 +6,7 @@
 --          it: in how many milliseconds its limit is looked at again, if nothing lets it in before
 -- Invariant: a job counts for all of its limits or for none. A repetition after a lost reply returns the same.
 
-local function queue_behind(id, job, digest, text, lease_ms)
+local function queue_behind(id, job, lease_ms, digest, number, text)
   limiter.take_back_start(job[TYPE], job[POSITION] - lease_ms)
   leave(id, job)
   job[STATE], job[ATTEMPT], job[CLAIMS] = QUEUED, job[ATTEMPT] - 1, job[CLAIMS] - 1
@@ -14,7 +14,8 @@ local function queue_behind(id, job, digest, text, lease_ms)
   keep_turn(job)
   -- The fences of one claim are in the order of the queue, also for jobs that were accepted at the same time.
   local order = string.format('%016x', job[FENCE])
-  redis.call('HSET', P .. 'places:' .. job[TYPE], id, limiter.waits .. digest .. ' ' .. order .. ' ' .. text)
+  redis.call('HSET', P .. 'places:' .. job[TYPE], id,
+    table.concat({ limiter.waits .. digest, int(number), order, text }, ' '))
   redis.call('ZADD', P .. 'behind:' .. digest, int(job[POSITION]), order .. ' ' .. id)
   write(id, job)
   enter(id, job)
@@ -30,8 +31,9 @@ local function take(id, fence, lease_ms, limits)
     local digest, number, most, window, text = unpack(limit)
     local room, ahead = limiter.room(digest, most, window)
     if room <= 0 then
-      queue_behind(id, job, digest, text, lease_ms)
-      redis.call('ZADD', P .. 'limit-checks', 'LT', int(lease + ahead), job[TYPE] .. ' ' .. digest .. ' ' .. int(number))
+      queue_behind(id, job, lease_ms, digest, number, text)
+      redis.call('ZADD', P .. 'limit-checks', 'LT', int(lease + ahead),
+        limiter.check_of(job[TYPE], digest, int(number)))
       return int(ahead)
     end
     digests[at] = digest
