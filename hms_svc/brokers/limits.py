@@ -21,9 +21,11 @@ LIMIT_CHECK_MS: Final = 5_000
 """How often a limit is looked at that jobs wait for, besides whenever a job leaves it."""
 LIMITS_AT_ONCE: Final = 100
 """Limits that one step looks at."""
+LOOKS_AT_ONCE: Final = 10
+"""Steps that look at limits, one after the other, while there are more."""
 LIMIT_SAMPLE: Final = 10
 """Jobs of a limit, chosen at random, of which one step checks that their keys are complete."""
 LET_IN_AT_ONCE: Final = 1_000
-"""Jobs that one look at limits lets in."""
+"""Jobs that one step lets in by the limits that it looks at."""
 STALE_MS: Final = 300_000
 """After this time without a heartbeat a worker is removed from the register."""

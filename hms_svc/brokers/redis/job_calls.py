@@ -61,10 +61,14 @@ class Settled(NamedTuple):
 
 
 class Promoted(NamedTuple):
-    """How many jobs became ready, and the milliseconds until the next one is due, a minute at most."""
+    """How many jobs became ready, the milliseconds until the next one is due, and 1 if more limits are.
+
+    The milliseconds are a minute at most.
+    """
 
     moved: int
     ahead_ms: int
+    more_limits: int
 
 
 class Reaped(NamedTuple):

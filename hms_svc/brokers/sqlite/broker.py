@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.limits import LOOKS_AT_ONCE
 from hms_svc.brokers.sqlite import enqueue, job_claims, lapsed_leases, settlement, type_limits
 from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -121,8 +122,10 @@ class SQLiteBroker:
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
         bounds = {"now": now, "lease_now": lease_now}
         [(jobs, limits)] = await self._file.fetch(SQL["any_due"], bounds)
-        if limits:
-            await self._file.write(
+        looks = 0
+        while limits and looks < LOOKS_AT_ONCE:
+            looks += 1
+            limits = await self._file.write(
                 lambda transaction: type_limits.look_at_limits(transaction, now, lease_now)
             )
         if not jobs:

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hms_svc.brokers.codes import PROCESSING, QUEUED
-from hms_svc.brokers.limits import EXPIRED_AT_ONCE, LET_IN_AT_ONCE, LIMIT_CHECK_MS
+from hms_svc.brokers.limits import (
+    EXPIRED_AT_ONCE,
+    LET_IN_AT_ONCE,
+    LIMIT_CHECK_MS,
+    LIMITS_AT_ONCE,
+)
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.type_limits import read_keyed_limits, read_limits
@@ -139,14 +144,15 @@ def _let_in(transaction: Transaction, digest: str, number: int, now: int) -> int
     return left
 
 
-def look_at_limits(transaction: Transaction, now: int, lease_now: int) -> None:
-    """Let in jobs that wait for a limit which has room.
+def look_at_limits(transaction: Transaction, now: int, lease_now: int) -> bool:
+    """Let in jobs that wait for a limit which has room; return whether there are more limits to look at now.
 
     Beside what `note_ended` does at once, this is for windows that have passed, and for limits that
     were changed.
     """
     execute, to_let_in = transaction.connection.execute, LET_IN_AT_ONCE
-    for digest, number, text in execute(SQL["due_checks"], (lease_now,)).fetchall():
+    checks = execute(SQL["due_checks"], (lease_now,)).fetchall()
+    for digest, number, text in checks:
         declared = read_keyed_limits(text)
         limit = declared[number] if number < len(declared) else None
         room, ahead = to_let_in, LIMIT_CHECK_MS
@@ -154,9 +160,10 @@ def look_at_limits(transaction: Transaction, now: int, lease_now: int) -> None:
             room, ahead = _room_of(transaction, digest, limit, lease_now)
         to_let_in -= _let_in(transaction, digest, min(room, to_let_in), now)
         if to_let_in <= 0:
-            break
+            return True
         execute(SQL["look_at_later"], (lease_now + ahead, digest))
         execute(SQL["forget_unneeded_check"], {"digest": digest})
+    return len(checks) == LIMITS_AT_ONCE
 
 
 def _room_of(transaction: Transaction, digest: str, limit: Limit, now: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hms_svc.brokers.limits import LIMITS_AT_ONCE
+from hms_svc.brokers.limits import LIMITS_AT_ONCE, LOOKS_AT_ONCE
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import PlaceClaim
@@ -151,10 +151,10 @@ async def test_two_rates_with_the_same_window_count_each_job_once(harness: Broke
     assert [len(await harness.claim(1)) for _ in range(3)] == [1, 1, 0]
 
 
-async def test_one_look_is_bounded_however_many_keys_wait(
+async def test_one_promotion_is_bounded_however_many_keys_wait(
     harness: BrokerHarness, clock: ManualClock
 ) -> None:
-    limit, keys = Limit(1, 1000), LIMITS_AT_ONCE + 20
+    limit, keys = Limit(1, 1000), LOOKS_AT_ONCE * LIMITS_AT_ONCE + 20
     declare(harness, limit)
     await harness.accept(2 * keys)
     claims = [
