@@ -312,8 +312,10 @@ def application(
     """
     from hms_svc.sdk.agencies_file import load_agencies
     from hms_svc.sdk.apps import check_injection, installed_apps, load_app
-    from hms_svc.services import builtin_registry
+    from hms_svc.services import INTERNAL, builtin_registry
 
+    if not settings.builtin_types:
+        only = INTERNAL if only is None else INTERNAL.intersection(only)
     registry = builtin_registry(
         reports_per_hour=settings.reports_per_hour,
         blocked_users=settings.blocked_users,

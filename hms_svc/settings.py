@@ -97,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     case_radius_m: float = 25.0
     reports_per_hour: int = 10
     blocked_users: tuple[str, ...] = ()
+    builtin_types: bool = True
     places_file: Path | None = None
     policy_file: Path | None = None
     policy_url: str = ""
@@ -178,6 +179,7 @@ READERS: Final[dict[str, Reader]] = {
     "case_radius_m": number(0.1, 5_000, "metres"),
     "reports_per_hour": whole(1, 1_000_000),
     "blocked_users": text_list(r"\S+", "a list of user ids"),
+    "builtin_types": flag,
     "places_file": file_value,
     "policy_file": file_value,
     "policy_url": _WEB,

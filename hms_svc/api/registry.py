@@ -10,7 +10,7 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.sdk import registry
-from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Upgrade
+from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Isolate, Upgrade
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -89,6 +89,9 @@ class Registry(registry.Registry):
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
+        isolate: Isolate | None = None,
+        memory_mb: int | None = None,
+        jobs_per_process: int | None = None,
     ) -> Declaring[ModelT]: ...
     @overload
     def job(
@@ -110,6 +113,9 @@ class Registry(registry.Registry):
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
+        isolate: Isolate | None = None,
+        memory_mb: int | None = None,
+        jobs_per_process: int | None = None,
     ) -> Declaring[Any]: ...
     def job(self, type: str, **declared: Any) -> Any:
         """Declare the decorated function as the handler of a type, and return the declared type.

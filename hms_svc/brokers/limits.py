@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from hms_svc.domain.job import MOST_STEPS_OF_A_JOB
+
 HISTORY_MOST: Final = 1024 * 1024
 """Bytes of a job's history; a longer one loses its oldest lines, down to HISTORY_KEPT."""
 HISTORY_KEPT: Final = HISTORY_MOST // 2
@@ -27,5 +29,9 @@ LIMIT_SAMPLE: Final = 10
 """Jobs of a limit, chosen at random, of which one step checks that their keys are complete."""
 LET_IN_AT_ONCE: Final = 1_000
 """Jobs that one step lets in by the limits that it looks at."""
+MOST_STEPS: Final = MOST_STEPS_OF_A_JOB + 1
+"""Results that are kept of one job, and its cursor."""
+STEPS_KEPT_SECONDS: Final = 100 * 86_400
+"""Then the results of steps of a job that has not been removed are dropped."""
 STALE_MS: Final = 300_000
 """After this time without a heartbeat a worker is removed from the register."""

@@ -18,7 +18,11 @@ def serve(
         str | None, typer.Option(help="Jobs to run at a time in each process.", show_default=False)
     ] = None,
     types: Annotated[
-        str | None, typer.Option(help="Only these types: a,b.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Only these types: a,b; patterns such as 'a.*', and '!b' for all but b.",
+            show_default=False,
+        ),
     ] = None,
     app: Annotated[
         list[str] | None,

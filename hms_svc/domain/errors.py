@@ -27,6 +27,7 @@ HmsError
 │   ├── JobDead                  it was given up
 │   └── JobCancelled             a person or its handler cancelled it
 ├── JobNotEnded                  a job whose result is awaited did not end in time
+├── HandlerProcessDied           the process of an isolated handler ended before the handler did
 ├── ResourceFailed               a resource of an application could not be opened
 ├── NoActiveJob                  something that needs the current job ran outside of one
 ├── WrongThread                  a blocking call on a thread whose event loop runs
@@ -254,6 +255,10 @@ class JobNotEnded(HmsError, TimeoutError):
         super().__init__(message)
         self.job_id = job_id
         self.state = state
+
+
+class HandlerProcessDied(HmsError):
+    """The process that ran an isolated handler ended before the handler did; the message says how."""
 
 
 class ResourceFailed(HmsError):

@@ -68,6 +68,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return value
 
 
+MOST_STEPS_OF_A_JOB: Final = 1000
+CURSOR: Final = ""
+"""In place of the name of a step: where the next attempt goes on."""
+
+
 class LeaseToken(msgspec.Struct, frozen=True, gc=False):
     """Proof of ownership: the job, the fence of this claim, and where the broker keeps it.
 
@@ -93,7 +98,8 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     second one on, the job may have left effects behind. `approvals` are the
     holds that humans have approved (`Permission.key`) since the last denial; `DENIED` is
     among them if there was one. `run_began_at` (Unix ms) is when the first counted attempt of this run
-    began, if this is a later one and the type limits the time of all together.
+    began, if this is a later one and the type limits the time of all together. `steps` are the kept
+    results of earlier attempts (JSON), by name, and the cursor.
     """
 
     job: Job
@@ -107,6 +113,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lane: Lane = Lane.NORMAL
     approvals: tuple[str, ...] = ()
     run_began_at: int | None = None
+    steps: dict[str, bytes] | None = None
 
 
 def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:

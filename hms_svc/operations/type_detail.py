@@ -81,6 +81,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     is_unique: bool
     limits: tuple[str, ...]
+    isolation: str
     schedule: str
     version: int
 
@@ -251,6 +252,7 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         action=declared.action or "",
         is_unique=declared.unique is not None,
         limits=tuple(map(_limit_text, declared.limits)),
+        isolation=_isolation_text(declared),
         schedule=declared.schedule.text if declared.schedule is not None else "",
         version=declared.version,
     )
@@ -283,6 +285,7 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
         ("action", f"{found.action}, vetted by governance" if found.action else ""),
         ("unique", "by a key computed from the payload" if found.is_unique else ""),
         ("limits", "; ".join(found.limits)),
+        ("isolation", found.isolation),
         *of_workers,
     ]
 
@@ -297,6 +300,17 @@ def _backoff_text(retry: RetryPolicy) -> str:
 
 def _seconds_text(seconds: float) -> str:
     return duration_text(int(seconds * 1000)) if seconds >= 1 else f"{seconds:g} s"
+
+
+def _isolation_text(declared: JobType) -> str:
+    if declared.isolate is None:
+        return ""
+    parts = ["in a process of its own"]
+    if declared.memory_mb is not None:
+        parts.append(f"at most {declared.memory_mb} MiB beyond its start")
+    if declared.jobs_per_process is not None:
+        parts.append(f"a new one after {plural(declared.jobs_per_process, 'job')}")
+    return ", ".join(parts)
 
 
 def _limit_text(declared: Concurrency | Rate) -> str:

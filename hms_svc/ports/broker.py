@@ -8,7 +8,7 @@ reached; whether anything happened is then unknown, and calling again is safe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -81,6 +81,22 @@ class PlaceClaim(msgspec.Struct, frozen=True):
     claimed: ClaimedJob
     limits: tuple[KeyedLimit, ...]
     lease_ms: int
+
+
+class StepRecord(msgspec.Struct, frozen=True, gc=False):
+    """The result of a step of a running job, or with the name CURSOR its cursor, as JSON."""
+
+    token: LeaseToken
+    name: str
+    value: bytes
+
+
+class Kept(IntEnum):
+    """Whether a step was kept: no, because the token no longer owns its job, or because it has too many."""
+
+    LOST = 0
+    YES = 1
+    TOO_MANY = 2
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -296,6 +312,17 @@ class Broker(Producer, Protocol):
         operator's details, unless the disposition is uncertain. A denial by governance clears
         the approvals of the job.
         """
+        ...
+
+    async def keep_steps(self, steps: Sequence[StepRecord]) -> list[Kept]:
+        """Keep results of steps durably, in place of those of the same name; return for each whether.
+
+        They are removed with the job, and when it is erased.
+        """
+        ...
+
+    async def steps_of(self, job_ids: Sequence[str]) -> list[dict[str, bytes]]:
+        """Return the kept results of each job, by name."""
         ...
 
     async def raise_fences(self, above: int) -> None:

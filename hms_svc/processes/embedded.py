@@ -15,6 +15,7 @@ from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage, Resourc
 from hms_svc.domain.plain_text import plain
 from hms_svc.observability.application_logs import application_logging
 from hms_svc.processes.child_spec import ChildSpec, start_child
+from hms_svc.processes.isolated_processes import IsolatedProcesses
 from hms_svc.processes.supervisor import OUTAGE_CODE, READY, STOP, STOP_NOW, receive, send
 from hms_svc.processes.suspect_lane import SuspectLane
 from hms_svc.runtime.worker import Worker
@@ -25,7 +26,7 @@ from hms_svc.settings import Settings, child_environment
 if TYPE_CHECKING:
     import socket
 
-    from hms_svc.runtime.worker_options import Engines
+    from hms_svc.runtime.worker_options import Engines, WorkerOptions
     from hms_svc.sdk.registry import Registry
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -193,25 +194,32 @@ class ThreadWorkers(EmbeddedWorkers):
 
     async def _run(self, engines: Engines, worker_id: str) -> None:
         self._opening = None
-        options = bootstrap.worker_options(self._settings, worker_id=worker_id)
-        self._worker = Worker(engines, options, on_suspects=self._lane.need)
+        async with IsolatedProcesses(self._settings, engines, worker_id) as isolation:
+            options = bootstrap.worker_options(self._settings, worker_id=worker_id)
+            self._worker = Worker(
+                engines, options, on_suspects=self._lane.need, isolation=isolation
+            )
+            await self._run_worker(self._worker, options)
+
+    async def _run_worker(self, worker: Worker, options: WorkerOptions) -> None:
         if self._stop_requested.is_set():
             return
         self._state = f"{options.slots} slots, thread"
         self._started.set()
         log.info("worker %s runs on a thread with %d slots", options.worker_id, options.slots)
-        await self._worker.run()
-        if self._worker.is_dismissed:
+        await worker.run()
+        if worker.is_dismissed:
             self._lane.stop()
             self._stop_requested.set()
         if self._stop_requested.is_set():
             await self._lane.wait_stopped()
-            if self._worker.is_dismissed:
+            if worker.is_dismissed:
                 self._end(BY_OPERATOR)
-        elif (
-            self._worker.is_hung
-        ):  # functions that do not return hold all its threads: another worker has its own
-            log.error("worker %s is replaced; its threads still run their functions", worker_id)
+        elif worker.is_hung:
+            # Functions that do not return hold all its threads: another worker has its own.
+            log.error(
+                "worker %s is replaced; its threads still run their functions", options.worker_id
+            )
 
 
 class ProcessWorkers(EmbeddedWorkers):

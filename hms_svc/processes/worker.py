@@ -6,8 +6,9 @@ import asyncio
 import gc
 import logging
 import socket
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from hms_svc.observability.logs import set_up_logging
 from hms_svc.processes.child_exit import exit_code_of
 from hms_svc.processes.child_spec import ChildSpec, Role
 from hms_svc.processes.first_worker import wait_to_begin
+from hms_svc.processes.isolated_processes import IsolatedProcesses
 from hms_svc.processes.report_socket import sender_of
 from hms_svc.processes.shutdown import leave_if_stuck, leave_now, stop_on_signals
 from hms_svc.processes.supervisor import (
@@ -33,6 +35,7 @@ from hms_svc.processes.supervisor import (
     send,
     stop_reason,
 )
+from hms_svc.runtime.isolation import Isolation
 from hms_svc.runtime.worker import Worker
 from hms_svc.runtime.worker_options import Engines
 from hms_svc.sdk.captured_output import captured_output
@@ -62,19 +65,24 @@ def run_first_worker(line: str) -> int:
 
 
 def _run_spec(line: socket.socket, spec: ChildSpec) -> int:
-    def work() -> None:
-        settings = load_settings().settings
-        provide_standard_streams()
-        set_up_logging(settings.log_level, settings.log_format)
-        # Before output is captured: handlers of logs that it makes are for this process.
-        registry = bootstrap.application(settings, ready=True)
-        with (
-            application_logging(settings.log_level, settings.log_format),
-            captured_output(pass_on=False),
-        ):
-            asyncio.run(_work(settings, registry, spec, line))
+    async def work(settings: Settings, registry: Registry) -> None:
+        await _work(settings, registry, spec, line)
 
-    return exit_code_of(work)
+    return exit_code_of(lambda: in_application(work))
+
+
+def in_application(work: Callable[[Settings, Registry], Coroutine[Any, Any, None]]) -> None:
+    """Load the application of the environment's settings, and run this with captured output."""
+    settings = load_settings().settings
+    provide_standard_streams()
+    set_up_logging(settings.log_level, settings.log_format)
+    # Before output is captured: handlers of logs that it makes are for this process.
+    registry = bootstrap.application(settings, ready=True)
+    with (
+        application_logging(settings.log_level, settings.log_format),
+        captured_output(pass_on=False),
+    ):
+        asyncio.run(work(settings, registry))
 
 
 async def _work(
@@ -90,7 +98,8 @@ async def _work(
             settings, registry, spec.worker_id, on_replaced=lambda: leave_now(REPLACED_CODE)
         ) as engines:
             opening.end()
-            worker = await _run(engines, settings, spec, line)
+            async with IsolatedProcesses(settings, engines, spec.worker_id) as isolation:
+                worker = await _run(engines, settings, spec, line, isolation)
     except asyncio.CancelledError:
         if not opening.was_stopped:
             raise
@@ -126,7 +135,11 @@ class _Opening:
 
 
 async def _run(
-    engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket
+    engines: Engines,
+    settings: Settings,
+    spec: ChildSpec,
+    line: socket.socket,
+    isolation: Isolation,
 ) -> Worker | None:
     loop = asyncio.get_running_loop()
     request = await _take_over(engines, spec.predecessor) if spec.predecessor else None
@@ -145,6 +158,7 @@ async def _run(
         on_suspects=lambda: send(line, SUSPECTS),
         on_stop=lambda: send(line, DISMISSED if worker.is_dismissed else STOPPING),
         send_report=sender_of(spec.reports),
+        isolation=isolation,
     )
     stop_on_signals(worker)
     line.setblocking(False)

@@ -123,6 +123,14 @@ class CancelRequested(msgspec.Struct, frozen=True):
 
 
 Returned = RetryLater | Snooze | Cancel | DeadLetter
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """The process that ran the handler has decided what becomes of the job."""
+
+    disposition: Disposition
+
+
 Outcome = (
     Finished
     | Returned
@@ -139,6 +147,7 @@ Outcome = (
     | NotBegun
     | StillRunning
     | CancelRequested
+    | Decided
 )
 
 
@@ -270,6 +279,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 counted_give_back=is_free,
                 detail="the worker stopped",
             )
+        case Decided(disposition):
+            return disposition
 
 
 def with_effects(disposition: Disposition, case_id: str) -> Disposition:

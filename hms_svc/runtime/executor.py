@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from hms_svc.domain.errors import HandlerExited
 from hms_svc.ports.clock import Clock
-from hms_svc.runtime.decide import Outcome
+from hms_svc.runtime.decide import Decided, Outcome
+from hms_svc.runtime.isolation import NO_ISOLATION, Isolation
 from hms_svc.runtime.run_outcome import inconclusive, outcome_of
 from hms_svc.runtime.threads import Done, PlainThreads
 from hms_svc.sdk import running_job
@@ -44,9 +45,11 @@ class Executor:
         *,
         timeout_seconds: float,
         bound: Mapping[str, BoundType],
+        isolation: Isolation = NO_ISOLATION,
     ) -> None:
         self._threads = threads
         self._bound = bound
+        self._isolation = isolation
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
@@ -59,6 +62,10 @@ class Executor:
         """Call the function once for all jobs whose outcomes were reported together."""
         self._on_reported = self._threads.on_reported = function
 
+    def runs_elsewhere(self, declared: JobType) -> bool:
+        """Return whether the jobs of a type run in other processes."""
+        return declared.isolate is not None and self._isolation is not NO_ISOLATION
+
     def start(
         self, job: RunningJob, declared: JobType, finished: Callable[[Outcome], None]
     ) -> asyncio.Task[Any] | None:
@@ -69,9 +76,15 @@ class Executor:
         """
         plan = self._plans.get(declared.type)
         if plan is None:
-            plan = TypePlan(declared, self._bound.get(declared.type))
+            plan = TypePlan(
+                declared,
+                self._bound.get(declared.type),
+                is_elsewhere=self.runs_elsewhere(declared),
+            )
             self._plans[declared.type] = plan
         done = partial(self._done, job, declared, finished)
+        if plan.is_elsewhere:
+            return self._start_isolated(job, done, finished)
         if plan.is_plain:
             run = partial(self._run_on_thread, job, plan)
             self._threads.submit(contextvars.copy_context(), run, done)
@@ -80,6 +93,31 @@ class Executor:
         task = RunTask(self._run_on_loop(job, plan, report), loop=self._loop)
         task.report = report
         return task
+
+    def _start_isolated(
+        self, job: RunningJob, done: Done, finished: Callable[[Outcome], None]
+    ) -> asyncio.Task[Any]:
+        """Run a job in another process, which decides what becomes of it unless it is killed or dies."""
+
+        def ended(disposition: Any, error: BaseException | None) -> None:
+            if error is None:
+                finished(Decided(disposition))
+            else:
+                done(None, error)
+
+        report = partial(self._report, ended)
+        task = RunTask(self._run_isolated(job, report), loop=self._loop)
+        task.report = report
+        return task
+
+    async def _run_isolated(self, job: RunningJob, report: Done) -> None:
+        disposition, error = None, None
+        try:
+            disposition = await self._isolation.run(job)
+        except BaseException as raised:  # noqa: BLE001 - becomes the outcome
+            error = raised
+        report(disposition, error)
+        error = None  # its traceback refers to this frame
 
     def _report(self, done: Done, result: Any, error: BaseException | None) -> None:
         """Report an end on the loop, outside of the job's task and context, with others that ended."""
@@ -211,7 +249,10 @@ class RunTask(asyncio.Task[None]):
 class TypePlan:
     """What is the same for every job of a type, determined once."""
 
-    def __init__(self, declared: JobType, bound: BoundType | None = None) -> None:
+    def __init__(
+        self, declared: JobType, bound: BoundType | None = None, *, is_elsewhere: bool = False
+    ) -> None:
+        self.is_elsewhere = is_elsewhere
         self.handler = declared.handler if bound is None else bound.handler
         self.middleware = () if bound is None else bound.middleware
         self.takes_job = bool(signature(declared.handler).parameters)

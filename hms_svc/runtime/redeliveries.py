@@ -1,4 +1,4 @@
-"""Jobs that were claimed before: their committed effects are read before they run again."""
+"""Jobs that were claimed before: their effects and kept steps are read before they run again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.errors import BrokerUnavailable, DatabaseUnavailable, Outage
 from hms_svc.domain.job import ClaimedJob
+from hms_svc.ports.broker import Broker
 from hms_svc.ports.stores import EffectStore, StoredEffect
 from hms_svc.runtime.run_beginnings import RunBeginnings
+from hms_svc.runtime.steps import with_steps
 
 log: Final = logging.getLogger("hms_svc.runtime")
 Effects = Mapping[int, tuple[StoredEffect, ...]]
@@ -28,11 +30,13 @@ class Redeliveries:
         self,
         effects: EffectStore,
         beginnings: RunBeginnings,
+        broker: Broker,
         begin: Callable[[Sequence[ClaimedJob], Effects], Awaitable[None]],
-        release: Callable[[Sequence[ClaimedJob], DatabaseUnavailable | None], None],
+        release: Callable[[Sequence[ClaimedJob], Outage | None], None],
     ) -> None:
         self._effects = effects
         self._beginnings = beginnings
+        self._broker = broker
         self._begin = begin
         self._release = release
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,9 +58,9 @@ class Redeliveries:
                 [(job.token.job_id, job.token.fence) for job in claimed]
             )
             pairs = zip(claimed, found, strict=True)
-            begun = await self._beginnings.add_to(claimed)
+            begun = await self._beginnings.add_to(await with_steps(self._broker, claimed))
             await self._begin(begun, {job.token.fence: effects for job, effects in pairs})
-        except DatabaseUnavailable as outage:
+        except (BrokerUnavailable, DatabaseUnavailable) as outage:
             self._release(claimed, outage)
         except Exception:
             log.exception("jobs that were claimed before cannot begin")

@@ -10,12 +10,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import DatabaseUnavailable, Outage
+from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import ClaimedJob, log_fields
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Producer, Settlement
@@ -23,6 +23,7 @@ from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
+    Decided,
     Finished,
     NewerPayload,
     NotBegun,
@@ -43,12 +44,12 @@ from hms_svc.runtime.prefetch import MAX_WAIT_SECONDS, Prefetch
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
 from hms_svc.runtime.run_beginnings import RunBeginnings
 from hms_svc.runtime.run_outcome import inconclusive, unless_denied
-from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import DEFAULT_RETRY
 from hms_svc.runtime.unique_keys import UniqueKeys
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.job_steps import StepKeeper
 from hms_svc.sdk.payload_versions import is_newer, version_of
 from hms_svc.sdk.running_job import ProgressSink, RunningJob
 from hms_svc.sdk.storable_text import writable_disposition
@@ -56,6 +57,13 @@ from hms_svc.sdk.storable_text import writable_disposition
 log: Final = logging.getLogger("hms_svc.runtime")
 NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 NONE_BEFORE: Final[Effects] = MappingProxyType({})
+
+
+class SettlementSink(Protocol):
+    """Takes what becomes of each job, once."""
+
+    def add(self, settlement: Settlement, error: BaseException | None = None) -> None:
+        """Take a settlement, and the error that failed the attempt if one did."""
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -88,13 +96,14 @@ class Runs:
         options: WorkerOptions,
         *,
         executor: Executor,
-        settler: Settler,
+        settler: SettlementSink,
         in_flight: InFlight,
         availability: Availability,
         slots_of: Mapping[str, int],
         prefetch: Prefetch,
         producer: Producer,
         report_progress: ProgressSink,
+        step_keeper: StepKeeper,
         on_effects: Callable[[], None],
         on_timeout: Callable[[], None],
         meter: Meter = UNMETERED,
@@ -110,6 +119,7 @@ class Runs:
         self._waiting: defaultdict[str, deque[_Waiting]] = defaultdict(deque)
         self._producer = producer
         self._report_progress = report_progress
+        self._step_keeper = step_keeper
         self._on_effects = on_effects
         self._on_timeout = on_timeout
         self._clock = engines.clock
@@ -131,6 +141,7 @@ class Runs:
         self._redeliveries = Redeliveries(
             database.effects,
             RunBeginnings(engines.inspection, engines.registry),
+            engines.broker,
             self._begin_all,
             self._give_back,
         )
@@ -138,6 +149,9 @@ class Runs:
             declared.type: (declared, _ms(declared.timeout_seconds or options.timeout_seconds))
             for declared in engines.registry
         }
+        self._elsewhere = frozenset(
+            declared.type for declared in engines.registry if executor.runs_elsewhere(declared)
+        )
         self._loop = asyncio.get_running_loop()
         executor.call_when_reported(self._fill_slots)
 
@@ -157,8 +171,13 @@ class Runs:
         return sum(map(len, self._waiting.values()))
 
     def time_out(self, running: Running, seconds: float) -> None:
-        """Settle a job that ran too long; its function keeps the slot until it returns."""
+        """Settle a job that ran too long; its function keeps the slot until it returns.
+
+        An isolated one is killed, and then settled.
+        """
         running.time_out()
+        if running.type in self._elsewhere:
+            return
         self._revoke(running, unless_denied(running.job.verdict, TimedOut(seconds)))
         self._on_timeout()
 
@@ -258,6 +277,7 @@ class Runs:
 
     def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...], now: _Now) -> None:
         declared, timeout_ms = self._declared[claimed.job.type]
+        tracer = None if declared.type in self._elsewhere else self._tracer
         job = RunningJob(
             claimed,
             dao=self._dao,
@@ -266,9 +286,10 @@ class Runs:
             deadline_ms=now.wall_ms + timeout_ms,
             expires_ms=now.lease_ms + timeout_ms,
             sink=self._report_progress,
+            step_keeper=self._step_keeper,
             loop=self._loop,
             effects=effects,
-            trace=None if self._tracer is None else self._tracer.start_attempt(claimed),
+            trace=None if tracer is None else tracer.start_attempt(claimed),
         )
         running = Running(job, declared, claimed.claimed_at, now.loop_seconds)
         self._in_flight.add(running)
@@ -288,8 +309,8 @@ class Runs:
             running.revoke()
             self._prefetch.note(running.type, self._loop.time() - running.began)
 
-    def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
-        """Settle jobs that cannot begin because the effects of their earlier claims are unknown."""
+    def _give_back(self, claimed: Sequence[ClaimedJob], outage: Outage | None) -> None:
+        """Settle jobs that cannot begin because what their earlier claims have left is unknown."""
         outcome: Outcome = Stopped() if outage is None else Unreachable(outage)
         expected = {job.token.fence for job in self._in_flight.expected()}
         for job in claimed:
@@ -353,7 +374,7 @@ class Runs:
             disposition = msgspec.structs.replace(disposition, log=log_text)
         if log_text or type(outcome) is not Finished:  # else it has no text
             disposition = writable_disposition(disposition)
-        if effects:
+        if effects or type(outcome) is Decided:
             self._on_effects()
         self._settler.add(
             Settlement(

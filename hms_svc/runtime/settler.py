@@ -17,6 +17,7 @@ from hms_svc.ports.broker import Broker, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.loop import Service
 from hms_svc.runtime.progress import ProgressWriter
+from hms_svc.runtime.steps import StepWriter
 from hms_svc.sdk.storable_text import writable
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -29,10 +30,17 @@ FAILURES: Final = frozenset({State.DEAD, State.RETRYING})
 class Settler(Service):
     """Runs one settle at a time; jobs that finish meanwhile are written with the next one."""
 
-    def __init__(self, broker: Broker, progress: ProgressWriter, meter: Meter = UNMETERED) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        progress: ProgressWriter,
+        steps: StepWriter,
+        meter: Meter = UNMETERED,
+    ) -> None:
         super().__init__(interval_seconds=60.0)
         self._broker = broker
         self._progress = progress
+        self._steps = steps
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Settlement] = []
@@ -115,10 +123,11 @@ class Settler(Service):
     async def _write_progress(self) -> None:
         try:
             await self._progress.run_once()
+            await self._steps.run_once()
         except Outage:
             raise
         except Exception:
-            log.exception("the progress of jobs cannot be written and is dropped")
+            log.exception("the progress and the cursors of jobs cannot be written and are dropped")
 
     async def flush(self) -> None:
         """Write the remaining settlements, once, after the loop has ended."""

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from hms_svc.domain.errors import Outage
+from hms_svc.domain.errors import BadSetting, Outage
 from hms_svc.domain.views import WorkerState
 from hms_svc.runtime.claimer import Claimer
 from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.isolation import NO_ISOLATION, Isolation
 from hms_svc.runtime.leases import Heartbeat
 from hms_svc.runtime.listener import Listener
 from hms_svc.runtime.runs import Runs
@@ -18,6 +19,7 @@ from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.worker_loops import WorkerLoops
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.runtime.workers_here import working_here
+from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import worker_running
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -36,7 +38,8 @@ class Worker:
     `is_stuck` when it has threads that only the end of the process can stop. With `send_report`
     it collects metrics and passes its reports there: a call that never blocks, and returns
     False if it could not send. An operator may make it quiet, let it work again, or stop it:
-    then it `is_dismissed`, and must not be replaced.
+    then it `is_dismissed`, and must not be replaced. `isolation` runs isolated types; without it
+    BadSetting is raised if there are any.
     """
 
     def __init__(
@@ -47,8 +50,12 @@ class Worker:
         on_suspects: Callable[[], None] = _do_nothing,
         on_stop: Callable[[], None] = _do_nothing,
         send_report: Callable[[bytes], bool] | None = None,
+        isolation: Isolation = NO_ISOLATION,
     ) -> None:
+        if isolation is NO_ISOLATION:
+            _refuse_isolated(engines.registry)
         self._engines = engines
+        self._isolation = isolation
         self._options = options
         self._on_suspects = on_suspects
         self._on_stop = on_stop
@@ -85,6 +92,7 @@ class Worker:
             stop=self.stop,
             on_no_slot=self._end_as_hung,
             send_report=self._send_report,
+            isolation=self._isolation,
         )
         loops.heartbeat.start()
         try:
@@ -201,6 +209,15 @@ class Worker:
             await self._engines.broker.unregister(self._options.worker_id)
         except Outage as error:
             log.warning("at the end: %s", error)
+
+
+def _refuse_isolated(registry: Registry) -> None:
+    for declared in registry:
+        if declared.isolate is not None:
+            raise BadSetting(
+                f"{declared.place}: type {declared.type} is isolated, and only `serve` and the "
+                "console's worker processes, which load the application by its name, can run it"
+            )
 
 
 async def _flush(loops: WorkerLoops) -> None:

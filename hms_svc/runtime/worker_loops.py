@@ -20,6 +20,7 @@ from hms_svc.runtime.executor import Executor
 from hms_svc.runtime.hung_functions import HungFunctions
 from hms_svc.runtime.idle_exit import IdleExit
 from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.isolation import Isolation
 from hms_svc.runtime.leases import Heartbeat
 from hms_svc.runtime.loop import Service
 from hms_svc.runtime.memory_retention import MemoryRetention
@@ -32,6 +33,7 @@ from hms_svc.runtime.reporter import Reporter
 from hms_svc.runtime.runs import Runs
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.steps import StepWriter
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.type_capacity import TypeCapacity
 from hms_svc.runtime.worker_meter import WorkerMeter
@@ -62,8 +64,10 @@ class WorkerLoops:
         stop: Callable[[], None],
         on_no_slot: Callable[[str], None],
         send_report: SendReport | None,
+        isolation: Isolation,
     ) -> None:
         self._engines = engines
+        self._isolation = isolation
         self._options = options
         self._in_flight = in_flight
         self._stop = stop
@@ -71,7 +75,8 @@ class WorkerLoops:
         self.reporter = None if send_report is None else self._reporter(send_report)
         self._meter = UNMETERED if self.reporter is None else self.reporter.meter
         self.progress = ProgressWriter(engines.broker, engines.clock)
-        self.settler = Settler(engines.broker, self.progress, self._meter)
+        self.steps = StepWriter(engines.broker)
+        self.settler = Settler(engines.broker, self.progress, self.steps, self._meter)
         self._availability = Availability(engines.database, engines.clock)
         producer = CompletingProducer(engines.broker, engines.registry)
         self.relay = OutboxRelay(engines.database.outbox, engines.bus, producer)
@@ -118,6 +123,7 @@ class WorkerLoops:
                 engines.clock,
                 timeout_seconds=options.timeout_seconds,
                 bound=engines.bound,
+                isolation=self._isolation,
             ),
             settler=self.settler,
             in_flight=self._in_flight,
@@ -126,13 +132,14 @@ class WorkerLoops:
             prefetch=self._prefetch,
             producer=producer,
             report_progress=self.progress.report,
+            step_keeper=self.steps,
             on_effects=self.relay.wake,
             on_timeout=self._stop if options.lane is Lane.SUSPECT else _do_nothing,
             meter=self._meter,
         )
 
     def _services(self) -> Iterator[Service]:
-        yield from (self.settler, self.progress, self._availability, self.relay)
+        yield from (self.settler, self.progress, self.steps, self._availability, self.relay)
         if self.reporter is not None:
             yield self.reporter
         yield from self._watching()

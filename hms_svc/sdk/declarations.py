@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,11 +19,20 @@ from hms_svc.domain.errors import (
 )
 from hms_svc.domain.ids import check_job_type
 from hms_svc.domain.job import FIRST_VERSION, MAX_PRIORITY, MOST_VERSIONS, encode_data
-from hms_svc.domain.job_limits import Concurrency, Rate
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.domain.strict_json import check_strict
 from hms_svc.sdk.resources import takes_positional
+from hms_svc.sdk.run_declarations import isolation_faults, limit_faults
 from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
+from hms_svc.sdk.value_checks import (
+    has_no_parameters,
+    is_async,
+    is_generator,
+    is_number,
+    is_whole,
+    takes,
+    takes_one,
+)
 
 if TYPE_CHECKING:
     from hms_svc.domain.schedule import Schedule
@@ -32,9 +40,6 @@ if TYPE_CHECKING:
 
 MOST_ATTEMPTS: Final = 1000
 MOST_SLOTS: Final = 10_000
-MOST_LIMITED: Final = 10_000
-SHORTEST_WINDOW_SECONDS: Final = 0.01
-LONGEST_WINDOW_SECONDS: Final = 7 * 86_400
 LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
 UTC_NAME: Final = "UTC"
 _NOT_RETRIED_BY_POLICY: Final = (
@@ -104,9 +109,10 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _one("priority", declared.priority, _priority)
     yield from _one("slots", declared.slots, _slots)
     yield from _one("unique", declared.unique, _unique)
-    yield from _limits(declared.limits)
+    yield from limit_faults(declared.limits)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
     yield from _one("replace", declared.replace, _replace)
+    yield from isolation_faults(declared)
     yield from _one("version", declared.version, _version)
     yield from _upgrades(declared.version, declared.upgrade)
 
@@ -119,9 +125,9 @@ def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[Dec
 def _handler(value: Any) -> str:
     if isinstance(value, type) or not callable(value):
         return "is not a function that takes the running job or no argument"
-    if _is_generator(value):
+    if is_generator(value):
         return "is a generator function, whose body would never run: return the result"
-    if takes_positional(value, 1) or _has_no_parameters(value):
+    if takes_positional(value, 1) or has_no_parameters(value):
         return ""
     return (
         "must take the running job or no argument; further parameters are for resources, each "
@@ -143,13 +149,13 @@ def _validators(values: Any) -> Iterator[DeclarationFault]:
         yield "validators", values, "is not a list or tuple of functions"
         return
     for number, value in enumerate(values):
-        if not callable(value) or not _takes_one(value):
+        if not callable(value) or not takes_one(value):
             yield (
                 f"validators[{number}]",
                 value,
                 "is not a function that takes one argument, the payload",
             )
-        elif _is_generator(value):
+        elif is_generator(value):
             yield (
                 f"validators[{number}]",
                 value,
@@ -168,19 +174,19 @@ def _retry(value: Any) -> Iterator[DeclarationFault]:
     if not isinstance(value, RetryPolicy):
         yield "retry", value, "is not a RetryPolicy, such as RetryPolicy(max_attempts=5)"
         return
-    if not _is_whole(value.max_attempts, 1, MOST_ATTEMPTS):
+    if not is_whole(value.max_attempts, 1, MOST_ATTEMPTS):
         message = f"is not a whole number from 1 to {MOST_ATTEMPTS}"
         yield "retry.max_attempts", value.max_attempts, message
     for name in ("base_seconds", "cap_seconds"):
         seconds = getattr(value, name)
-        if not _is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+        if not is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
             yield (
                 f"retry.{name}",
                 seconds,
                 f"is not a number of seconds, 0 to {LONGEST_WAIT_SECONDS}",
             )
     within = value.within_seconds
-    if within is not None and not (_is_number(within) and 0 < within <= LONGEST_WAIT_SECONDS):
+    if within is not None and not (is_number(within) and 0 < within <= LONGEST_WAIT_SECONDS):
         message = f"is not a number of seconds above 0, at most {LONGEST_WAIT_SECONDS}"
         yield "retry.within_seconds", within, message
     yield from _error_classes("retry.give_up_on", value.give_up_on)
@@ -210,10 +216,10 @@ def _backoff(value: Any) -> Iterator[DeclarationFault]:
     if value is None:
         return
     if callable(value):
-        if not _takes(value, 2):
+        if not takes(value, 2):
             message = "is not a function that takes the number of the attempt and its error"
             yield "retry.backoff", value, message
-        elif _is_async(value) or _is_generator(value):
+        elif is_async(value) or is_generator(value):
             yield "retry.backoff", value, "is not a plain function that returns seconds at once"
         return
     if not isinstance(value, tuple | list) or not value:
@@ -221,25 +227,25 @@ def _backoff(value: Any) -> Iterator[DeclarationFault]:
         yield "retry.backoff", value, message
         return
     for number, seconds in enumerate(value):
-        if not _is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+        if not is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
             message = f"is not a number of seconds, 0 to {LONGEST_WAIT_SECONDS}"
             yield f"retry.backoff[{number}]", seconds, message
 
 
 def _timeout(value: Any) -> str:
-    if value is None or (_is_number(value) and 0 < value <= LONGEST_TIMEOUT_SECONDS):
+    if value is None or (is_number(value) and 0 < value <= LONGEST_TIMEOUT_SECONDS):
         return ""
     return f"is not a number of seconds above 0, at most {LONGEST_TIMEOUT_SECONDS}"
 
 
 def _priority(value: Any) -> str:
-    if _is_whole(value, -MAX_PRIORITY, MAX_PRIORITY):
+    if is_whole(value, -MAX_PRIORITY, MAX_PRIORITY):
         return ""
     return f"is not a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"
 
 
 def _slots(value: Any) -> str:
-    if value is None or _is_whole(value, 1, MOST_SLOTS):
+    if value is None or is_whole(value, 1, MOST_SLOTS):
         return ""
     return f"is not a whole number from 1 to {MOST_SLOTS}"
 
@@ -249,7 +255,7 @@ def _replace(value: Any) -> str:
 
 
 def _version(value: Any) -> str:
-    if _is_whole(value, FIRST_VERSION, MOST_VERSIONS):
+    if is_whole(value, FIRST_VERSION, MOST_VERSIONS):
         return ""
     return f"is not a whole number from {FIRST_VERSION} to {MOST_VERSIONS}"
 
@@ -259,12 +265,12 @@ def _upgrades(version: int, values: Any) -> Iterator[DeclarationFault]:
         yield "upgrade", values, "is not a dict of functions, such as {1: add_email}"
         return
     for number, function in values.items():
-        if not _is_whole(number, FIRST_VERSION, version - 1):
+        if not is_whole(number, FIRST_VERSION, version - 1):
             yield "upgrade", number, f"is not a version before {version}, the declared one"
-        elif not callable(function) or not _takes_one(function):
+        elif not callable(function) or not takes_one(function):
             message = "is not a function that takes the data of this version and returns the next"
             yield f"upgrade[{number}]", function, message
-        elif _is_async(function) or _is_generator(function):
+        elif is_async(function) or is_generator(function):
             yield f"upgrade[{number}]", function, "is not a plain function that returns the data"
     for number in range(FIRST_VERSION, version):
         if number not in values:
@@ -274,46 +280,10 @@ def _upgrades(version: int, values: Any) -> Iterator[DeclarationFault]:
 def _unique(value: Any) -> str:
     if value is None:
         return ""
-    if not callable(value) or not _takes_one(value):
+    if not callable(value) or not takes_one(value):
         return "is not a function that takes one argument, the payload, and returns the key"
-    if _is_async(value) or _is_generator(value):
+    if is_async(value) or is_generator(value):
         return "is not a plain function that returns the key at once"
-    return ""
-
-
-def _limits(values: Any) -> Iterator[DeclarationFault]:
-    if not isinstance(values, tuple):
-        yield "limits", values, "is not a list or tuple of Concurrency and Rate"
-        return
-    for number, limit in enumerate(values):
-        name = f"limits[{number}]"
-        if not isinstance(limit, Concurrency | Rate):
-            yield name, limit, "is not a limit, such as Concurrency(3) or Rate(10, per_seconds=1)"
-            continue
-        if not _is_whole(limit.most, 1, MOST_LIMITED):
-            yield f"{name}.most", limit.most, f"is not a whole number from 1 to {MOST_LIMITED}"
-        if isinstance(limit, Rate) and not _is_window(limit.per_seconds):
-            message = (
-                f"is not a number of seconds, {SHORTEST_WINDOW_SECONDS} to {LONGEST_WINDOW_SECONDS}"
-            )
-            yield f"{name}.per_seconds", limit.per_seconds, message
-        if message := _limit_key(limit.key):
-            yield f"{name}.key", limit.key, message
-
-
-def _is_window(value: Any) -> bool:
-    return _is_number(value) and SHORTEST_WINDOW_SECONDS <= value <= LONGEST_WINDOW_SECONDS
-
-
-def _limit_key(value: Any) -> str:
-    if value is None:
-        return ""
-    if not callable(value) or not _takes_one(value):
-        return (
-            "is not a function that takes one argument, the payload, and returns text or a number"
-        )
-    if _is_async(value) or _is_generator(value):
-        return "is not a plain function that returns the value at once"
     return ""
 
 
@@ -332,48 +302,6 @@ def _data(declared: JobType, value: Any) -> str:
     except PayloadFault as error:
         return f"does not match {declared.payload.__name__}: {error}"
     return ""
-
-
-def _is_whole(value: Any, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _takes_one(function: Any) -> bool:
-    return _takes(function, 1)
-
-
-def _takes(function: Any, number: int) -> bool:
-    """Return whether a function can be called with so many positional arguments."""
-    try:
-        inspect.signature(function).bind(*[None] * number)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _has_no_parameters(function: Any) -> bool:
-    try:
-        return not inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def _is_generator(function: Any) -> bool:
-    return any(
-        inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each)
-        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is examined
-    )
-
-
-def _is_async(function: Any) -> bool:
-    return any(
-        inspect.iscoroutinefunction(each)
-        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is examined
-    )
 
 
 def _shown(value: Any) -> str:

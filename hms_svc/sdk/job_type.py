@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,8 @@ Upgrade = Callable[[Any], Any]
 """Takes the data of one version, as JSON values, and returns that of the next."""
 Validator = Callable[[Any], Any]
 """Takes the payload (the model where one is declared); False or ValidationFailed is a no."""
+Isolate: TypeAlias = Literal["process"]
+"""Where the handler runs: in a process of its own, which can be ended."""
 PayloadModel: TypeAlias = "type[BaseModel]"
 NO_UPGRADES: Final[Mapping[int, Upgrade]] = MappingProxyType({})
 
@@ -48,6 +50,9 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
     schedule_data: Any = None
     replace: bool = False
+    isolate: Isolate | None = None
+    memory_mb: int | None = None
+    jobs_per_process: int | None = None
     version: int = FIRST_VERSION
     upgrade: Mapping[int, Upgrade] = NO_UPGRADES
 

@@ -9,6 +9,7 @@ import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.domain.globs import Glob, has_globs
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Limit, Rate, limit_of
 from hms_svc.sdk.app_settings import check_section_name, check_settings
@@ -17,7 +18,7 @@ from hms_svc.sdk.declarations import (
     declaration_fault,
     read_schedule,
 )
-from hms_svc.sdk.job_type import NO_UPGRADES, Handler, JobType, Upgrade, Validator
+from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Isolate, JobType, Upgrade, Validator
 from hms_svc.sdk.resources import Scopes, check_middleware, check_resource
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Registry:
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
+        isolate: Isolate | None = None,
+        memory_mb: int | None = None,
+        jobs_per_process: int | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare the decorated function as the handler of a type.
 
@@ -80,7 +84,10 @@ class Registry:
         tick one job with `schedule_data` is enqueued, however many workers run.
         `replace` lets this declaration replace that of another registry,
         or a built-in type. `version` is that of the payload's form; `upgrade` maps each older one to a
-        plain function from its data to that of the next version. Raises BadInput for an invalid argument, naming
+        plain function from its data to that of the next version. With `isolate="process"` the handler
+        runs in a process of its own, which is killed at the timeout, at a cancellation and when the
+        lease is lost; `memory_mb` is how much memory it may use beyond what it has when it begins,
+        `jobs_per_process` after how many jobs a new process takes its place. Raises BadInput for an invalid argument, naming
         file, line, type and argument.
         """
         if callable(type):
@@ -108,6 +115,9 @@ class Registry:
                     replace=replace,
                     version=version,
                     upgrade=upgrade,
+                    isolate=isolate,
+                    memory_mb=memory_mb,
+                    jobs_per_process=jobs_per_process,
                 )
             )
             return handler
@@ -192,22 +202,40 @@ class Registry:
         return self._types.get(type)
 
     def only(self, types: Sequence[str]) -> Registry:
-        """Return a registry of just these types; BadInput for an undeclared one."""
-        chosen = Registry()
-        chosen.scopes = self.scopes
-        for type in types:
-            found = self._types.get(type)
-            if found is None:
-                known = ", ".join(sorted(self._types))
-                raise BadInput(f"no handler for type {type!r}; the types are: {known}")
-            chosen._types[type] = found
-        return chosen
+        """Return a registry of just the types that are named.
+
+        A name may be a pattern with `*` and `?`; `!` in front leaves out what it matches, of all types if
+        no other name is given. BadInput for a name that matches nothing, and if nothing is left.
+        """
+        wanted = [name for name in types if not name.startswith("!")]
+        chosen = {type for name in wanted for type in self._matching(name)} or set(self._types)
+        for name in types:
+            if name.startswith("!"):
+                chosen -= set(self._matching(name[1:]))
+        if not chosen:
+            raise BadInput(f"{', '.join(types)} leaves no type to serve")
+        found = Registry()
+        found.scopes = self.scopes
+        found._types = {type: each for type, each in self._types.items() if type in chosen}
+        return found
+
+    def _matching(self, name: str) -> list[str]:
+        glob = Glob(name)
+        if found := [type for type in self._types if glob.matches(type, _unmeasured)]:
+            return found
+        known = ", ".join(sorted(self._types))
+        matches = "no type matches" if has_globs(name) else "no handler for type"
+        raise BadInput(f"{matches} {name!r}; the types are: {known}")
 
     def __iter__(self) -> Iterator[JobType]:
         return iter(self._types.values())
 
     def __len__(self) -> int:
         return len(self._types)
+
+
+def _unmeasured(characters: int) -> None:
+    """Match the few types of an application without a limit on the work."""
 
 
 def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:

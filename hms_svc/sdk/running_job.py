@@ -25,6 +25,7 @@ from hms_svc.domain.verdict import DENIED, Permission
 from hms_svc.ports.broker import Producer
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.ports.tracing import AttemptSpan
+from hms_svc.sdk.job_steps import NO_STEPS, JobSteps, StepKeeper
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -66,6 +67,8 @@ class RunningJob(Generic[PayloadT_co]):
         "_log_size",
         "_payload",
         "_sink",
+        "_step_keeper",
+        "_steps",
         "awaited",
         "broker",
         "cancel_by",
@@ -108,6 +111,7 @@ class RunningJob(Generic[PayloadT_co]):
         loop: asyncio.AbstractEventLoop,
         effects: tuple[StoredEffect, ...] = (),
         trace: AttemptSpan | None = None,
+        step_keeper: StepKeeper = NO_STEPS,
     ) -> None:
         self.claimed = claimed
         self.dao = dao
@@ -142,6 +146,8 @@ class RunningJob(Generic[PayloadT_co]):
         self.cancel_detail = ""
         self._data: JsonValue = None
         self._sink = sink
+        self._step_keeper = step_keeper
+        self._steps: JobSteps | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._log: list[str] = []
         self._log_size = 0
@@ -228,6 +234,42 @@ class RunningJob(Generic[PayloadT_co]):
     def trace_context(self) -> TraceContext | None:
         """Return the current trace context, for jobs and requests that leave from here."""
         return context_of(self.claimed.job) if self.trace is None else self.trace.context
+
+    async def step(
+        self, name: str, function: Callable[..., Any], /, *given: Any, **named: Any
+    ) -> Any:
+        """Call a function once, and return its result; a later attempt gets the kept result without a call.
+
+        The function is plain (it runs on a thread) or `async`. Its result is kept as JSON, at most
+        1 MiB, before this returns, and removed with the job; a job has at most 1,000 steps. If the
+        worker dies before that, the next attempt calls the function again. Raises LeaseLost, and
+        BadInput for a result that cannot be kept.
+        """
+        return await self._own_steps().run(name, function, *given, **named)
+
+    def step_blocking(
+        self, name: str, function: Callable[..., Any], /, *given: Any, **named: Any
+    ) -> Any:
+        """Call a plain function as `step` does, from a plain handler."""
+        return self._own_steps().run_blocking(name, function, *given, **named)
+
+    @property
+    def cursor(self) -> Any:
+        """Where this attempt begins and how far it is: what an earlier one or this one has set, at first None.
+
+        Set it to any JSON value of at most 64 KiB. It is kept within a fraction of a second, and at
+        the latest when the attempt ends.
+        """
+        return self._own_steps().cursor
+
+    @cursor.setter
+    def cursor(self, value: Any) -> None:
+        self._own_steps().cursor = value
+
+    def _own_steps(self) -> JobSteps:
+        if self._steps is None:
+            self._steps = JobSteps(self.claimed, self.loop, self._step_keeper)
+        return self._steps
 
     def progress(self, share: float | None, message: str = "") -> None:
         """Report how far the work is: a share from 0 to 1 (or None), and a message."""

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 PRODUCED: Final = frozenset({"pothole.report", "crew.notify", "analysis.run", "drill.run"})
-"""The built-in types that producers submit; hms-svc creates jobs of the others itself."""
+"""The built-in types that producers submit."""
+INTERNAL: Final = frozenset({"envelope.receive", "event.deliver"})
+"""The built-in types whose jobs hms-svc creates itself: they are served always."""
 
 
 def builtin_registry(

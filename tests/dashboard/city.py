@@ -263,6 +263,7 @@ TYPE: Final = TypeDetail(
         action="notify_crew",
         is_unique=False,
         limits=(),
+        isolation="",
         schedule="",
         version=1,
     ),

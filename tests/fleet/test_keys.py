@@ -11,7 +11,7 @@ from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.ports.broker import PlaceClaim, ProgressReport, WorkerRegistration
+from hms_svc.ports.broker import PlaceClaim, ProgressReport, StepRecord, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from tests.support.fleet import TYPE, Fleet
 
@@ -47,6 +47,7 @@ async def be_busy(fleet: Fleet) -> None:
     [job] = await fleet.claim(1, "rescued.job", worker="gone")
     await fleet.broker.abandon("gone")
     await fleet.broker.record_progress([ProgressReport(job.token, 1, 0.5, "half")])
+    await fleet.broker.keep_steps([StepRecord(job.token, "first", b"1")])
     await fleet.broker.reap(1)
     cancel = ActRequest(act=Act.CANCEL, job_ids=(one["processing"],), by="ravi")
     await fleet.control.act(cancel)
@@ -100,6 +101,7 @@ async def test_what_has_a_lifetime_ends_by_itself(fleet: Fleet) -> None:
         "hms:default:claims:",
         "hms:default:reply:",
         "hms:default:progress:",
+        "hms:default:steps:",
         "hms:default:undo:",
         "hms:default:bus:group:",
     ):

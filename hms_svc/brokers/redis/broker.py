@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from hms_svc.brokers.chunks import chunks
-from hms_svc.brokers.limits import LOOKS_AT_ONCE
+from hms_svc.brokers.limits import LOOKS_AT_ONCE, MOST_STEPS
 from hms_svc.brokers.redis import job_calls, worker_calls
 from hms_svc.brokers.redis.acceptance import Acceptor
 from hms_svc.brokers.redis.healer import Healer
@@ -28,6 +28,7 @@ from hms_svc.ports.broker import (
     NOTHING_KNOWN,
     ClaimRequest,
     Enqueued,
+    Kept,
     KeyClaim,
     KnownEffects,
     PlaceClaim,
@@ -35,6 +36,7 @@ from hms_svc.ports.broker import (
     ReapReport,
     Settlement,
     Signals,
+    StepRecord,
 )
 
 _CHECK_SECONDS: Final = 5.0
@@ -205,6 +207,21 @@ class RedisBroker:
             due = time.monotonic() + min(delays) / 1000
             self._promote_after = min(self._promote_after, due)
 
+    async def keep_steps(self, steps: Sequence[StepRecord]) -> list[Kept]:
+        """Keep results of steps, in scripts of bounded size."""
+        answers: list[Kept] = []
+        for some in chunks(steps, lambda step: len(step.value)):
+            rows = [(step.token.job_id, step.token.fence, step.name, step.value) for step in some]
+            kept = await self._link.run(job_calls.keep_steps(rows, MOST_STEPS))
+            answers += map(Kept, kept)
+        return answers
+
+    async def steps_of(self, job_ids: Sequence[str]) -> list[dict[str, bytes]]:
+        """Read the steps of each job."""
+        names = [self._link.keys.ours("steps", job_id) for job_id in job_ids]
+        found = await self._link.ask_all([("HGETALL", name) for name in names])
+        return [_pairs(each) for each in found]
+
     async def raise_fences(self, above: int) -> None:
         """Raise the counter of fences; never lower it."""
         await self._link.run(job_calls.raise_fences(above))
@@ -300,6 +317,12 @@ class RedisBroker:
             timeout_seconds,
             suspects=request.lane is Lane.SUSPECT,
         )
+
+
+def _pairs(reply: Any) -> dict[str, bytes]:
+    if isinstance(reply, dict):
+        return {name.decode(): value for name, value in reply.items()}
+    return {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
 def _size_of(done: Settlement) -> int:

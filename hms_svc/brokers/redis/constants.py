@@ -116,6 +116,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     "PROGRESS_LINES": limits.PROGRESS_LINES,
     "EXPIRED_AT_ONCE": limits.EXPIRED_AT_ONCE,
     "STALE_MS": limits.STALE_MS,
+    "STEPS_KEPT_SECONDS": limits.STEPS_KEPT_SECONDS,
     "LIMITED": codes.LIMITED,
     "LIMIT_CHECK_MS": limits.LIMIT_CHECK_MS,
     "LIMIT_SAMPLE": limits.LIMIT_SAMPLE,

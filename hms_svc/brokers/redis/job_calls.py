@@ -166,6 +166,12 @@ def take_places(
     return ScriptCall("take_places", list, claims=claims)
 
 
+def keep_steps(steps: Sequence[tuple[str, int, str, bytes]], most: int) -> ScriptCall[list[int]]:
+    """Keep results of steps (id, fence, name, value); return for each the value of `Kept`."""
+    rows = [(job_id, fence, name, binary(value)) for job_id, fence, name, value in steps]
+    return ScriptCall("keep_steps", list, steps=rows, most=most)
+
+
 def settle(jobs: Sequence[SettledRow], kinds: Sequence[SettlementKind]) -> ScriptCall[Settled]:
     """Settle claimed jobs, each of one of these kinds."""
     return ScriptCall("settle", _settled, jobs=jobs, kinds=[kind._asdict() for kind in kinds])

@@ -124,6 +124,12 @@ FAMILIES: Final = (
         "progress and log lines",
         "200 lines; 30 days, or the job",
     ),
+    KeyFamily(
+        "hms:{ns}:steps:{id}",
+        "hash",
+        "results of a job's steps, and its cursor",
+        "1,000 steps; 100 days, or the job",
+    ),
     KeyFamily("hms:{ns}:taken:{type}", "list", "intake being processed", "emptied by the workers"),
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "result of the last claim", "one lease"),
     KeyFamily("hms:{ns}:reply:{nonce}", "string", "reply to a rare call", "120 seconds"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from hms_svc.brokers.chunks import chunks
 from hms_svc.brokers.limits import LOOKS_AT_ONCE
 from hms_svc.brokers.sqlite import enqueue, job_claims, lapsed_leases, settlement, type_limits
+from hms_svc.brokers.sqlite import steps as step_results
 from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
@@ -19,6 +21,7 @@ from hms_svc.ports.broker import (
     CancelRequest,
     ClaimRequest,
     Enqueued,
+    Kept,
     KeyClaim,
     KnownEffects,
     PlaceClaim,
@@ -26,6 +29,7 @@ from hms_svc.ports.broker import (
     ReapReport,
     Settlement,
     Signals,
+    StepRecord,
 )
 from hms_svc.ports.side_thread import aside
 
@@ -103,6 +107,22 @@ class SQLiteBroker:
         return await self._file.write(
             lambda transaction: settlement.settle(transaction, settlements, now), notify="news"
         )
+
+    async def keep_steps(self, steps: Sequence[StepRecord]) -> list[Kept]:
+        """Keep results of steps, in transactions of bounded size."""
+        answers: list[Kept] = []
+        for some in chunks(steps, lambda step: len(step.value)):
+            answers += await self._file.write(partial(step_results.keep_steps, steps=some))
+        return answers
+
+    async def steps_of(self, job_ids: Sequence[str]) -> list[dict[str, bytes]]:
+        """Read the steps of each job."""
+        found: dict[str, dict[str, bytes]] = {job_id: {} for job_id in job_ids}
+        for job_id, name, value in await self._file.fetch(
+            SQL["steps_of"], (encode(list(job_ids)).decode(),)
+        ):
+            found[job_id][name] = value
+        return [found[job_id] for job_id in job_ids]
 
     async def raise_fences(self, above: int) -> None:
         """Raise the counter of fences; never lower it."""

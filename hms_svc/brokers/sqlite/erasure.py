@@ -55,6 +55,7 @@ def _erase_one(transaction: Transaction, job_id: str) -> ActOutcome:
     }
     transaction.connection.execute(SQL["erase"], fields)
     transaction.connection.execute(SQL["drop_progress"], (row["row"],))
+    transaction.connection.execute(SQL["drop_steps"], (row["row"],))
     return ActOutcome(job_id, True)
 
 

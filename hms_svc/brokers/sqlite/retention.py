@@ -180,5 +180,6 @@ def _oldest(transaction: Transaction, state: int, queue: int, before: int, limit
 def _remove(transaction: Transaction, queue: int, state: int, rows: list[int]) -> int:
     transaction.each(OPERATOR["delete"], [(row,) for row in rows])
     transaction.each(SQL["drop_progress"], [(row,) for row in rows])
+    transaction.each(SQL["drop_steps"], [(row,) for row in rows])
     transaction.move(queue, None if state == DISCARDED else state, None, len(rows))
     return len(rows)

@@ -16,7 +16,7 @@ from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
 TO_VERSION_6 = """
-DROP TRIGGER place_left; DROP TABLE places; DROP TABLE limit_checks; DROP TABLE starts;
+DROP TRIGGER place_left; DROP TABLE places; DROP TABLE limit_checks; DROP TABLE starts; DROP TABLE steps;
 ALTER TABLE queues DROP COLUMN limits; ALTER TABLE queues DROP COLUMN keyed_limits;
 UPDATE meta SET value = 6 WHERE name = 'schema';
 """

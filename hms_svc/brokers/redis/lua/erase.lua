@@ -23,7 +23,7 @@ local function erase(id, digest, envelope, data, outcome, history, cause)
   job[UNIQUE] = ''
   redis.call('SET', job_key(id), assemble(job, envelope, data, '', outcome, history))
   enter(id, job)
-  redis.call('DEL', P .. 'progress:' .. id)
+  redis.call('DEL', P .. 'progress:' .. id, P .. 'steps:' .. id)
   forget_undo(id)
   return 1
 end

@@ -18,7 +18,7 @@ for _, found in ipairs(args.jobs) do
   elseif (TERMINAL[job[STATE]] or job[STATE] == DISCARDED) and (type == '' or job[STATE] == state) then
     leave(id, job)
     free_unique(id, job)
-    redis.call('UNLINK', job_key(id), P .. 'progress:' .. id)
+    redis.call('UNLINK', job_key(id), P .. 'progress:' .. id, P .. 'steps:' .. id)
     removed = removed + 1
   end
 end

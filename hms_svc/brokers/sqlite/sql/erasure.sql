@@ -11,6 +11,9 @@ WHERE row = :row
 -- name: drop_progress
 DELETE FROM progress WHERE row = ?
 
+-- name: drop_steps
+DELETE FROM steps WHERE row = ?
+
 -- name: forget_undo
 DELETE FROM undo WHERE id IN (SELECT value FROM json_each(?))
 

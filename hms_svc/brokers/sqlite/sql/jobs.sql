@@ -155,6 +155,19 @@ DELETE FROM progress WHERE row = :row
 -- name: drop_progress
 DELETE FROM progress WHERE row = ?
 
+-- name: other_steps
+SELECT count(*) FROM steps WHERE row = ? AND name <> ?
+
+-- name: keep_step
+INSERT OR REPLACE INTO steps (row, name, value) VALUES (?, ?, ?)
+
+-- name: drop_steps
+DELETE FROM steps WHERE row = ?
+
+-- name: steps_of
+SELECT jobs.id, steps.name, steps.value FROM json_each(?) AS asked
+CROSS JOIN jobs ON jobs.id = asked.value JOIN steps ON steps.row = jobs.row
+
 -- name: register
 INSERT INTO workers (id, seen_at, last_seen_at, info) VALUES (?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE

@@ -1,4 +1,4 @@
--- The limits that types declare, see type_limits.py.
+-- What version 7 added: the limits that types declare, see type_limits.py, and results of steps, see steps.py.
 
 -- name: create_places
 CREATE TABLE IF NOT EXISTS places (
@@ -30,6 +30,14 @@ CREATE TABLE IF NOT EXISTS limit_checks (
 
 -- name: create_limit_checks_in_order
 CREATE INDEX IF NOT EXISTS limit_checks_in_order ON limit_checks (at)
+
+-- name: create_steps
+CREATE TABLE IF NOT EXISTS steps (
+    row INTEGER NOT NULL,
+    name TEXT NOT NULL,              -- empty for the cursor
+    value BLOB NOT NULL,             -- JSON
+    PRIMARY KEY (row, name)
+) WITHOUT ROWID
 
 -- name: create_starts
 CREATE TABLE IF NOT EXISTS starts (

@@ -1,0 +1,55 @@
+"""What declarations ask of a value: whether it is a number of a range, and what kind of function."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+
+def is_whole(value: Any, low: int, high: int) -> bool:
+    """Return whether a value is a whole number of this range."""
+    return type(value) is int and low <= value <= high
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def takes_one(function: Any) -> bool:
+    """Return whether a function can be called with one positional argument."""
+    return takes(function, 1)
+
+
+def takes(function: Any, number: int) -> bool:
+    """Return whether a function can be called with so many positional arguments."""
+    try:
+        inspect.signature(function).bind(*[None] * number)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def has_no_parameters(function: Any) -> bool:
+    """Return whether a function takes nothing."""
+    try:
+        return not inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def is_generator(function: Any) -> bool:
+    """Return whether calling a function makes a generator."""
+    return any(
+        inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each)
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is examined
+    )
+
+
+def is_async(function: Any) -> bool:
+    """Return whether calling a function makes a coroutine."""
+    return any(
+        inspect.iscoroutinefunction(each)
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is examined
+    )
