@@ -262,6 +262,7 @@ async def engines(
     registry: Registry,
     worker_id: str = "",
     *,
+    clock: Clock | None = None,
     on_replaced: Callable[[], None] | None = None,
 ) -> AsyncIterator[Engines]:
     """Open all that a worker works with, the application's resources last, and close it again.
@@ -272,12 +273,12 @@ async def engines(
     from hms_svc.sdk.job_defaults import complete_if_possible
     from hms_svc.sdk.open_resources import opened_resources
 
-    clock = SystemClock()
+    clock = clock or SystemClock()
     rules = policy(settings)
     cases = database(settings, clock, on_replaced=on_replaced)
     traces = tracer(settings, worker_id)
     complete = partial(complete_if_possible, registry=registry)
-    async with backend(settings, complete=complete, on_replaced=on_replaced) as queue:
+    async with backend(settings, clock, complete=complete, on_replaced=on_replaced) as queue:
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.effects.highest_fence())

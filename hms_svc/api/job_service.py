@@ -95,13 +95,20 @@ class JobService:
 
         Raises UnknownId, and Refused for a job that has ended.
         """
+        return await self.act(Act.CANCEL, job_id, reason)
+
+    async def act(self, act: Act, job_id: str, reason: str) -> str:
+        """Act on a job as an operator does, and return the batch.
+
+        Raises UnknownId, and Refused for a job in a state that does not allow it.
+        """
         database = await self._open_database()
         acts = BulkActs(
             reads=self._reads_with(database),
             control=self._control,
             journal=Journal(database, self._clock, actor=self._actor, read_only=False),
         )
-        plan = await acts.plan(Act.CANCEL, [job_id])
+        plan = await acts.plan(act, [job_id])
         report = await acts.carry_out(plan, note=reason)
         for failed in report.failed:
             raise Refused(f"job {job_id}: {failed.why}")

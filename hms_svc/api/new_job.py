@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from hms_svc.api.portal import on_right_loop, portal
+from hms_svc.api.portal import now_ms, on_right_loop, portal
 from hms_svc.domain.errors import IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_submitted, make_job
@@ -39,14 +38,14 @@ class NewJob:
         meta: dict[str, Any] | None = None,
         version: int | None = None,
     ) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now = now_ms()
         first = _unix_ms("not_before", not_before)
         if delay is not None:
-            first = now_ms + _milliseconds(delay)
+            first = now + _milliseconds(delay)
         self.envelope: Envelope = make_job(
             type,
             data,
-            now_ms=now_ms,
+            now_ms=now,
             id=id,
             not_before=first,
             expires_at=_unix_ms("expires_at", expires_at),

@@ -7,9 +7,10 @@ import atexit
 import contextvars
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hms_svc import bootstrap
@@ -18,7 +19,7 @@ from hms_svc.domain.backend_url import BackendKind
 from hms_svc.domain.errors import HmsError, WrongThread
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import Broker
-from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.sdk.running_job import find_job
 from hms_svc.sdk.standard_streams import provide_standard_streams
 from hms_svc.settings import Settings, load_settings
@@ -43,16 +44,22 @@ class _PortalClosed(Exception):
 
 
 class Portal:
-    """A loop on its own thread, with broker and database opened on first use."""
+    """A loop on its own thread, with broker and database opened on first use.
 
-    def __init__(self, settings: Settings) -> None:
+    Without a `policy` it is that of the settings, loaded on first use.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, policy: Policy | None = None
+    ) -> None:
         provide_standard_streams()
         self.settings = settings
+        self.clock = clock or SystemClock()
         self._backend: Backend | None = None
         self._database: Database | None = None
         self._dao: Dao | None = None
         self._gate: Gate | None = None
-        self._policy: Policy | None = None
+        self._policy = policy
         self._jobs: tuple[Backend, JobService] | None = None
         self._loop_brokers = LoopBrokers(settings) if settings.broker.kind in SERVERS else None
         self._loop = asyncio.new_event_loop()
@@ -111,7 +118,9 @@ class Portal:
         async with self._opening:
             if self._backend is None:
                 await self._wait_closed()
-                backend = bootstrap.backend(self.settings, on_replaced=self._leave_backend)
+                backend = bootstrap.backend(
+                    self.settings, self.clock, on_replaced=self._leave_backend
+                )
                 await backend.open()
                 self._backend = backend
         return self._backend
@@ -120,13 +129,13 @@ class Portal:
         """Return a DAO for use outside of jobs."""
         from hms_svc.sdk.dao import Dao
 
-        database = await self._open_database()
+        database = await self.open_database()
         if self._dao is None:
             self._dao = Dao(
                 cases=database.cases,
                 reports=database.reports,
                 effects=database.effects,
-                clock=SystemClock(),
+                clock=self.clock,
                 radius_m=self.settings.case_radius_m,
                 actor=self.settings.actor,
             )
@@ -142,11 +151,11 @@ class Portal:
                 inspection=backend.inspection,
                 control=backend.control,
                 bus=backend.bus,
-                clock=SystemClock(),
+                clock=self.clock,
                 actor=self.settings.actor,
                 unserved_days=self.settings.unserved_days,
                 lease_seconds=self.settings.lease_seconds,
-                open_database=self._open_database,
+                open_database=self.open_database,
             )
             self._jobs = backend, service
         return self._jobs[1]
@@ -156,15 +165,18 @@ class Portal:
         from hms_svc.sdk.governance_gate import Gate
 
         if self._gate is None:
-            self._policy = bootstrap.policy(self.settings)
+            self._policy = self._policy or bootstrap.policy(self.settings)
             self._gate = Gate(self._policy)
         return self._gate
 
-    async def _open_database(self) -> Database:
+    async def open_database(self) -> Database:
+        """Return the open database; reopened if its file was replaced."""
         async with self._opening:
             if self._database is None:
                 await self._wait_closed()
-                database = bootstrap.database(self.settings, on_replaced=self._leave_database)
+                database = bootstrap.database(
+                    self.settings, self.clock, on_replaced=self._leave_database
+                )
                 await database.open()
                 self._database = database
         return self._database
@@ -213,6 +225,7 @@ class Portal:
 
 
 _portal: Portal | None = None
+_lent: Portal | None = None
 _lock = threading.Lock()
 
 
@@ -222,13 +235,29 @@ def portal() -> Portal:
     On a portal's own thread it is that one, also while it is closed.
     """
     global _portal
-    if (present := getattr(_here, "portal", None) or _portal) is not None:
+    if (present := getattr(_here, "portal", None) or _lent or _portal) is not None:
         return present
     with _lock:
         if _portal is None:
             _portal = Portal(load_settings().settings)
             atexit.register(close)
         return _portal
+
+
+@contextmanager
+def lend(lent: Portal) -> Iterator[None]:
+    """While the block runs, this portal is that of the process, and `close` leaves it open."""
+    global _lent
+    before, _lent = _lent, lent
+    try:
+        yield
+    finally:
+        _lent = before
+
+
+def now_ms() -> int:
+    """Return the Unix milliseconds of a job that is made here."""
+    return time.time_ns() // 1_000_000 if _lent is None else _lent.clock.now_ms()
 
 
 def close() -> None:
@@ -238,6 +267,8 @@ def close() -> None:
     It does nothing if nothing is open.
     """
     global _portal
+    if _lent is not None:
+        return
     if (present := _portal) is not None:
         present.leave_loops()  # before the lock is held: a task of such a loop may wait for it
     with _lock:
@@ -248,8 +279,8 @@ def close() -> None:
 
 def _forget_portal() -> None:
     """Forget the parent's portal in a forked child, which does not have its thread."""
-    global _portal, _lock
-    _portal, _lock = None, threading.Lock()
+    global _portal, _lent, _lock
+    _portal, _lent, _lock = None, None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_portal)

@@ -31,6 +31,11 @@ async def job_service() -> JobService:
     return _of_workers[worker]
 
 
+def is_job_awaited() -> bool:
+    """Return whether a handler of a worker of this process waits for the end of another job."""
+    return any(service.ends.are_awaited for service in list(_of_workers.values()))
+
+
 def _service_of(worker: WorkerHere) -> JobService:
     engines, options = worker.engines, worker.options
 

@@ -27,7 +27,8 @@ def main() -> None:
 
 def _serves(arguments: list[str]) -> bool:
     """Return whether these arguments most probably start workers: their loading begins before they are parsed."""
-    return arguments[:1] == ["serve"] and not {"--help", "-h"} & set(arguments)
+    others = {"--help", "-h", "--reload"}
+    return arguments[:1] == ["serve"] and not others & set(arguments)
 
 
 def _run() -> None:

@@ -14,6 +14,7 @@ from hms_svc.cli.once import LazyCommand, LazyGroup
 COMMANDS: Final = {
     "serve": "serve:serve",
     "enqueue": "enqueue:enqueue",
+    "run": "run:run",
     "status": "status:status",
     "jobs": "",
     "queues": "",

@@ -37,6 +37,10 @@ def serve(
         bool, typer.Option("--web", help="Also serve the console in a browser, at /console.")
     ] = False,
     drain: Annotated[bool, typer.Option("--drain", help="Exit once no work is left.")] = False,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Start again when a Python file of the application changes."),
+    ] = False,
 ) -> None:
     """Run workers and the HTTP API until they are stopped.
 
@@ -47,6 +51,8 @@ def serve(
 
     if http is not None and no_http:
         raise BadInput("--http and --no-http cannot be combined: use one of them")
+    if reload and drain:
+        raise BadInput("--reload and --drain cannot be combined: use one of them")
     session = session_of(context)
     session.check_writable("serve")
     session.overrides |= {
@@ -62,5 +68,6 @@ def serve(
         drain=drain,
         http=session.settings.http if listens else None,
         web=web,
+        reload=reload,
     )
     raise typer.Exit(run_workers(session.settings, options))

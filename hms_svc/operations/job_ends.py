@@ -34,6 +34,11 @@ class JobEnds:
         self._reader: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
 
+    @property
+    def are_awaited(self) -> bool:
+        """Whether anybody waits for a job to end."""
+        return bool(self._waiting)
+
     async def end_of(self, job_id: str) -> JobDetail:
         """Return a job once it has ended. The caller sets the time limit.
 

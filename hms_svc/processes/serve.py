@@ -17,13 +17,17 @@ from hms_svc.settings import Settings, child_environment
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `serve`. Empty `types` means all, `http` None no HTTP; `web` is the console."""
+    """The options of `serve`. Empty `types` means all, `http` None no HTTP; `web` is the console.
+
+    With `reload` the service starts again when the source of an application changes.
+    """
 
     processes: int = 1
     types: tuple[str, ...] = ()
     drain: bool = False
     http: str | None = None
     web: bool = False
+    reload: bool = False
 
 
 def serve(settings: Settings, options: ServeOptions) -> int:
@@ -33,7 +37,29 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     line has loaded. With `memory://` the supervisor runs in this process, because the folder
     is removed when it ends.
     """
+    if options.reload:
+        from hms_svc.processes.reload import serve_reloading
+
+        return serve_reloading(settings, _specs(settings, options))
     bootstrap.check_application(settings)
+    specs = _specs(settings, options)
+    first = take_first_worker()
+    if settings.broker.kind is BackendKind.MEMORY:
+        return Supervisor(bootstrap.resolve(settings), specs, first=first).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [
+        *python_module("hms_svc.processes.supervisor_main"),
+        *(first.descriptors() if first is not None else ()),
+        msgspec.json.encode(specs).decode(),
+    ]
+    return os.execve(  # noqa: S606 - nothing in it is input of a user
+        sys.executable, command, child_environment(settings)
+    )
+
+
+def _specs(settings: Settings, options: ServeOptions) -> list[ChildSpec]:
+    """Return the children of the supervisor, with the socket on which the HTTP server listens."""
     extras.check_database(settings.database_url)
     extras.check_traces(settings.otlp_endpoint)
     if options.web:
@@ -48,16 +74,4 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         listening = listen(options.http)
         refuse_exposure(settings, listening, lambda: bootstrap.database(settings))
         specs.append(ChildSpec(role=Role.HTTP, listening=listening.detach(), web=options.web))
-    first = take_first_worker()
-    if settings.broker.kind is BackendKind.MEMORY:
-        return Supervisor(bootstrap.resolve(settings), specs, first=first).run()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    command = [
-        *python_module("hms_svc.processes.supervisor_main"),
-        *(first.descriptors() if first is not None else ()),
-        msgspec.json.encode(specs).decode(),
-    ]
-    return os.execve(  # noqa: S606 - nothing in it is input of a user
-        sys.executable, command, child_environment(settings)
-    )
+    return specs

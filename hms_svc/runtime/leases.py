@@ -74,6 +74,13 @@ class Heartbeat:
         """Start the thread."""
         self._thread.start()
 
+    def beat_once(self) -> None:
+        """Enter the register on this thread, for a worker that runs without this one's thread."""
+        try:
+            self._beat()
+        finally:
+            self._lease_keeper.close()
+
     def show(self, state: WorkerState) -> None:
         """Show a new state of the worker in the register immediately."""
         self._state = state

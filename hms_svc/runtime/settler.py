@@ -53,6 +53,11 @@ class Settler(Service):
         """The number of settlements that are not written yet."""
         return len(self._waiting)
 
+    @property
+    def waiting(self) -> tuple[Settlement, ...]:
+        """The settlements that are not written yet."""
+        return tuple(self._waiting)
+
     def add(self, settlement: Settlement, error: BaseException | None = None) -> None:
         """Add one settlement; the error that failed the attempt is logged with it."""
         self._waiting.append(settlement)

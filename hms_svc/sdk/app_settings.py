@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -44,14 +44,17 @@ def check_settings(name: str, model: object) -> None:
         )
 
 
-def read_app_settings(scopes: Scopes, sections: Sections) -> dict[type[BaseModel], BaseModel]:
-    """Return the settings of all applications, by their model.
+def read_app_settings(
+    scopes: Scopes, sections: Sections, *, without: Container[Any] = ()
+) -> dict[type[BaseModel], BaseModel]:
+    """Return the settings of all applications, by their model, except models that are in `without`.
 
     Raises BadSetting naming setting, value, origin and what would be right.
     """
     return {
         model: _read(name, model, sections.get(name, {}))
         for name, model in _models_of(scopes).items()
+        if model not in without
     }
 
 

@@ -80,6 +80,21 @@ def load_app(name: str) -> Registry:
     raise BadSetting(f"{attribute} is {type(found).__name__}, not a Registry{known}")
 
 
+def source_folders(name: str) -> list[tuple[Path, bool]]:
+    """Return the folders with the source of `module:registry`, each with whether it is a package.
+
+    Nothing is imported; empty if the module is not found.
+    """
+    top = name.partition(":")[0].partition(".")[0]
+    _find_in_current_folder(top)
+    found = find_spec(top)
+    if found is None:
+        return []
+    if found.submodule_search_locations:
+        return [(Path(folder), True) for folder in found.submodule_search_locations]
+    return [(Path(found.origin).parent, False)] if found.has_location and found.origin else []
+
+
 def check_injection(registry: Registry, apps: Sequence[str]) -> None:
     """Raise BadSetting if a parameter of the applications has no resource, or more than one."""
     from hms_svc.sdk.injection import Injection

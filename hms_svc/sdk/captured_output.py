@@ -14,8 +14,8 @@ from hms_svc.sdk.running_job import find_job
 from hms_svc.sdk.standard_streams import provide_standard_streams
 
 NO_DEBUGGER: Final = (
-    "breakpoint(): there is no terminal for a debugger here: run the handler in a script with "
-    "Worker(...).start(...), or set PYTHONBREAKPOINT to a debugger that needs no terminal"
+    "breakpoint(): there is no terminal for a debugger here: run the job with `hms-svc run FILE`, "
+    "or set PYTHONBREAKPOINT to a debugger that needs no terminal"
 )
 
 

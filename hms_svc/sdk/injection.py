@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Needs: TypeAlias = Mapping[str, Function]
 """The resource of each parameter, by the parameter's name."""
 Path: TypeAlias = tuple[Scope, ...]
+NONE_REPLACED: Final[Mapping[Any, Function]] = MappingProxyType({})
+"""What takes the place of resources and settings, by type: nothing."""
 
 
 class Injected(msgspec.Struct, frozen=True):
@@ -60,22 +63,31 @@ class Injection:
 
     A worker opens all resources of the registries whose types it serves, and what these need of
     others. The model of an application's settings is the resource of its type. Raises BadInput, naming file and line, for a parameter whose type no resource or
-    more than one provides, and for resources that need each other.
+    more than one provides, and for resources that need each other. `replaced` has, by type, functions
+    that open a resource in place of the declared one.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, replaced: Mapping[Any, Function] = NONE_REPLACED
+    ) -> None:
         self._scopes = registry.scopes
-        settings = [
+        models = [
             _Resource(model, scope, model)
             for scope in self._scopes.all()
             for model in scope.settings.values()
         ]
-        resources = [
+        openers = [
             _Resource(function, scope, provided_type(function))
             for scope in self._scopes.all()
             for function in scope.resources
         ]
+        settings = [each for each in models if each.type not in replaced]
+        resources = [
+            _Resource(replaced.get(each.type, each.function), each.scope, each.type)
+            for each in (*(each for each in models if each.type in replaced), *openers)
+        ]
         self._declared = [*settings, *resources]
+        self._refuse_unknown(replaced)
         needs = {
             each.function: self._needs(
                 described("resource", each.function),
@@ -98,6 +110,18 @@ class Injection:
                 wanted += function.needs.values()
         self.resources: Sequence[Injected] = _in_order(wanted, needs)
         """The resources to open, each after those that it needs."""
+
+    def _refuse_unknown(self, replaced: Mapping[Any, Function]) -> None:
+        """Raise BadInput for a replacement of what nothing declares."""
+        for wanted in replaced:
+            if all(each.type != wanted for each in self._declared):
+                raise BadInput(
+                    f"there is no resource of type {type_name(wanted)} to replace; {self._known()}"
+                )
+
+    def _known(self) -> str:
+        known = ", ".join(str(each) for each in self._declared if each.type is not None)
+        return f"there are: {known}" if known else "no resource is declared"
 
     def _add_type(self, type: str, handler: Function, path: Path) -> None:
         named = described(f"type {type}: handler", handler)
@@ -141,11 +165,7 @@ class Injection:
                 'own, such as NewType("ReadPool", Pool)'
             )
         if not found and is_required(parameter):
-            known = ", ".join(str(each) for each in self._declared if each.type is not None)
-            raise BadInput(
-                f"{named}: no resource provides {type_name(wanted)}; "
-                + (f"there are: {known}" if known else "no resource is declared")
-            )
+            raise BadInput(f"{named}: no resource provides {type_name(wanted)}; {self._known()}")
         return found[0] if found else None
 
     def _nearest(self, wanted: Any, path: Path) -> list[_Resource]:

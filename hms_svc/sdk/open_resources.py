@@ -15,7 +15,7 @@ import msgspec
 from hms_svc.domain.app_sections import Sections
 from hms_svc.domain.errors import ResourceFailed
 from hms_svc.sdk.app_settings import read_app_settings
-from hms_svc.sdk.injection import Injected, Injection
+from hms_svc.sdk.injection import NONE_REPLACED, Injected, Injection
 from hms_svc.sdk.job_type import Handler
 from hms_svc.sdk.middleware import Middleware
 from hms_svc.sdk.own_thread import on_own_thread
@@ -39,16 +39,21 @@ class BoundType(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def opened_resources(
-    registry: Registry, sections: Sections
+    registry: Registry, sections: Sections, replaced: Mapping[Any, Function] = NONE_REPLACED
 ) -> AsyncIterator[Mapping[str, BoundType]]:
     """Open the resources that a worker with this registry needs, and close them again.
+
+    `replaced` has functions that open other resources in place of those of their types; settings
+    in it are not read.
 
     Return what runs a job of each type that has resources or middleware. `sections` are the
     settings of applications. Raises BadSetting for wrong ones, and ResourceFailed for a resource
     that cannot be opened, after those before it were closed.
     """
-    injection = Injection(registry)
-    values: dict[Function, Any] = dict(read_app_settings(registry.scopes, sections).items())
+    injection = Injection(registry, replaced)
+    values: dict[Function, Any] = dict(
+        read_app_settings(registry.scopes, sections, without=replaced).items()
+    )
     to_close: list[tuple[Function, Close]] = []
     try:
         for resource in injection.resources:

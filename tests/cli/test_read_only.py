@@ -12,6 +12,7 @@ from tests.support.command_line import SAMPLES, Cli
 
 WRITING = (
     ("enqueue", SAMPLES / "pothole.json"),
+    ("run", SAMPLES / "pothole.json"),
     ("serve", "--drain", "--no-http"),
     ("demo", "--headless", "--seconds", "0.1"),
     ("bench", "--seconds", "5"),

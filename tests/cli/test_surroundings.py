@@ -210,6 +210,7 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
     return {
         "arguments": {
             "files": str(SAMPLES / "pothole.json"),
+            "file": str(SAMPLES / "pothole.json"),
             "job_id": site.job_id,
             "job_ids": site.job_id,
             "case_id": site.case_id,
@@ -311,6 +312,7 @@ def test_every_command_names_what_it_cannot_use(
 def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: Path) -> None:
     names = (
         "files",
+        "file",
         "job_id",
         "job_ids",
         "case_id",

@@ -82,7 +82,7 @@ def test_it_installs_five_packages(client_wheel: Path) -> None:
 def test_it_leaves_out_what_needs_the_console_and_the_http_api(client_wheel: Path) -> None:
     names = names_in(client_wheel)
     assert "hms_svc/__init__.py" in names
-    left_out = ("cli", "demo", "http_api", "tui", "sample_jobs", "__main__.py")
+    left_out = ("cli", "demo", "http_api", "testing", "tui", "sample_jobs", "__main__.py")
     assert not [
         name for name in names if name.startswith(tuple(f"hms_svc/{each}" for each in left_out))
     ]

@@ -77,7 +77,7 @@ CODES: Final = {
 }
 UNORDERED: Final = frozenset({"jobs list", "jobs groups"})
 """Lists by time: what moved within one millisecond stands in any order."""
-NO_JSON: Final = frozenset({"serve", "demo"})
+NO_JSON: Final = frozenset({"serve", "demo", "run"})
 ELSEWHERE: Final = frozenset({"bench"})
 """Measures: its own tests check its answer."""
 

@@ -37,7 +37,10 @@ def test_types_are_chosen_by_name_and_pattern(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["permit.aply"], "no handler for type 'permit.aply'; the types are: document.render, "),
+        (
+            ["permit.applies"],
+            "no handler for type 'permit.applies'; the types are: document.render, ",
+        ),
         (["parks.*"], "no type matches 'parks.*'; the types are: "),
         (["!parks.sweep"], "no handler for type 'parks.sweep'"),
         (["permit.*", "!permit.*"], "permit.*, !permit.* leaves no type to serve"),
