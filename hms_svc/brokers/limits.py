@@ -21,8 +21,14 @@ MOST_AHEAD: Final = 10_000
 """Up to how many jobs ahead of a queued one are counted."""
 LIMIT_CHECK_MS: Final = 5_000
 """How often a limit is looked at that jobs wait for, besides whenever a job leaves it."""
-LET_IN_AT_ONCE: Final = 100
-"""Jobs that one look at a limit lets in."""
+LIMITS_AT_ONCE: Final = 100
+"""Limits that one step looks at."""
+LOOKS_AT_ONCE: Final = 10
+"""Steps that look at limits, one after the other, while there are more."""
+LIMIT_SAMPLE: Final = 10
+"""Jobs of a limit, chosen at random, of which one step checks that their keys are complete."""
+LET_IN_AT_ONCE: Final = 1_000
+"""Jobs that one step lets in by the limits that it looks at."""
 MOST_STEPS: Final = MOST_STEPS_OF_A_JOB + 1
 """Results that are kept of one job, and its cursor."""
 STEPS_KEPT_SECONDS: Final = 100 * 86_400

@@ -1,4 +1,4 @@
-"""How both brokers store the limits of whole types: as JSON, one pair of numbers for each."""
+"""How both brokers store the limits that types declare: as JSON, one pair of numbers for each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import msgspec
 from hms_svc.domain.job_limits import Limit
 
 
-def limits_text(limits: Sequence[Limit]) -> str:
+def limits_text(limits: Sequence[Limit | None]) -> str:
     """Return the limits as JSON, empty if there are none."""
     return msgspec.json.encode(tuple(limits)).decode() if limits else ""
+
+
+def read_keyed_limits(text: str | None) -> tuple[Limit | None, ...]:
+    """Return the limits with a key in a text that `limits_text` made, None in place of others."""
+    return msgspec.json.decode(text, type=tuple[Limit | None, ...]) if text else ()
 
 
 def read_limits(text: str | bytes | None) -> tuple[Limit, ...]:

@@ -58,8 +58,12 @@ def limit_of(declared: Concurrency | Rate) -> Limit:
 
 
 class KeyedLimit(msgspec.Struct, frozen=True):
-    """A limit for one value of its key. `digest` identifies type, limit and value; `text` is for people."""
+    """A limit for one value of its key. `digest` identifies type, limit and value; `text` is for people.
+
+    `number` is the place of the limit among those that its type declares, from 0.
+    """
 
     digest: str
     text: str
     limit: Limit
+    number: int = 0

@@ -73,10 +73,14 @@ class KeyClaim(msgspec.Struct, frozen=True):
 
 
 class PlaceClaim(msgspec.Struct, frozen=True):
-    """A claimed job, and the limits with a key that its type declares, for the values of its keys."""
+    """A claimed job, and the limits with a key that its type declares, for the values of its keys.
+
+    `lease_ms` is for how long it was claimed.
+    """
 
     claimed: ClaimedJob
     limits: tuple[KeyedLimit, ...]
+    lease_ms: int
 
 
 class StepRecord(msgspec.Struct, frozen=True, gc=False):
@@ -175,7 +179,8 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     settled.
     `schedules` are types with their cron texts. `priorities` are the served types that declare a
     priority other than 0. `type_slots` are the types that may take fewer than all slots, with how
-    many. `limits` are the served types that declare limits for the whole type.
+    many. `limits` are the served types that declare limits for the whole type, `keyed_limits` those
+    that declare limits with a key, each at its place among all limits of the type.
     An entry without `state` was written by a version that knows only the default.
     """
 
@@ -192,6 +197,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     priorities: tuple[tuple[str, int], ...] = ()
     type_slots: tuple[tuple[str, int], ...] = ()
     limits: tuple[tuple[str, tuple[Limit, ...]], ...] = ()
+    keyed_limits: tuple[tuple[str, tuple[Limit | None, ...]], ...] = ()
     state: WorkerState = WorkerState.WORKING
 
 
@@ -207,7 +213,8 @@ class LeaseKeeper(Protocol):
 
         From then on jobs submitted without a priority get the one that their type declares
         here; a served type that declares none is back at 0. Claims of every worker keep to the
-        limits that were registered last. Both stay when the worker is gone.
+        limits that were registered last, and jobs that wait for a limit with a key are let in by
+        them. All stay when the worker is gone.
         """
         ...
 

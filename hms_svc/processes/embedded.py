@@ -118,6 +118,7 @@ class ThreadWorkers(EmbeddedWorkers):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_requested = asyncio.Event()
         self._worker: Worker | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._lane = SuspectLane(self._types, child_environment(self._settings))
 
     def start(self) -> None:
@@ -150,7 +151,10 @@ class ThreadWorkers(EmbeddedWorkers):
     def _pass_on_stop(self) -> None:
         self._stop_requested.set()
         self._lane.stop()
-        if self._worker is not None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+        elif self._worker is not None:
             if self._stops > 1:
                 self._worker.stop_now()
             self._worker.stop()
@@ -160,16 +164,21 @@ class ThreadWorkers(EmbeddedWorkers):
         while not self._stop_requested.is_set():
             try:
                 worker_id = make_worker_id()
+                self._opening = asyncio.current_task()
                 async with bootstrap.engines(
                     self._settings, registry, worker_id, on_replaced=self._leave_replaced_files
                 ) as engines:
                     await self._run(engines, worker_id)
             except (Outage, ResourceFailed) as error:
+                self._opening = None
                 if not self._stop_requested.is_set():
                     log.warning("the workers wait until they can begin: %s", error)
                     self._state = _waiting_text(error)
                     await self._pause(wait_seconds)
                 wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
+            except asyncio.CancelledError:
+                if not self._stop_requested.is_set():
+                    raise
 
     def _leave_replaced_files(self) -> None:
         """Stop the worker because its files were replaced; the next one opens the new files."""
@@ -184,6 +193,7 @@ class ThreadWorkers(EmbeddedWorkers):
             return
 
     async def _run(self, engines: Engines, worker_id: str) -> None:
+        self._opening = None
         async with IsolatedProcesses(self._settings, engines, worker_id) as isolation:
             options = bootstrap.worker_options(self._settings, worker_id=worker_id)
             self._worker = Worker(

@@ -92,16 +92,46 @@ async def _work(
         log.info("%s", replacement)
     if spec.types:
         registry = registry.only(spec.types)
-    async with (
-        bootstrap.engines(
+    opening = _Opening(line)
+    try:
+        async with bootstrap.engines(
             settings, registry, spec.worker_id, on_replaced=lambda: leave_now(REPLACED_CODE)
-        ) as engines,
-        IsolatedProcesses(settings, engines, spec.worker_id) as isolation,
-    ):
-        worker = await _run(engines, settings, spec, line, isolation)
+        ) as engines:
+            opening.end()
+            async with IsolatedProcesses(settings, engines, spec.worker_id) as isolation:
+                worker = await _run(engines, settings, spec, line, isolation)
+    except asyncio.CancelledError:
+        if not opening.was_stopped:
+            raise
+        send(line, DONE)
+        leave_now()  # an engine that was being opened may have left a thread
     send(line, DONE)
     if worker is not None:
         leave_if_stuck(worker)
+
+
+class _Opening:
+    """Until it ends, the current task is cancelled if the worker has to stop: it has no job yet."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self.was_stopped = False
+        self._line = line.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._loop.add_reader(self._line, self._stop)
+
+    def _stop(self) -> None:
+        reason = stop_reason(self._line)
+        if not reason or self._task is None:
+            return
+        self.end()
+        self.was_stopped = True
+        log.info("stopping: %s; the worker was not ready", reason)
+        self._task.cancel()
+
+    def end(self) -> None:
+        """Leave the control socket to the worker."""
+        self._loop.remove_reader(self._line)
 
 
 async def _run(

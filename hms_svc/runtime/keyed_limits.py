@@ -38,8 +38,9 @@ class KeyFault(HmsError):
 class KeyedLimits:
     """Asks the broker, with one call for all jobs of a claim whose types declare limits with a key."""
 
-    def __init__(self, broker: Broker, registry: Registry) -> None:
+    def __init__(self, broker: Broker, registry: Registry, *, lease_ms: int) -> None:
         self._broker = broker
+        self._lease_ms = lease_ms
         self._declared = {
             declared.type: declared
             for declared in registry
@@ -65,7 +66,7 @@ class KeyedLimits:
                 continue
             try:
                 if limits := limits_of_job(job, declared):
-                    wanted.append(PlaceClaim(job, limits))
+                    wanted.append(PlaceClaim(job, limits, self._lease_ms))
             except PayloadFault:
                 continue
             except KeyFault as fault:
@@ -105,7 +106,7 @@ def _keyed(
     digest = hashlib.sha1(identity.encode(), usedforsecurity=False).hexdigest()
     counted = limit_of(limit)
     value = key if len(key) <= _SHOWN_CHARACTERS else key[:_SHOWN_CHARACTERS] + "…"
-    return KeyedLimit(digest, f"{counted} for {value!r}", counted)
+    return KeyedLimit(digest, f"{counted} for {value!r}", counted, number)
 
 
 def _key_of(declared: JobType, limit: Concurrency | Rate, payload: Any) -> str | None:

@@ -15,7 +15,13 @@ from hms_svc.ports.clock import Clock
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.in_flight import InFlight, Running
 from hms_svc.runtime.worker_options import WorkerOptions
-from hms_svc.sdk.registry import Registry, limits_of, priorities_of, slots_by_type
+from hms_svc.sdk.registry import (
+    Registry,
+    keyed_limits_of,
+    limits_of,
+    priorities_of,
+    slots_by_type,
+)
 
 log: Final = logging.getLogger("hms_svc.runtime")
 EXIT_LOOP_STUCK: Final = 70
@@ -50,6 +56,7 @@ class Heartbeat:
         self._schedules = schedules
         self._priorities = priorities_of(registry)
         self._limits = limits_of(registry)
+        self._keyed_limits = keyed_limits_of(registry)
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
@@ -137,6 +144,7 @@ class Heartbeat:
             priorities=self._priorities,
             type_slots=self._type_slots,
             limits=self._limits,
+            keyed_limits=self._keyed_limits,
             state=self._state,
         )
 

@@ -133,7 +133,9 @@ class Runs:
             needs_job=True,
         )
         self._unique_keys = UniqueKeys(engines.broker, engines.registry)
-        self._limits = KeyedLimits(engines.broker, engines.registry)
+        self._limits = KeyedLimits(
+            engines.broker, engines.registry, lease_ms=_ms(options.lease_seconds)
+        )
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._tracer = engines.tracer
         self._redeliveries = Redeliveries(

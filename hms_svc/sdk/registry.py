@@ -263,6 +263,15 @@ def limits_of(registry: Registry) -> tuple[tuple[str, tuple[Limit, ...]], ...]:
     return tuple((type, limits) for type, limits in found.items() if limits)
 
 
+def keyed_limits_of(registry: Registry) -> tuple[tuple[str, tuple[Limit | None, ...]], ...]:
+    """Return the types that declare limits with a key, each with these, and None in place of others."""
+    found = {
+        declared.type: tuple(limit_of(each) if each.key else None for each in declared.limits)
+        for declared in registry
+    }
+    return tuple((type, limits) for type, limits in found.items() if any(limits))
+
+
 def limited_types(registry: Registry) -> frozenset[str]:
     """Return the types that declare any limit."""
     return frozenset(declared.type for declared in registry if declared.limits)

@@ -192,6 +192,36 @@ def test_a_service_whose_resource_does_not_open_is_not_ready_and_claims_nothing(
     assert (tmp_path / "closed").exists()
 
 
+@pytest.mark.parametrize("opening", ["await asyncio.sleep(3600)", "time.sleep(3600)"])
+def test_a_service_whose_resource_does_not_open_for_long_stops_at_once(
+    start: Start, tmp_path: Path, opening: str
+) -> None:
+    """Those that are open by then are closed."""
+    kind = "async def" if opening.startswith("await") else "def"
+    setting_up = f"""
+import asyncio, time
+
+class Lock: pass
+
+@registry.resource
+async def lock() -> AsyncIterator[Lock]:
+    yield Lock()
+    Path("unlocked").touch()
+
+@registry.resource
+{kind} slow(lock: Lock) -> None:
+    Path("slow").touch()
+    {opening}
+"""
+    arguments = ("-m", "hms_svc", "serve", "--no-http", "--app", "city:registry")
+    process = start(*arguments, setting_up=setting_up, HMS_SVC_GRACE_SECONDS="3600")
+    wait_until("it is being opened", (tmp_path / "slow").exists)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, "Traceback" in err) == (0, False), err
+    assert (tmp_path / "unlocked").exists()
+
+
 def attempt_done(cli: Cli) -> bool:
     return bool(cli("jobs", "show", "fee-1", "--json").row["state"] == "completed")
 

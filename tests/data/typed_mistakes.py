@@ -48,8 +48,8 @@ async def of_another_model(job: RunningJob[Fee]) -> None: ...
 def plain_of_another_model(job: RunningJob[Fee]) -> None: ...
 
 
-@registry.job("d.arity", payload=Application)  # mistake
-async def takes_two(job: RunningJob[Application], fee: Fee) -> None: ...
+@registry.job("d.resource", payload=Application)
+async def takes_a_resource(job: RunningJob[Application], fee: Fee) -> None: ...
 
 
 @registry.job("e.payload", payload=Application)  # mistake
@@ -100,5 +100,7 @@ def use_blocking() -> None:
 
 async def test(job: RunningJob[Application], other: RunningJob[Fee]) -> None:
     await apply(other)  # mistake
+    await takes_a_resource(job)  # mistake
+    await takes_a_resource(job, Granted(permit="1"))  # mistake
     granted = await apply(job)
     print(granted.nosuch)  # mistake

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import pytest
 
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.repair_calls import check, heal
 from hms_svc.domain.causes import OTHER_CAUSES
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.lifecycle import State
+from hms_svc.ports.broker import PlaceClaim, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest
 from tests.support.fleet import TYPE, Fleet
 from tests.support.waiting import until
@@ -93,6 +98,51 @@ async def test_gauges_are_right_again(fleet: Fleet, name: str) -> None:
     gauges = fleet.server.cli("HGETALL", f"stats:{TYPE}")
     for state, size in WAITING.items():
         assert int(gauges[state.encode()]) == size, state
+
+
+def register(fleet: Fleet, limit: Limit) -> None:
+    """Register a worker whose type declares a limit with a key."""
+    lease_keeper = fleet.broker.lease_keeper()
+    keyed_limits = ((TYPE, (limit,)),)
+    lease_keeper.register(
+        WorkerRegistration(
+            id="worker-1",
+            host="h",
+            pid=1,
+            slots=1,
+            busy=0,
+            types=(TYPE,),
+            started_at=1,
+            keyed_limits=keyed_limits,
+        )
+    )
+    lease_keeper.close()
+
+
+@pytest.mark.parametrize("family", ["places:*", "holders:*", "behind:*", "limit-checks"])
+async def test_jobs_that_wait_for_a_limit_are_let_in_all_the_same(
+    fleet: Fleet, family: str
+) -> None:
+    limit = KeyedLimit("aa", "at most 1 job at the same time for '7'", Limit(1))
+    register(fleet, limit.limit)
+    [running, *waiting] = await fleet.accept(4)
+    claims = [PlaceClaim(job, (limit,), 30_000) for job in await fleet.claim()]
+    assert await fleet.broker.take_places(claims) == [True, False, False, False]
+    assert fleet.server.cli("DEL", *fleet.server.keys(f"hms:default:{family}")) == 1
+    await fleet.complete(claims[0].claimed)
+    ran = [running]
+    async with asyncio.timeout(60):
+        while len(ran) < 4:
+            await fleet.broker.reap(100)
+            await fleet.broker.promote(100)
+            found = await fleet.claim()
+            places = await fleet.broker.take_places(
+                [PlaceClaim(job, (limit,), 30_000) for job in found]
+            )
+            for job in itertools.compress(found, places):
+                ran.append(job.job.id)
+                await fleet.complete(job)
+    assert sorted(ran[1:]) == sorted(waiting)
 
 
 @pytest.mark.parametrize(

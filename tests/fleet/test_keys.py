@@ -77,7 +77,8 @@ async def wait_for_a_limit(fleet: Fleet) -> None:
     await fleet.accept(3, type="limited.job")
     one, two, three = await fleet.claim(3, "limited.job")
     running, rate = KeyedLimit("aa", "1", Limit(1)), KeyedLimit("bb", "9", Limit(9, 60_000))
-    claims = [PlaceClaim(job, (running,)) for job in (one, two)] + [PlaceClaim(three, (rate,))]
+    claims = [PlaceClaim(job, (running,), 30_000) for job in (one, two)]
+    claims.append(PlaceClaim(three, (rate,), 30_000))
     assert await fleet.broker.take_places(claims) == [True, False, True]
 
 

@@ -113,6 +113,37 @@ async def test_they_wait_until_a_resource_can_be_opened(
     await end(workers)
 
 
+SLOW_APP = """
+import asyncio
+from pathlib import Path
+from hms_svc import Registry
+
+app = Registry()
+
+@app.resource
+async def slow() -> None:
+    Path({path!r}).touch()
+    await asyncio.sleep(3600)
+
+@app.job("slow.job")
+async def handle() -> None: ...
+"""
+
+
+async def test_they_stop_at_once_while_a_resource_is_being_opened(
+    harness: WorkerHarness, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = tmp_path / "opening"
+    (tmp_path / "slow_app.py").write_text(SLOW_APP.format(path=str(opening)))
+    monkeypatch.syspath_prepend(tmp_path)
+    workers = ThreadWorkers(msgspec.structs.replace(settings, app=("slow_app:app",)))
+    workers.start()
+    await until("it is being opened", opening.exists)
+    workers.stop()
+    await end(workers)
+    assert workers.state == "stopped"
+
+
 async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     harness: WorkerHarness, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

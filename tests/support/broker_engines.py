@@ -176,6 +176,7 @@ class BrokerHarness:
         worker: str = "worker-1",
         priorities: tuple[tuple[str, int], ...] = (),
         limits: tuple[tuple[str, tuple[Limit, ...]], ...] = (),
+        keyed_limits: tuple[tuple[str, tuple[Limit | None, ...]], ...] = (),
     ) -> None:
         lease_keeper = self.broker.lease_keeper()
         lease_keeper.register(
@@ -189,6 +190,7 @@ class BrokerHarness:
                 started_at=self.clock.now_ms(),
                 priorities=priorities,
                 limits=limits,
+                keyed_limits=keyed_limits,
             )
         )
         lease_keeper.close()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from hms_svc.brokers.chunks import chunks
-from hms_svc.brokers.limits import MOST_STEPS
+from hms_svc.brokers.limits import LOOKS_AT_ONCE, MOST_STEPS
 from hms_svc.brokers.redis import job_calls, worker_calls
 from hms_svc.brokers.redis.acceptance import Acceptor
 from hms_svc.brokers.redis.healer import Healer
@@ -149,8 +149,9 @@ class RedisBroker:
             (
                 wanted.claimed.token.job_id,
                 wanted.claimed.token.fence,
+                wanted.lease_ms,
                 [
-                    (each.digest, each.limit.most, each.limit.window_ms, each.text)
+                    (each.digest, each.number, each.limit.most, each.limit.window_ms, each.text)
                     for each in wanted.limits
                 ],
             )
@@ -230,13 +231,15 @@ class RedisBroker:
         return await self._link.run(job_calls.abandon(worker_field(worker)))
 
     async def promote(self, limit: int) -> int:
-        """Make due jobs ready; do nothing until the next one is due, for at most a second."""
+        """Make due jobs ready, and let in those whose limit has room; do nothing until the next is due, for at most a second."""
         if not self._link.has_own_clock and time.monotonic() < self._promote_after:
             return 0
-        total, more = 0, True
-        while more and total < limit:
+        total, looks, more = 0, 0, True
+        while more:
             step = await self._link.run(job_calls.promote(limit - total))
-            total, more = total + step.moved, bool(step.moved) and step.ahead_ms == 0
+            total, looks = total + step.moved, looks + step.more_limits
+            more_jobs = bool(step.moved) and step.ahead_ms == 0 and total < limit
+            more = more_jobs or (bool(step.more_limits) and looks < LOOKS_AT_ONCE)
         self._promote_after = time.monotonic() + min(step.ahead_ms / 1000, _PROMOTE_SECONDS)
         return total
 

@@ -119,6 +119,8 @@ CONSTANTS: Final[dict[str, Value]] = {
     "STEPS_KEPT_SECONDS": limits.STEPS_KEPT_SECONDS,
     "LIMITED": codes.LIMITED,
     "LIMIT_CHECK_MS": limits.LIMIT_CHECK_MS,
+    "LIMIT_SAMPLE": limits.LIMIT_SAMPLE,
+    "LIMITS_AT_ONCE": limits.LIMITS_AT_ONCE,
     "LET_IN_AT_ONCE": limits.LET_IN_AT_ONCE,
     "QUEUED_INDEXES": {1: "suspects", codes.LIMITED: "limited"},
     "MOST_BYTES": chunks.MOST_BYTES,

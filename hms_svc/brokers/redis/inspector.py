@@ -221,7 +221,7 @@ class RedisInspector:
             return ""
         places = self._link.keys.ours("places", Record(job_id, text).type)
         held = await self._link.ask("HGET", places, job_id) or b""
-        return held.split(b" ", 2)[2].decode() if held.startswith(b"?") else ""
+        return held.split(b" ", 3)[3].decode() if held.startswith(b"?") else ""
 
 
 def _since(started: float) -> float:

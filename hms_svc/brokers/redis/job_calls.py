@@ -61,10 +61,14 @@ class Settled(NamedTuple):
 
 
 class Promoted(NamedTuple):
-    """How many jobs became ready, and the milliseconds until the next one is due, a minute at most."""
+    """How many jobs became ready, the milliseconds until the next one is due, and 1 if more limits are.
+
+    The milliseconds are a minute at most.
+    """
 
     moved: int
     ahead_ms: int
+    more_limits: int
 
 
 class Reaped(NamedTuple):
@@ -153,9 +157,9 @@ def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[
 
 
 def take_places(
-    claims: Sequence[tuple[str, int, list[tuple[str, int, int, str]]]],
+    claims: Sequence[tuple[str, int, int, list[tuple[str, int, int, int, str]]]],
 ) -> ScriptCall[list[int]]:
-    """Let claimed jobs in by limits: id, fence, and for each digest, most, window (ms) and text.
+    """Let claimed jobs in by limits: id, fence, lease (ms), and for each digest, number, most, window (ms) and text.
 
     Return for each 0, or after how many milliseconds its limit is looked at again.
     """

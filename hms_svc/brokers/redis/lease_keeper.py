@@ -37,13 +37,19 @@ class RedisLeaseKeeper:
         """Add or renew a worker in the register, and remove stale entries."""
         now = self._link.clock.now_ms()
         declared, limits = dict(worker.priorities), dict(worker.limits)
+        keyed = dict(worker.keyed_limits)
         self._run(
             worker_calls.register(
                 worker_field(worker.id),
                 registration=msgspec.json.encode(worker),
                 now=now,
                 types=[
-                    (type, declared.get(type, 0), limits_text(limits.get(type, ())))
+                    (
+                        type,
+                        declared.get(type, 0),
+                        limits_text(limits.get(type, ())),
+                        limits_text(keyed.get(type, ())),
+                    )
                     for type in worker.types
                 ],
             )

@@ -39,9 +39,9 @@ def extend(tokens: Sequence[LeaseToken], lease_ms: int) -> ScriptCall[list[int]]
 
 
 def register(
-    worker: str, *, registration: bytes, now: int, types: Sequence[tuple[str, int, str]]
+    worker: str, *, registration: bytes, now: int, types: Sequence[tuple[str, int, str, str]]
 ) -> ScriptCall[None]:
-    """Add or renew a worker; `types` are those that it serves, with the priorities and limits that they declare."""
+    """Add or renew a worker; `types` are those that it serves, each with priority, limits and those with a key."""
     return ScriptCall(
         "register", nothing, worker=worker, registration=binary(registration), now=now, types=types
     )

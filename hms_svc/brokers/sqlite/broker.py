@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
 
 from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.limits import LOOKS_AT_ONCE
 from hms_svc.brokers.sqlite import enqueue, job_claims, lapsed_leases, settlement, type_limits
 from hms_svc.brokers.sqlite import steps as step_results
 from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
@@ -33,9 +33,6 @@ from hms_svc.ports.broker import (
 )
 from hms_svc.ports.side_thread import aside
 
-_LIMITS_MS: Final = 1_000
-"""How often limits are looked at that jobs wait for."""
-
 
 class SQLiteBroker:
     """Implements `ports.broker.Broker` on one machine, for all processes that share the file."""
@@ -45,7 +42,6 @@ class SQLiteBroker:
         self._clock = file.clock
         self._next_type = 0
         self._room_at = math.inf
-        self._look_at_limits_at = 0.0
 
     async def open(self) -> None:
         """Open the queue file."""
@@ -101,16 +97,9 @@ class SQLiteBroker:
     async def take_places(self, claims: Sequence[PlaceClaim]) -> list[bool]:
         """Let claimed jobs in by the limits with a key."""
         lease_now = self._clock.lease_ms()
-        answers = await self._file.write(
+        return await self._file.write(
             lambda transaction: type_limits.take_places(transaction, claims, lease_now)
         )
-        if any(answers):
-            self._expect_room(min(filter(None, answers)))
-        return [answer == 0 for answer in answers]
-
-    def _expect_room(self, ahead_ms: int) -> None:
-        """Look at the limits that jobs wait for no later than in so many milliseconds."""
-        self._look_at_limits_at = min(self._look_at_limits_at, self._clock.lease_ms() + ahead_ms)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Settle claimed jobs."""
@@ -149,27 +138,21 @@ class SQLiteBroker:
         )
 
     async def promote(self, limit: int) -> int:
-        """Make due jobs ready; the check for due jobs needs no transaction."""
-        await self._look_at_limits()
-        now = self._clock.now_ms()
-        if not await self._file.fetch(SQL["any_due"], (now,)):
+        """Make due jobs ready, and let in those whose limit has room; whether there are any needs no transaction."""
+        now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
+        bounds = {"now": now, "lease_now": lease_now}
+        [(jobs, limits)] = await self._file.fetch(SQL["any_due"], bounds)
+        looks = 0
+        while limits and looks < LOOKS_AT_ONCE:
+            looks += 1
+            limits = await self._file.write(
+                lambda transaction: type_limits.look_at_limits(transaction, now, lease_now)
+            )
+        if not jobs:
             return 0
         return await self._file.write(
             lambda transaction: job_claims.promote(transaction, limit, now), notify="work"
         )
-
-    async def _look_at_limits(self) -> None:
-        """Let in jobs whose limit has room, every second, and when it is expected to."""
-        lease_now = self._clock.lease_ms()
-        if lease_now < self._look_at_limits_at:
-            return
-        self._look_at_limits_at = lease_now + _LIMITS_MS
-        if await self._file.fetch(type_limits.SQL["any_waiting"]):
-            ahead_ms = await self._file.write(
-                lambda transaction: type_limits.look_at_limits(transaction, lease_now)
-            )
-            if ahead_ms is not None:
-                self._expect_room(ahead_ms)
 
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN

@@ -33,6 +33,7 @@ from hms_svc.brokers.unreported_ends import (
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.event import JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import (
     REASON_EXPIRED,
     State,
@@ -49,7 +50,7 @@ def claim(
 ) -> tuple[list[ClaimedJob], int | None]:
     """Claim jobs of the requested types in turn, beginning with index `first_type`.
 
-    Return them, and the ms until a limit of a type that let none begin may let some.
+    Return them, and the ms until a limit of a type that lets no more begin may let some.
     """
     paused, limits = set(), {}
     for queue, paused_by, text in transaction.connection.execute(LIMITS["limits_of_queues"]):
@@ -67,15 +68,34 @@ def claim(
         wanted = left if served.capacity is None else min(left, served.capacity)
         queue = transaction.queue(served.type)
         if queue in limits:
-            room, after = room_in_queue(transaction, queue, limits[queue], lease_now)
-            wanted = max(0, min(wanted, room))
-            ahead += [after] if room <= 0 else []
-        if wanted and queue not in paused:
-            found = _claim_from(transaction, queue, served, request, wanted, now, lease_now)
-            if queue in limits and found:
-                note_starts_in_queue(transaction, queue, limits[queue], len(found), lease_now)
+            found, after = _claim_limited(
+                transaction, queue, limits[queue], served, request, wanted, now, lease_now
+            )
+            ahead += after
             claimed += found
+        elif wanted and queue not in paused:
+            claimed += _claim_from(transaction, queue, served, request, wanted, now, lease_now)
     return claimed, min(ahead, default=None)
+
+
+def _claim_limited(
+    transaction: Transaction,
+    queue: int,
+    limits: Sequence[Limit],
+    served: ServedType,
+    request: ClaimRequest,
+    wanted: int,
+    now: int,
+    lease_now: int,
+) -> tuple[list[ClaimedJob], list[int]]:
+    """Claim what the limits of a type let begin; return also the ms until more may, if none may any more."""
+    room, after = room_in_queue(transaction, queue, limits, lease_now)
+    most = max(0, min(wanted, room))
+    claimed = _claim_from(transaction, queue, served, request, most, now, lease_now)
+    if claimed:
+        note_starts_in_queue(transaction, queue, limits, len(claimed), lease_now)
+        _, after = room_in_queue(transaction, queue, limits, lease_now)
+    return claimed, [after] if room <= len(claimed) else []
 
 
 def _claim_from(

@@ -76,7 +76,8 @@ def reap(
     if requests:
         forget_requests(transaction)
     if ends:
-        note_ended(transaction, [row[0] for row in rows], [row[2] for row in rows])
+        queues = {transaction.queue(row[3]) for row in rows}
+        note_ended(transaction, [row[0] for row in rows], queues, now)
     return ReapReport(
         rescued=ends[State.QUEUED],
         dead=ends[State.DEAD],

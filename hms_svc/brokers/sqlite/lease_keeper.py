@@ -56,9 +56,17 @@ class SQLiteLeaseKeeper:
             connection.executemany(SQL["declare_priority"], worker.priorities)
             plain = sorted(set(worker.types) - set(dict(worker.priorities)))
             connection.execute(SQL["undeclare_priorities"], (encode(plain).decode(),))
-            limits = [(type, limits_text(each)) for type, each in worker.limits]
-            connection.executemany(LIMITS["declare_limits"], limits)
-            without = sorted(set(worker.types) - set(dict(limits)))
+            limits, keyed = dict(worker.limits), dict(worker.keyed_limits)
+            declared = [
+                (
+                    type,
+                    limits_text(limits.get(type, ())) or None,
+                    limits_text(keyed.get(type, ())) or None,
+                )
+                for type in sorted(limits.keys() | keyed.keys())
+            ]
+            connection.executemany(LIMITS["declare_limits"], declared)
+            without = sorted(set(worker.types) - limits.keys() - keyed.keys())
             connection.execute(LIMITS["undeclare_limits"], (encode(without).decode(),))
 
         self._write(show)

@@ -234,6 +234,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE workers SET seen_at = -1000000000")
         connection.execute("UPDATE deliveries SET again_at = 0")
         connection.execute("DELETE FROM starts")
+        connection.execute("UPDATE limit_checks SET at = 0")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (boot_id(),))
 
 
@@ -254,6 +255,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
     if version < 5:
         _add_columns(connection, version)
     connection.execute("ALTER TABLE queues ADD COLUMN limits TEXT")
+    connection.execute("ALTER TABLE queues ADD COLUMN keyed_limits TEXT")
     _add_limits(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

@@ -24,7 +24,6 @@ from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
 from hms_svc.brokers.sqlite.job_claims import end_without_run
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
-from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.unreported_ends import UNSERVED
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Trigger
 from hms_svc.domain.strict_json import encode
@@ -182,6 +181,5 @@ def _remove(transaction: Transaction, queue: int, state: int, rows: list[int]) -
     transaction.each(OPERATOR["delete"], [(row,) for row in rows])
     transaction.each(SQL["drop_progress"], [(row,) for row in rows])
     transaction.each(SQL["drop_steps"], [(row,) for row in rows])
-    transaction.each(LIMITS["leave_places"], [(row,) for row in rows])
     transaction.move(queue, None if state == DISCARDED else state, None, len(rows))
     return len(rows)

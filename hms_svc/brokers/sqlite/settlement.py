@@ -61,7 +61,7 @@ def _write(
     connection.execute("SAVEPOINT bulk")
     if run_many(connection, SQL["settle"], rows) == len(rows):
         connection.execute("RELEASE bulk")
-        _record(transaction, settlements)
+        _record(transaction, settlements, now)
         return []
     connection.execute("ROLLBACK TO bulk")
     connection.execute("RELEASE bulk")
@@ -71,7 +71,7 @@ def _write(
             owned.append(settlement)
         else:
             refused.append(settlement.token)
-    _record(transaction, owned)
+    _record(transaction, owned, now)
     return refused
 
 
@@ -97,7 +97,7 @@ def _row(settlement: Settlement, now: int) -> tuple[Any, ...]:
     )
 
 
-def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
+def _record(transaction: Transaction, settlements: Sequence[Settlement], now: int) -> None:
     ends: Counter[tuple[str, State, tuple[str, ...]]] = Counter()
     for settlement in settlements:
         done, token = settlement.disposition, settlement.token
@@ -110,7 +110,7 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
                 transaction.announce(settlement.ended_at, event, token.job_id, token.fence, data)
     queues = {type: transaction.queue(type) for type, _, _ in ends}
     rows = [settlement.token.locator for settlement in settlements]
-    note_ended(transaction, rows, tuple(queues.values()))
+    note_ended(transaction, rows, queues.values(), now)
     for (type, state, counters), count in ends.items():
         queue = queues[type]
         transaction.move(queue, PROCESSING, CODE_OF[state], count)

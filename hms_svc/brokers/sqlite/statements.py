@@ -14,8 +14,6 @@ from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.verdict import DENIED
 from hms_svc.sqlite.statements import split_statements
 
-ANY_PLACE: Final = -1
-"""In place of the number of a queue: some job counts for a limit with a key, or waits for one."""
 _NAME: Final = re.compile(r"\{([A-Z_]+)\}")
 
 
@@ -36,13 +34,13 @@ CONSTANTS: Final[dict[str, str | int]] = {
     "LOWEST_SUSPECT": codes.LOWEST_SUSPECT,
     "LIMITED": codes.LIMITED,
     "LOWEST_LIMITED": codes.LOWEST_LIMITED,
-    "ANY_PLACE": ANY_PLACE,
     "PROCESSING_NAME": State.PROCESSING.value,
     "HISTORY_MOST": limits.HISTORY_MOST,
     "HISTORY_KEPT": limits.HISTORY_KEPT,
     "PROGRESS_LINES": limits.PROGRESS_LINES,
     "MOST_AHEAD": limits.MOST_AHEAD,
     "MOST_RUNNING": limits.MOST_RUNNING,
+    "LIMITS_AT_ONCE": limits.LIMITS_AT_ONCE,
     "SLOT_MS": SLOT_MS,
     "SLOTS": SLOTS,
     "REASON_GOVERNANCE": REASON_GOVERNANCE,

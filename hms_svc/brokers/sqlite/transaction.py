@@ -31,6 +31,10 @@ class Transaction:
         self.causes = CauseIndex(connection)
         self.lets_in = False
         """Whether a limit has let in jobs, or may, for which workers wait."""
+        self.limited: set[int] = set()
+        """Those of its queues whose type declares limits for itself."""
+        self.has_places = False
+        """Whether a job counted for a limit with a key, or waited for one, when the last queue was found."""
         self._queues: dict[str, int] = {}
         self._priorities: dict[int, int] = {}
         self._tallies: Counter[tuple[int, str]] = Counter()
@@ -47,6 +51,9 @@ class Transaction:
             if row is None:
                 row = self.connection.execute(SQL["add_queue"], (type,)).fetchone()
             known = self._queues[type] = int(row[0])
+            if row[1]:
+                self.limited.add(known)
+            self.has_places = bool(row[2])
         return known
 
     def priority(self, job: Job, queue: int) -> int:

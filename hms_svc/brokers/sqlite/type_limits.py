@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hms_svc.brokers.codes import PROCESSING, QUEUED
-from hms_svc.brokers.limits import LET_IN_AT_ONCE, LIMIT_CHECK_MS
-from hms_svc.brokers.sqlite.statements import ANY_PLACE, statements_of
+from hms_svc.brokers.limits import (
+    EXPIRED_AT_ONCE,
+    LET_IN_AT_ONCE,
+    LIMIT_CHECK_MS,
+    LIMITS_AT_ONCE,
+)
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.type_limits import read_keyed_limits, read_limits
+from hms_svc.brokers.unreported_ends import is_expired
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.job_limits import KeyedLimit, Limit
+from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import PlaceClaim
 
 SQL: Final = statements_of("limits.sql")
@@ -20,52 +28,63 @@ SQL: Final = statements_of("limits.sql")
 def room_in_queue(
     transaction: Transaction, queue: int, limits: Sequence[Limit], now: int
 ) -> tuple[int, int]:
-    """Return how many more jobs the limits of a whole type let begin, and the ms until more may if none may."""
+    """Return how many more jobs the limits of a whole type let begin, and after how many ms to ask again if none may."""
     rooms = []
     for limit in limits:
         if limit.window_ms:
-            rooms.append(_room_of(transaction, _rate_of(queue, limit), limit, now))
+            rooms.append(_room_of(transaction, _rate_of(queue, limit.window_ms), limit, now))
         else:
             [running] = transaction.connection.execute(SQL["running"], (queue,)).fetchone()
             rooms.append((limit.most - int(running), LIMIT_CHECK_MS))
-    return min(room for room, _ in rooms), min(ahead for _, ahead in rooms)
+    full = [ahead for room, ahead in rooms if room <= 0]
+    return min(room for room, _ in rooms), min(full, default=LIMIT_CHECK_MS)
 
 
 def note_starts_in_queue(
     transaction: Transaction, queue: int, limits: Sequence[Limit], number: int, now: int
 ) -> None:
     """Count jobs of a type that begin for its rates."""
-    for limit in limits:
-        if limit.window_ms:
-            row = (_rate_of(queue, limit), now, number)
-            transaction.connection.execute(SQL["note_starts"], row)
+    for window_ms in _windows_of(limits):
+        _note_starts(transaction, _rate_of(queue, window_ms), window_ms, number, now)
 
 
-def take_places(transaction: Transaction, claims: Sequence[PlaceClaim], now: int) -> list[int]:
-    """Let claimed jobs in; return for each 0, or after how many ms its limit is looked at again."""
+def _note_starts(
+    transaction: Transaction, digest: str, window_ms: int, number: int, now: int
+) -> None:
+    row = (digest, now, now + window_ms, number)
+    transaction.connection.execute(SQL["note_starts"], row)
+    transaction.connection.execute(SQL["forget_some_starts"], (now,))
+
+
+def take_places(transaction: Transaction, claims: Sequence[PlaceClaim], now: int) -> list[bool]:
+    """Let claimed jobs in; return for each whether it may run."""
     return [_take(transaction, wanted, now) for wanted in claims]
 
 
-def _take(transaction: Transaction, wanted: PlaceClaim, now: int) -> int:
+def _take(transaction: Transaction, wanted: PlaceClaim, now: int) -> bool:
     token = wanted.claimed.token
     found = transaction.connection.execute(
         SQL["claimed_row"], (token.locator, token.fence, token.job_id)
     ).fetchone()
     if found is None:
-        return LIMIT_CHECK_MS
-    position, queue, has_places = found
+        return False
+    position, queue, limits, has_places = found
     if has_places:
-        return 0
+        return True
     for each in wanted.limits:
         room, ahead = _room_of(transaction, each.digest, each.limit, now)
         if room <= 0:
             _queue_behind(transaction, token, each, queue, position)
-            return ahead
+            claimed_at = wanted.claimed.lease_until - wanted.lease_ms
+            _take_back_start(transaction, queue, read_limits(limits), claimed_at)
+            check = (each.digest, queue, each.number, now + ahead)
+            transaction.connection.execute(SQL["look_at"], check)
+            return False
     for each in wanted.limits:
         if each.limit.window_ms:
-            transaction.connection.execute(SQL["note_starts"], (each.digest, now, 1))
+            _note_starts(transaction, each.digest, each.limit.window_ms, 1, now)
         _add_place(transaction, token, each, None)
-    return 0
+    return True
 
 
 def _queue_behind(
@@ -77,73 +96,93 @@ def _queue_behind(
     _add_place(transaction, token, limit, position)
 
 
+def _take_back_start(
+    transaction: Transaction, queue: int, limits: Sequence[Limit], claimed_at: int
+) -> None:
+    """Let the limits of a whole type no longer count a job that was claimed but does not begin."""
+    for window_ms in _windows_of(limits):
+        row = (_rate_of(queue, window_ms), claimed_at)
+        transaction.connection.execute(SQL["take_back_start"], row)
+    transaction.lets_in = transaction.lets_in or bool(limits)
+
+
 def _add_place(
     transaction: Transaction, token: LeaseToken, each: KeyedLimit, position: int | None
 ) -> None:
-    limit = each.limit
-    row = (token.locator, each.digest, position, each.text, limit.most, limit.window_ms)
+    row = (token.locator, each.digest, position, each.text, each.limit.window_ms)
     transaction.connection.execute(SQL["take_place"], row)
 
 
-def note_ended(transaction: Transaction, rows: Sequence[int], queues: Sequence[int]) -> None:
+def note_ended(
+    transaction: Transaction, rows: Sequence[int], queues: Iterable[int], now: int
+) -> None:
     """Let others in after jobs have stopped running; `queues` are those of their types."""
-    limited = {row[0] for row in transaction.connection.execute(SQL["limited"])}
-    if not limited:
-        return
-    if ANY_PLACE in limited:
-        for row in rows:
-            _leave(transaction, row)
-    transaction.lets_in = transaction.lets_in or not limited.isdisjoint(queues)
+    if transaction.has_places:
+        left = transaction.connection.execute(SQL["leave_places"], (encode(rows).decode(),))
+        for digest, window_ms in left.fetchall():
+            if not window_ms:
+                _let_in(transaction, digest, 1, now)
+    transaction.lets_in = transaction.lets_in or not transaction.limited.isdisjoint(queues)
 
 
-def _leave(transaction: Transaction, row: int) -> None:
-    execute = transaction.connection.execute
-    places = execute(SQL["places_of"], (row,)).fetchall()
-    if not places:
-        return
-    execute(SQL["leave_places"], (row,))
-    for digest, window_ms in places:
-        if not window_ms:
-            _let_in(transaction, digest, 1)
+def _let_in(transaction: Transaction, digest: str, number: int, now: int) -> int:
+    """Let in so many jobs that may begin, and return how many have left.
 
-
-def _let_in(transaction: Transaction, digest: str, number: int) -> None:
-    execute = transaction.connection.execute
-    for (row,) in execute(SQL["first_behind"], (digest, number)).fetchall():
-        execute(SQL["leave_places"], (row,))
-        execute(SQL["let_in"], (row,))
-        transaction.lets_in = True
-
-
-def look_at_limits(transaction: Transaction, now: int) -> int | None:
-    """Let in jobs whose limit has room; return the ms until it is looked at again, None if no job waits.
-
-    Beside what `note_ended` does at once, this is for windows that have passed, for limits that
-    were changed, and for jobs that an operator has moved.
+    Those that have expired do not count: they end when they are claimed.
     """
-    execute = transaction.connection.execute
-    execute(SQL["forget_stale_places"])
-    if execute(SQL["let_in_forgotten"]).rowcount:
+    execute, left, most = transaction.connection.execute, 0, number + EXPIRED_AT_ONCE
+    while number > 0 and left < most:
+        rows = execute(SQL["first_behind"], (digest, number)).fetchall()
+        if not rows:
+            break
+        for row, expires_at, claims in rows:
+            execute(SQL["wait_no_longer"], (row,))
+            execute(SQL["let_in"], (row,))
+            number -= expires_at is None or not is_expired(expires_at, claims, now)
+        left += len(rows)
         transaction.lets_in = True
-    next_ms = None
-    for digest, most, window_ms in execute(SQL["waited_for"]).fetchall():
-        room, ahead = _room_of(transaction, digest, Limit(most, window_ms), now)
-        if room > 0:
-            _let_in(transaction, digest, min(room, LET_IN_AT_ONCE))
-        next_ms = ahead if next_ms is None else min(next_ms, ahead)
-    return next_ms
+    return left
+
+
+def look_at_limits(transaction: Transaction, now: int, lease_now: int) -> bool:
+    """Let in jobs that wait for a limit which has room; return whether there are more limits to look at now.
+
+    Beside what `note_ended` does at once, this is for windows that have passed, and for limits that
+    were changed.
+    """
+    execute, to_let_in = transaction.connection.execute, LET_IN_AT_ONCE
+    checks = execute(SQL["due_checks"], (lease_now,)).fetchall()
+    for digest, number, text in checks:
+        declared = read_keyed_limits(text)
+        limit = declared[number] if number < len(declared) else None
+        room, ahead = to_let_in, LIMIT_CHECK_MS
+        if limit is not None:
+            room, ahead = _room_of(transaction, digest, limit, lease_now)
+        to_let_in -= _let_in(transaction, digest, min(room, to_let_in), now)
+        if to_let_in <= 0:
+            return True
+        execute(SQL["look_at_later"], (lease_now + ahead, digest))
+        execute(SQL["forget_unneeded_check"], {"digest": digest})
+    return len(checks) == LIMITS_AT_ONCE
 
 
 def _room_of(transaction: Transaction, digest: str, limit: Limit, now: int) -> tuple[int, int]:
+    """Return how many more jobs may begin, and after how many ms to look again if none may."""
     execute = transaction.connection.execute
     if not limit.window_ms:
         [holders] = execute(SQL["holders"], (digest,)).fetchone()
         return limit.most - int(holders), LIMIT_CHECK_MS
     execute(SQL["forget_starts"], (digest, now - limit.window_ms, now))
     begun, oldest = execute(SQL["recent_starts"], (digest,)).fetchone()
-    return limit.most - int(begun), max(1, (oldest or now) + limit.window_ms - now)
+    until = (now if oldest is None else oldest) + limit.window_ms - now
+    return limit.most - int(begun), max(1, min(until, LIMIT_CHECK_MS))
 
 
-def _rate_of(queue: int, limit: Limit) -> str:
-    text = f"{queue}\n{limit.window_ms}"
+def _windows_of(limits: Sequence[Limit]) -> set[int]:
+    """Return the windows of the rates among limits: those of one window count together."""
+    return {limit.window_ms for limit in limits if limit.window_ms}
+
+
+def _rate_of(queue: int, window_ms: int) -> str:
+    text = f"{queue}\n{window_ms}"
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -16,8 +16,8 @@ from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
 TO_VERSION_6 = """
-DROP TABLE places; DROP TABLE starts; DROP TABLE steps;
-ALTER TABLE queues DROP COLUMN limits;
+DROP TRIGGER place_left; DROP TABLE places; DROP TABLE limit_checks; DROP TABLE starts; DROP TABLE steps;
+ALTER TABLE queues DROP COLUMN limits; ALTER TABLE queues DROP COLUMN keyed_limits;
 UPDATE meta SET value = 6 WHERE name = 'schema';
 """
 TO_VERSION_5 = f"""

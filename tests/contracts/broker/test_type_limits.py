@@ -8,32 +8,16 @@ import itertools
 import pytest
 
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.job import ClaimedJob, Lane
-from hms_svc.domain.job_limits import KeyedLimit, Limit
+from hms_svc.domain.job import Lane
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import PlaceClaim
 from hms_svc.ports.control import Act, ActRequest
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, BrokerMaker, ManualClock
+from tests.support.keyed_limits import TWO, claimed_ids, declare, keyed, let_in
 
 OTHER = "crew.notify"
-TWO = Limit(2)
 TEN_A_SECOND = Limit(10, 1000)
-
-
-def keyed(key: str, limit: Limit = TWO) -> KeyedLimit:
-    """The limit for one key; its digest is the key in hexadecimal."""
-    return KeyedLimit(key.encode().hex(), f"{limit} for {key!r}", limit)
-
-
-async def let_in(
-    harness: BrokerHarness, *jobs: ClaimedJob, key: str = "ward 7", limit: Limit = TWO
-) -> list[bool]:
-    claims = [PlaceClaim(job, (keyed(key, limit),)) for job in jobs]
-    return await harness.broker.take_places(claims)
-
-
-async def claimed_ids(harness: BrokerHarness, limit: int = 10, *types: str) -> list[str]:
-    return [job.job.id for job in await harness.claim(limit, *types)]
 
 
 async def test_of_a_limited_type_no_more_jobs_run_in_the_whole_fleet(
@@ -210,6 +194,7 @@ async def test_a_rate_for_a_key_lets_in_as_its_window_passes(
 ) -> None:
     await harness.accept(5)
     limit = Limit(2, 10_000)
+    declare(harness, limit)
     jobs = await harness.claim()
     assert await let_in(harness, *jobs, limit=limit) == [True, True, False, False, False]
     for job in jobs[:2]:
@@ -228,7 +213,7 @@ async def test_a_job_counts_for_all_of_its_limits_or_for_none(harness: BrokerHar
     one, two, three = await harness.claim()
     assert await let_in(harness, one, key="full", limit=Limit(1)) == [True]
     both = (keyed("free", Limit(1)), keyed("full", Limit(1)))
-    assert await harness.broker.take_places([PlaceClaim(two, both)]) == [False]
+    assert await harness.broker.take_places([PlaceClaim(two, both, LEASE_MS)]) == [False]
     assert await let_in(harness, three, key="free", limit=Limit(1)) == [True]
 
 
@@ -254,6 +239,7 @@ async def test_a_token_that_no_longer_owns_its_job_takes_no_place(
 async def test_an_operator_cancels_a_job_that_waits_for_a_key_and_undoes_it(
     harness: BrokerHarness,
 ) -> None:
+    declare(harness, Limit(1))
     _, waiting = await harness.accept(2)
     harness.clock.advance(1)
     [behind] = await harness.accept()
@@ -273,21 +259,6 @@ async def test_an_operator_cancels_a_job_that_waits_for_a_key_and_undoes_it(
     await harness.complete(jobs[0])
     assert await claimed_ids(harness) == [waiting]
     assert behind not in await claimed_ids(harness)
-
-
-async def test_a_raised_limit_lets_in_at_its_next_look(
-    harness: BrokerHarness, clock: ManualClock
-) -> None:
-    await harness.accept(4)
-    jobs = await harness.claim()
-    await let_in(harness, *jobs, limit=Limit(1))
-    await harness.complete(jobs[0])
-    [job] = await harness.claim()
-    assert await let_in(harness, job, limit=Limit(3)) == [True]
-    await harness.settle(job, State.RETRYING, due_at=clock.now_ms() + 60_000)
-    clock.advance(10)
-    await harness.broker.promote(10)
-    assert 1 <= len(await harness.claim()) <= 2
 
 
 async def test_a_page_shows_jobs_that_wait_for_a_key(harness: BrokerHarness) -> None:

@@ -123,6 +123,10 @@ local function remove_from_groups(id)
   end
 end
 
+local function is_expired(job)
+  return job[CLAIMS] == 0 and job[EXPIRES] ~= NO_TIME and job[EXPIRES] <= wall
+end
+
 -- Its functions are defined in limits.lua.
 local limiter = {}
 

@@ -18,6 +18,9 @@ local function is_sound(type)
     local stored = sums[NAMES[state]] and GAUGES[NAMES[state]] and redis.pcall('HGET', 'stats:' .. type, NAMES[state])
     if stored == false or type_of(stored) == 'string' and tonumber(stored) ~= size then return false end
   end
+  for _, id in ipairs(redis.call('ZRANDMEMBER', index_of(QUEUED, type, LIMITED), LIMIT_SAMPLE)) do
+    if not limiter.is_waiting(type, id) then return false end
+  end
   return not sums.unique or redis.call('HEXISTS', P .. 'unique:' .. type, '!') == 1
 end
 

@@ -31,10 +31,6 @@ if before and string.sub(before, 1, #NONCE) == NONCE then
   return claimed
 end
 
-local function is_expired(job)
-  return job[CLAIMS] == 0 and job[EXPIRES] ~= NO_TIME and job[EXPIRES] <= wall
-end
-
 local function expire(id, job)
   job = parse(job[RECORD])
   free_unique(id, job)

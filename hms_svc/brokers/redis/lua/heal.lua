@@ -22,9 +22,11 @@ local function file_again(id, job)
   redis.call('ZADD', P .. 'cause:' .. job[CAUSE], job[POSITION], id)
 end
 
--- Of a job that waits for a limit nothing else is left: it is ready, and judged again when it is claimed.
+-- A job cannot wait for a limit any more, because keys are missing: it is ready, and judged again when it is claimed.
 local function no_longer_limited(id)
   local whole = read(id)
+  redis.call('ZREM', index_of(QUEUED, whole[TYPE], LIMITED), id)
+  limiter.leave(id, whole[TYPE])
   whole[SUSPECT] = whole[SUSPECT] - LIMITED
   write(id, whole)
   return read_head(id)
@@ -35,7 +37,7 @@ local healed = 0
 for _, id in ipairs(args.ids) do
   local job = read_head(id)
   if job[TYPE] and NAMES[job[STATE]] then
-    if job[SUSPECT] >= LIMITED and redis.call('HEXISTS', P .. 'places:' .. job[TYPE], id) == 0 then
+    if job[SUSPECT] >= LIMITED and not limiter.is_waiting(job[TYPE], id) then
       job = no_longer_limited(id)
     end
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])

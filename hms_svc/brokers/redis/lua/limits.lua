@@ -2,11 +2,21 @@
 --
 -- A limit has its most and its window in milliseconds. With a window of 0 it counts the jobs that run at the same time,
 -- otherwise those that began within the window. Limits of a whole type are in the field `limits` of queue:{type}, and
--- are kept to in the step that claims. Those with a key have a digest of type, limit and key. In places:{type} the
--- digests are listed that a running job counts for; behind a question mark it is the one for which a queued job waits.
+-- are kept to in the step that claims. Those with a key are in `keyed_limits`, each at its place among all limits of the
+-- type, and have a digest of type, place and key. In places:{type} the digests are listed that a running job counts for;
+-- behind a question mark it is the one for which a queued job waits, then the place of the limit, the job's order, and
+-- the limit in words.
 
 limiter.waits = '?'
 limiter.types = {}
+limiter.declared = { limits = {}, keyed_limits = {} }
+
+-- The limits in a field of queue:{type}.
+function limiter.of_type(type, field)
+  local known = limiter.declared[field]
+  if not known[type] then known[type] = cjson.decode(redis.call('HGET', P .. 'queue:' .. type, field) or '[]') end
+  return known[type]
+end
 
 function limiter.has_places(type)
   if limiter.types[type] == nil then
@@ -15,7 +25,7 @@ function limiter.has_places(type)
   return limiter.types[type]
 end
 
--- How many more jobs may begin, and how many milliseconds later the next one may if none may now.
+-- How many more jobs may begin, and after how many milliseconds to look again if none may now.
 function limiter.room(digest, most, window)
   if window == 0 then return most - redis.call('SCARD', P .. 'holders:' .. digest), LIMIT_CHECK_MS end
   local key = P .. 'starts:' .. digest
@@ -25,7 +35,7 @@ function limiter.room(digest, most, window)
     oldest = tonumber(redis.call('LINDEX', key, 0) or nil)
   end
   local room = most - redis.call('LLEN', key)
-  return room, oldest and math.max(1, oldest + window - lease) or 1
+  return room, math.max(1, math.min((oldest or lease) + window - lease, LIMIT_CHECK_MS))
 end
 
 function limiter.note_starts(digest, window, number)
@@ -35,6 +45,43 @@ function limiter.note_starts(digest, window, number)
     redis.call('RPUSH', key, unpack(starts, first, math.min(first + 999, number)))
   end
   redis.call('PEXPIRE', key, int(window + 1000))
+end
+
+-- The member of limit-checks for a limit.
+function limiter.check_of(type, digest, number)
+  return type .. ' ' .. digest .. ' ' .. number
+end
+
+-- Whether all keys by which a waiting job is let in are there.
+function limiter.is_waiting(type, id)
+  local held = redis.call('HGET', P .. 'places:' .. type, id) or ''
+  local digest, number, order = string.match(held, '^%' .. limiter.waits .. '(%x+) (%d+) (%x+)')
+  return digest and redis.call('ZSCORE', P .. 'behind:' .. digest, order .. ' ' .. id)
+    and redis.call('ZSCORE', P .. 'limit-checks', limiter.check_of(type, digest, number))
+end
+
+-- Some running jobs that a limit counts: of one whose place is not known any more it would count it for ever.
+function limiter.strike_lost(type, digest)
+  local holders = P .. 'holders:' .. digest
+  for _, id in ipairs(redis.call('SRANDMEMBER', holders, LIMIT_SAMPLE)) do
+    if redis.call('HEXISTS', P .. 'places:' .. type, id) == 0 then redis.call('SREM', holders, id) end
+  end
+end
+
+-- A job that was claimed does not begin: the rates of its type do not count it.
+function limiter.take_back_start(type, claimed_at)
+  for window in pairs(limiter.windows_of(limiter.of_type(type, 'limits'))) do
+    redis.call('LREM', P .. 'starts:' .. limiter.rate_of(type, window), -1, int(claimed_at))
+  end
+end
+
+-- The windows of the rates among limits: those of one window count together.
+function limiter.windows_of(limits)
+  local windows = {}
+  for _, limit in ipairs(limits) do
+    if limit[2] > 0 then windows[limit[2]] = true end
+  end
+  return windows
 end
 
 function limiter.rate_of(type, window)
@@ -55,23 +102,40 @@ function limiter.room_in_type(type, limits)
 end
 
 function limiter.begin_in_type(type, limits, number)
-  for _, limit in ipairs(cjson.decode(limits)) do
-    if limit[2] > 0 then limiter.note_starts(limiter.rate_of(type, limit[2]), limit[2], number) end
+  for window in pairs(limiter.windows_of(cjson.decode(limits))) do
+    limiter.note_starts(limiter.rate_of(type, window), window, number)
   end
 end
 
-function limiter.let_in(digest, number)
+-- Make the first of the jobs that wait ready, behind a position; return whether it may begin, nil if none waits, and its
+-- own position.
+function limiter.let_first_in(digest, before)
   local key = P .. 'behind:' .. digest
-  for _, member in ipairs(redis.call('ZRANGE', key, 0, number - 1)) do
-    local id = string.sub(member, 18)
-    local job = read(id)
-    redis.call('ZREM', key, member)
-    if job and job[STATE] == QUEUED and job[SUSPECT] >= LIMITED then
-      leave(id, job)
-      write(id, job)
-      enter(id, job)
-    end
+  local member = redis.call('ZRANGE', key, 0, 0)[1]
+  if not member then return nil end
+  local id = string.sub(member, 18)
+  local job = read(id)
+  redis.call('ZREM', key, member)
+  if not job or job[STATE] ~= QUEUED or job[SUSPECT] < LIMITED then return false, before end
+  leave(id, job)
+  -- Of equal positions the ids decide, not the order.
+  job[POSITION] = math.max(job[POSITION], before + 1)
+  write(id, job)
+  enter(id, job)
+  return not is_expired(job), job[POSITION]
+end
+
+-- Let in so many jobs that may begin; those that have expired do not count, they end when they are claimed. Return how
+-- many have left.
+function limiter.let_in(digest, number)
+  local left, most, position, may_begin = 0, number + EXPIRED_AT_ONCE, -math.huge, nil
+  while number > 0 and left < most and spent <= MOST_BYTES do
+    may_begin, position = limiter.let_first_in(digest, position)
+    if may_begin == nil then break end
+    left = left + 1
+    if may_begin then number = number - 1 end
   end
+  return left
 end
 
 function limiter.leave(id, type)
@@ -80,7 +144,7 @@ function limiter.leave(id, type)
   local held = redis.call('HGET', places, id)
   if not held then return end
   redis.call('HDEL', places, id)
-  local waited_for, order = string.match(held, '^%' .. limiter.waits .. '(%x+) (%x+)')
+  local waited_for, order = string.match(held, '^%' .. limiter.waits .. '(%x+) %d+ (%x+)')
   if waited_for then
     redis.call('ZREM', P .. 'behind:' .. waited_for, order .. ' ' .. id)
     return

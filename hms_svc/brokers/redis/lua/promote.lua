@@ -1,10 +1,11 @@
 -- Make due scheduled and retrying jobs ready, and let in those that wait for a limit which has room again.
 --
 -- args     limit
--- returns  the number of the former, and the milliseconds, a minute at most, until the next one is due: 0 if more are due now
+-- returns  the number of the former; the milliseconds, a minute at most, until the next one is due, 0 if more are due now;
+--          1 if there are more limits to look at now
 -- Invariant: a job is in one index; the step into the queue is in its history.
 
-local moved = 0
+local moved, to_let_in = 0, LET_IN_AT_ONCE
 
 local function make_ready(id, type, state)
   local job = read(id)
@@ -30,18 +31,27 @@ end
 
 -- Beside what limiter.leave does at once, this is for windows that have passed and for limits that were changed.
 local function look_at(checked)
-  local _, digest, most, window = string.match(checked, '^(%S+) (%x+) (%d+) (%d+)$')
-  local room, ahead = limiter.room(digest, tonumber(most), tonumber(window))
-  if room > 0 then limiter.let_in(digest, math.min(room, LET_IN_AT_ONCE)) end
+  local type, digest, number = string.match(checked, '^(%S+) (%x+) (%d+)$')
+  local limit = limiter.of_type(type, 'keyed_limits')[tonumber(number) + 1]
+  local room, ahead = math.huge, LIMIT_CHECK_MS
+  if limit and limit ~= cjson.null then room, ahead = limiter.room(digest, limit[1], limit[2]) end
+  if room <= 0 then limiter.strike_lost(type, digest) end
+  to_let_in = to_let_in - limiter.let_in(digest, math.min(room, to_let_in))
   if redis.call('EXISTS', P .. 'behind:' .. digest) == 0 then
     redis.call('ZREM', P .. 'limit-checks', checked)
-  else
+  elseif to_let_in > 0 and spent <= MOST_BYTES then
     redis.call('ZADD', P .. 'limit-checks', int(lease + ahead), checked)
   end
 end
 
-for _, checked in ipairs(redis.call('ZRANGEBYSCORE', P .. 'limit-checks', '-inf', int(lease), 'LIMIT', 0, 100)) do
+local checks = redis.call('ZRANGEBYSCORE', P .. 'limit-checks', '-inf', int(lease), 'LIMIT', 0, LIMITS_AT_ONCE)
+local more_limits = #checks == LIMITS_AT_ONCE
+for _, checked in ipairs(checks) do
   look_at(checked)
+  if to_let_in <= 0 or spent > MOST_BYTES then
+    more_limits = true
+    break
+  end
 end
 local now, members = int(wall), due_in('due', int(wall), 1000)
 in_shares(members, now, args.limit, function(id, found) make_ready(id, found.type, found.state) end)
@@ -50,4 +60,4 @@ for _, found in ipairs(members) do correct_due('due', found) end
 local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)
 local checked = tonumber(redis.call('ZRANGE', P .. 'limit-checks', 0, 0, 'WITHSCORES')[2] or nil)
 if checked then following = math.min(following, wall + math.max(1, checked - lease)) end
-return { moved, int(math.max(0, math.min(following - wall, 60000))) }
+return { moved, int(math.max(0, math.min(following - wall, 60000))), more_limits and 1 or 0 }

@@ -71,9 +71,10 @@ UPDATE jobs SET position = 0 WHERE worker = ? AND state = {PROCESSING}
 UPDATE jobs SET position = 0 WHERE state = {PROCESSING}
 
 -- name: any_due
-SELECT 1 FROM (VALUES ({SCHEDULED}), ({RETRYING})) AS waiting JOIN queues
-JOIN jobs ON jobs.queue = queues.queue AND jobs.state = waiting.column1 AND jobs.position <= ?
-LIMIT 1
+SELECT EXISTS (
+    SELECT 1 FROM (VALUES ({SCHEDULED}), ({RETRYING})) AS waiting JOIN queues
+    JOIN jobs ON jobs.queue = queues.queue AND jobs.state = waiting.column1 AND jobs.position <= :now),
+EXISTS (SELECT 1 FROM limit_checks WHERE at <= :lease_now)
 
 -- name: due
 SELECT jobs.row, jobs.queue, jobs.state FROM queues
@@ -188,10 +189,10 @@ WHERE priority <> 0 AND type IN (SELECT value FROM json_each(?))
 SELECT priority FROM queues WHERE queue = ?
 
 -- name: queue_of
-SELECT queue FROM queues WHERE type = ?
+SELECT queue, limits IS NOT NULL, EXISTS (SELECT 1 FROM places) FROM queues WHERE type = ?
 
 -- name: add_queue
-INSERT INTO queues (type) VALUES (?) RETURNING queue
+INSERT INTO queues (type) VALUES (?) RETURNING queue, 0, 0
 
 -- name: take_turns
 INSERT INTO meta (name, value) VALUES ('turn', :now + :count - 1)

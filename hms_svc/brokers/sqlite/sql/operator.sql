@@ -172,8 +172,10 @@ SELECT count(*) FROM undo WHERE batch = ? AND at > ? AND id > ?
 UPDATE undo SET asked = 1 WHERE batch = ? AND id = ? AND NOT asked
 
 -- name: restore
-UPDATE jobs SET state = was.state, position = was.position, attempt = was.attempt,
-    give_backs = was.give_backs, crashes = was.crashes, suspect = was.suspect,
+UPDATE jobs SET state = was.state, attempt = was.attempt,
+    position = CASE WHEN was.state = {QUEUED} AND was.position >= {LOWEST_LIMITED}
+        THEN was.position - {LIMITED} * {SUSPECT_BAND} ELSE was.position END,
+    give_backs = was.give_backs, crashes = was.crashes, suspect = was.suspect % {LIMITED},
     not_before = was.not_before, expires_at = was.expires_at, finished_at = was.finished_at,
     reason = was.reason, decided_by = was.decided_by, detail = was.detail, failure = was.failure,
     hold = was.hold, cause = was.cause, result = was.result, approved = was.approved,

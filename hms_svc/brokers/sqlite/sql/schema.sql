@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS meta (
     value NOT NULL
 ) WITHOUT ROWID;
 
--- limits: those that the type declares for itself (JSON)
+-- limits: those that the type declares for itself; keyed_limits: those with a key (JSON)
 CREATE TABLE IF NOT EXISTS queues (
     queue INTEGER PRIMARY KEY,
     type TEXT NOT NULL UNIQUE,
@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS queues (
     pause_reason TEXT NOT NULL DEFAULT '',
     intake_paused INTEGER NOT NULL DEFAULT 0,  -- the HTTP API refuses new jobs too
     priority INTEGER NOT NULL DEFAULT 0,  -- declared by the type for jobs without one
-    limits TEXT
+    limits TEXT,
+    keyed_limits TEXT
 );
 
 -- One row for each job from acceptance to the end of its retention.
