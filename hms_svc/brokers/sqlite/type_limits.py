@@ -172,7 +172,9 @@ def _room_of(transaction: Transaction, digest: str, limit: Limit, now: int) -> t
     if not limit.window_ms:
         [holders] = execute(SQL["holders"], (digest,)).fetchone()
         return limit.most - int(holders), LIMIT_CHECK_MS
-    execute(SQL["forget_starts"], (digest, now - limit.window_ms, now))
+    # One far ahead is of a clock that was set back; a little ahead may be that of another process.
+    bounds = (now - limit.window_ms, now + limit.window_ms)
+    execute(SQL["forget_starts"], (digest, *bounds))
     begun, oldest = execute(SQL["recent_starts"], (digest,)).fetchone()
     until = (now if oldest is None else oldest) + limit.window_ms - now
     return limit.most - int(begun), max(1, min(until, LIMIT_CHECK_MS))

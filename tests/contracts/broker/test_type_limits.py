@@ -82,6 +82,16 @@ async def test_a_limit_that_is_no_longer_declared_ends(harness: BrokerHarness) -
     assert len(await harness.claim()) == 1
 
 
+async def test_a_worker_whose_claim_is_a_little_older_keeps_to_the_rate(
+    harness: BrokerHarness, clock: ManualClock
+) -> None:
+    harness.register(limits=((TYPE, (Limit(1, 1_000),)),))
+    await harness.accept(2)
+    assert len(await harness.claim()) == 1
+    clock.lease -= 5
+    assert await harness.claim() == []
+
+
 async def test_a_clock_that_is_set_back_does_not_stop_a_rate(
     harness: BrokerHarness, clock: ManualClock
 ) -> None:
