@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from hms_svc import aio
-    from hms_svc.api import dao, gov
+    from hms_svc.api import dao, gov, sql
     from hms_svc.api import job_access as jobs
     from hms_svc.api.declared_type import DeclaredType
     from hms_svc.api.events import events
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Refused,
         RuleFailed,
         SchemaMismatch,
+        TransactionError,
         UnknownId,
         ValidationFailed,
         WrongThread,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
     from hms_svc.sdk.middleware import Run
     from hms_svc.sdk.running_job import RunningJob, current_job
+    from hms_svc.sdk.transactions import BlockingTransaction, Transaction
 
     __version__: str
 
@@ -79,6 +81,8 @@ _HOMES: Final = {
     "RunningJob": "hms_svc.sdk.running_job",
     "current_job": "hms_svc.sdk.running_job",
     "follow_up_id": "hms_svc.domain.ids",
+    "BlockingTransaction": "hms_svc.sdk.transactions",
+    "Transaction": "hms_svc.sdk.transactions",
     **dict.fromkeys(
         (
             "ActionDenied",
@@ -110,6 +114,7 @@ _HOMES: Final = {
             "Refused",
             "RuleFailed",
             "SchemaMismatch",
+            "TransactionError",
             "UnknownId",
             "ValidationFailed",
             "WrongThread",
@@ -122,6 +127,7 @@ _MODULES: Final = {
     "dao": "hms_svc.api.dao",
     "gov": "hms_svc.api.gov",
     "jobs": "hms_svc.api.job_access",
+    "sql": "hms_svc.api.sql",
     "aio": "hms_svc.aio",
 }
 
@@ -131,6 +137,7 @@ __all__ = [
     "BadFilter",
     "BadInput",
     "BadSetting",
+    "BlockingTransaction",
     "BrokerReplaced",
     "BrokerUnavailable",
     "Cancel",
@@ -168,6 +175,8 @@ __all__ = [
     "RunningJob",
     "SchemaMismatch",
     "Snooze",
+    "Transaction",
+    "TransactionError",
     "UnknownId",
     "ValidationFailed",
     "Worker",
@@ -181,6 +190,7 @@ __all__ = [
     "follow_up_id",
     "gov",
     "jobs",
+    "sql",
 ]
 
 

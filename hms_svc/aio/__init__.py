@@ -1,4 +1,4 @@
-"""The same names as `hms_svc`, awaitable: `Job`, `Handle`, `jobs`, `dao`, `gov`, `events`, `close`."""
+"""The same names as `hms_svc`, awaitable: `Job`, `Handle`, `jobs`, `dao`, `gov`, `events`, `sql`, `close`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hms_svc.api import portal
 from hms_svc.api.new_job import NewJob, enqueue_here
 
 if TYPE_CHECKING:
-    from hms_svc.aio import jobs
+    from hms_svc.aio import jobs, sql
     from hms_svc.api.awaitable_handle import Handle
 
 
@@ -39,11 +39,11 @@ async def close() -> None:
 
 def __getattr__(name: str) -> Any:
     """Import on first use what a producer does not need."""
-    if name == "jobs":
-        return import_module("hms_svc.aio.jobs")
+    if name in {"jobs", "sql"}:
+        return import_module(f"hms_svc.aio.{name}")
     if name == "Handle":
         return import_module("hms_svc.api.awaitable_handle").Handle
     raise AttributeError(f"module 'hms_svc.aio' has no attribute {name!r}")
 
 
-__all__ = ["Handle", "Job", "close", "dao", "events", "gov", "jobs"]
+__all__ = ["Handle", "Job", "close", "dao", "events", "gov", "jobs", "sql"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hms_svc.api.portal import block, on_right_loop, portal
 from hms_svc.domain.errors import BadInput
-from hms_svc.sdk.running_job import find_job, outside_name, require_job
+from hms_svc.sdk.running_job import current_job, find_job, outside_name, require_job
 
 if TYPE_CHECKING:
     from hms_svc.sdk.dao import Dao
@@ -34,6 +34,12 @@ async def insert_case(
 ) -> str:
     """Open a case durably, once per (job, key), and return its id; see `hms_svc.sdk.dao.Dao`."""
     return await (await _dao()).insert_case(data, key, events, kind=kind, urgency=urgency)
+
+
+async def transaction(write: Callable[[Any], Any], key: str = "") -> Any:
+    """Run `write` in a transaction of the running job; see `hms_svc.RunningJob.transaction`."""
+    job = current_job()
+    return await job.dao.transaction(job, write, key)
 
 
 async def vet(action: str, payload: Any) -> None:

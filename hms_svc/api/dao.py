@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
 from hms_svc.api import calls
 from hms_svc.api.calls import blocking, check_inside, check_outside
+from hms_svc.api.portal import block_long
+
+if TYPE_CHECKING:
+    from hms_svc.sdk.transactions import BlockingTransaction
+
+ValueT = TypeVar("ValueT")
 
 case_exists = blocking(
     calls.case_exists, check_inside, "dao.case_exists", "hms_svc.aio.dao.case_exists"
@@ -11,6 +20,12 @@ case_exists = blocking(
 insert_case = blocking(
     calls.insert_case, check_inside, "dao.insert_case", "hms_svc.aio.dao.insert_case"
 )
+
+
+def transaction(write: Callable[[BlockingTransaction], ValueT], key: str = "") -> ValueT:
+    """Run a plain function in a transaction of the running job, as `RunningJob.transaction` does, and block."""
+    value: ValueT = block_long(lambda: calls.transaction(write, key), "job.transaction")
+    return value
 
 
 class BlockingDao:
@@ -36,4 +51,4 @@ class BlockingDao:
 
 outside = BlockingDao()
 
-__all__ = ["case_exists", "insert_case", "outside"]
+__all__ = ["case_exists", "insert_case", "outside", "transaction"]

@@ -18,6 +18,7 @@ HmsError
 ├── ActionHeld                   governance requires a human decision
 ├── LeaseLost                    this worker no longer owns the job
 ├── EffectConflict               the effect key was used before, with different data
+├── TransactionError             the function of a transaction did what is not possible inside one
 ├── RuleFailed                   a rule of the policy fails: an error, not a verdict
 ├── NotAnswered                  governance did not answer in time
 ├── DeliveryFailed               a webhook could not be delivered
@@ -186,6 +187,10 @@ class LeaseLost(HmsError):
 
 class EffectConflict(HmsError):
     """The effect (job id, key) exists with other data."""
+
+
+class TransactionError(HmsError):
+    """The function of a transaction did what is not possible inside one; everything was rolled back."""
 
 
 class RuleFailed(HmsError):

@@ -16,6 +16,7 @@ JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JOB_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 RESERVED_PREFIX: Final = "hms:"
 """Prefix of the ids of jobs that hms-svc creates itself: no producer can submit one."""
+TRANSACTION_PREFIX: Final = "transaction-"
 _NAMESPACE: Final = bytes.fromhex("6f2d6c1e5a515c3b9a573f1f0f0d8710")
 
 
@@ -83,3 +84,8 @@ def event_id(job_id: str, name: str, key: str) -> str:
 def case_id(job_id: str, key: str) -> str:
     """Return the stable id of the case that the effect (job id, key) creates."""
     return "case-" + name_based_id(job_id, "case", key)
+
+
+def transaction_id(job_id: str, key: str) -> str:
+    """Return the stable id of the job's transaction (job id, key)."""
+    return TRANSACTION_PREFIX + name_based_id(job_id, "transaction", key)

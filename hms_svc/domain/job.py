@@ -15,6 +15,7 @@ from hms_svc.domain.ids import (
     RESERVED_PREFIX,
     check_job_id,
     check_job_type,
+    follow_up_id,
     is_reserved_id,
     new_job_id,
 )
@@ -265,9 +266,12 @@ def _version(value: dict[str, JsonValue]) -> int | None:
 def check_submitted(job: Job, running: str = "") -> None:
     """Raise MalformedJob for a type or an id that only hms-svc itself may give to a job.
 
-    `running` is the id of the job whose handler submits this one: see `is_reserved_id`.
+    `running` is the id of the job whose handler submits this one: see `is_reserved_id`. The id of
+    its follow-up of this type is allowed as well.
     """
     _check_submitted_type(job.type)
+    if running and job.id == follow_up_id(running, job.type):
+        return
     _check_submitted_id(job.id, running)
 
 

@@ -128,10 +128,10 @@ From each state (None: not yet accepted) to the states it may reach, each with i
 """
 
 
-BESIDE_CASE: Final = "{case} remains open"
+BESIDE_CASE: Final = "{case} remains"
 
 
 def beside_case(detail: str, case_id: str) -> str:
-    """Return the detail of an end that leaves an open case behind, with the case named."""
+    """Return the detail of an end that leaves a case or a committed transaction behind, with its id."""
     remains = BESIDE_CASE.format(case=case_id)
     return f"{detail}; {remains}" if detail else remains

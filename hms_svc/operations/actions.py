@@ -38,6 +38,7 @@ from hms_svc.operations.undo import UndoActs
 from hms_svc.operations.worker_actions import WorkerActs
 from hms_svc.ports.broker import Broker, Enqueued
 from hms_svc.ports.control import Act, ActRequest, Control
+from hms_svc.ports.stores import id_in_record
 from hms_svc.sdk.job_defaults import complete_edited
 from hms_svc.sdk.registry import Registry
 
@@ -118,7 +119,7 @@ class Actions(UndoActs, EraseActs, WorkerActs):
             raise Refused(f"job {job_id} is {detail.view.state}: cancel it before editing it")
         if case_id := await self._case_of(detail):
             raise Refused(
-                f"job {job_id} has created {case_id}: an edited copy would create a second case"
+                f"job {job_id} has committed {case_id}: an edited copy would do it a second time"
             )
         check_strict(data)
         job = _edited(detail, data, self._journal.now_ms())
@@ -141,7 +142,7 @@ class Actions(UndoActs, EraseActs, WorkerActs):
             return detail.view.case_id
         database = self._journal.check_allowed(AUDITED["edit"])
         (effects,) = await database.effects.recall([(detail.view.id, detail.view.fence + 1)])
-        return effects[0].case_id if effects else None
+        return id_in_record(effects)
 
     async def purge(
         self,

@@ -15,6 +15,7 @@ from hms_svc.ports.stores import (
     ReportStore,
     StoredEffect,
 )
+from hms_svc.ports.transactions import TransactionRequest, Write
 
 
 class ForeseenReports:
@@ -41,6 +42,12 @@ class RefusedEffects:
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Refuse."""
         refuse("opening a case")
+
+    async def transact(
+        self, request: TransactionRequest, write: Write
+    ) -> StoredEffect | RefusedEffect:
+        """Refuse."""
+        refuse("a transaction")
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
         """Refuse: it would raise fences."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.ids import TRANSACTION_PREFIX
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import (
     REASON_CRASHED,
@@ -26,7 +27,7 @@ from hms_svc.domain.lifecycle import (
 )
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.domain.views import JobDetail, QueueView, WorkerState, WorkerView
+from hms_svc.domain.views import JobDetail, JobView, QueueView, WorkerState, WorkerView
 
 POSITION_LIMIT: Final = 10_000
 SILENT_SHARE: Final = 0.5
@@ -79,8 +80,7 @@ def explain(facts: JobFacts) -> str:
                 f"({_failure(facts)}); its next attempt {_due(facts)}"
             )
         case State.COMPLETED:
-            case = f" and made {view.case_id}" if view.case_id else ""
-            text = f"completed in attempt {view.attempt}{case}{_ended(facts)}"
+            text = f"completed in attempt {view.attempt}{_effect(view)}{_ended(facts)}"
         case State.REJECTED:
             text = f"was rejected{_ended(facts)}: {_rejected(facts)}"
         case State.DEAD:
@@ -90,6 +90,13 @@ def explain(facts: JobFacts) -> str:
             text = f"was cancelled by {view.by or 'an unknown operator'}{_ended(facts)}{detail}"
     where = "; its record is in the archive" if facts.archived else ""
     return f"Job {view.id} ({view.type}) {text}{where}."
+
+
+def _effect(view: JobView) -> str:
+    if view.case_id is None:
+        return ""
+    verb = "committed" if view.case_id.startswith(TRANSACTION_PREFIX) else "made"
+    return f" and {verb} {view.case_id}"
 
 
 def _queued(facts: JobFacts) -> str:

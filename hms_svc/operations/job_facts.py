@@ -11,7 +11,7 @@ from hms_svc.domain.views import JobDetail
 from hms_svc.operations.action_table import DECISIONS
 from hms_svc.operations.plan import Claim
 from hms_svc.ports.control import Act, SeenClaim
-from hms_svc.ports.stores import EffectStore
+from hms_svc.ports.stores import EffectStore, id_in_record
 
 KnownDetails: TypeAlias = Callable[[Sequence[str]], Awaitable[list[JobDetail]]]
 _ENDING = DECISIONS | {Act.CANCEL}
@@ -28,7 +28,7 @@ async def look_up(
         return {}
     ended = [(job_id, claim.fence + 1) for job_id, claim in claims.items() if _may_have(claim)]
     found = dict(zip(ended, await effects.recall(ended), strict=True)) if ended else {}
-    cases = {job_id: stored[0].case_id for (job_id, _), stored in found.items() if stored}
+    cases = {job_id: id_in_record(stored) for (job_id, _), stored in found.items()}
     holds = await _holds(list(claims), known_details) if act in DECISIONS else {}
     return {
         job_id: SeenClaim(claim.fence, cases.get(job_id), holds.get(job_id, ""))

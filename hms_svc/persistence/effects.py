@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, LargeBinary, cast, literal, null, select, union_all
 
 from hms_svc.domain import failpoints
-from hms_svc.domain.strict_json import decode, encode, encode_sorted
-from hms_svc.domain.verdict import Permission
+from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
-from hms_svc.persistence import analytics, audit, outbox
+from hms_svc.persistence import analytics, audit, outbox, transactions
 from hms_svc.persistence.engine import Engine, Lock
 from hms_svc.persistence.fences import highest_fence, raise_fences
 from hms_svc.persistence.nearby_cases import (
@@ -23,18 +22,32 @@ from hms_svc.persistence.nearby_cases import (
     read_nearby,
     wanted_cells,
 )
+from hms_svc.persistence.permissions import read_permissions, write_permissions
 from hms_svc.persistence.places import cell_of
-from hms_svc.persistence.statements import among, insert_rows, write_together
-from hms_svc.persistence.tables import cases
+from hms_svc.persistence.statements import AnyRow, among, insert_rows, write_together
+from hms_svc.persistence.tables import cases, job_effects
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, StoredEffect
+from hms_svc.ports.transactions import TransactionRequest, Write
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED: Final = "case.opened"
 _EFFECTS = select(
     cases.c.number, cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted
 ).where(among(cases.c.job_id))
-_read_permission: Final = msgspec.json.Decoder(Permission).decode
+_RECALLED = union_all(
+    _EFFECTS.add_columns(cast(null(), LargeBinary).label("value")),
+    select(
+        job_effects.c.number,
+        job_effects.c.job_id,
+        job_effects.c.key,
+        literal("").label("id"),
+        literal("").label("digest"),
+        job_effects.c.vetted,
+        job_effects.c.value,
+    ).where(among(job_effects.c.job_id)),
+)
+"""Cases, whose value is null, and transactions: one round trip."""
 _INSERT = insert_rows(
     cases,
     *("id", "job_id", "key", "digest", "vetted", "kind", "status", "lat", "lon", "open_cell"),
@@ -54,6 +67,16 @@ class SqlEffects:
             return []
         lock, clock = self._engine.lock, self._clock
         return await self._engine.write(lambda on: _commit(on, requests, clock, lock))
+
+    async def transact(self, request: TransactionRequest, write: Write) -> Answer:
+        begin, end = transactions.begin, transactions.end
+        clock = self._clock
+        return await self._engine.transact(
+            lambda on: begin(on, request, clock),
+            write,
+            lambda on, written: end(on, request, written, clock.now_ms()),
+            seconds=request.seconds,
+        )
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
         if not claims:
@@ -91,8 +114,12 @@ def _recall(
     connection: Connection, claims: Sequence[tuple[str, int]], at: int
 ) -> list[tuple[StoredEffect, ...]]:
     raise_fences(connection, claims, at)
-    stored = _read_effects(connection, {job_id for job_id, _ in claims})
-    return [tuple(stored.get(job_id, {}).values()) for job_id, _ in claims]
+    found: defaultdict[str, list[StoredEffect]] = defaultdict(list)
+    rows = connection.execute(_RECALLED, {"values": {job_id for job_id, _ in claims}})
+    for row in sorted(rows, key=lambda row: (row.value is not None, row.number)):
+        effect = _case_effect(row) if row.value is None else transactions.committed_effect(row)
+        found[effect.job_id].append(effect)
+    return [tuple(found[job_id]) for job_id, _ in claims]
 
 
 class _Group:
@@ -154,21 +181,12 @@ def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[s
     stored: dict[str, dict[str, StoredEffect]] = {}
     # Sorted by number here: with ORDER BY, PostgreSQL may read the whole table in that order.
     for row in sorted(connection.execute(_EFFECTS, {"values": job_ids}), key=itemgetter(0)):
-        effect = StoredEffect(
-            row.job_id, row.key, row.id, row.digest, _read_permissions(row.vetted)
-        )
-        stored.setdefault(effect.job_id, {})[effect.key] = effect
+        stored.setdefault(row.job_id, {})[row.key] = _case_effect(row)
     return stored
 
 
-def _write_permissions(vetted: Sequence[Permission]) -> str:
-    """Return permissions as a JSON list of texts: older programs expect texts there."""
-    return encode([encode(permission).decode() for permission in vetted]).decode()
-
-
-def _read_permissions(raw: str) -> tuple[Permission, ...]:
-    """Return the permissions; a plain action, as older programs wrote it, permits nothing."""
-    return tuple(_read_permission(text) for text in decode(raw) if text.startswith("["))
+def _case_effect(row: AnyRow) -> StoredEffect:
+    return StoredEffect(row.job_id, row.key, row.id, row.digest, read_permissions(row.vetted))
 
 
 def _write(connection: Connection, accepted: Sequence[tuple[EffectRequest, int | None]]) -> None:
@@ -194,7 +212,7 @@ def _case_row(request: EffectRequest, cell: int | None) -> tuple[Any, ...]:
         request.job_id,
         request.key,
         request.digest,
-        _write_permissions(request.vetted),
+        write_permissions(request.vetted),
         case.kind,
         case.status.value,
         case.lat,

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hms_svc.domain.errors import DatabaseReplaced, DatabaseUnavailable
 from hms_svc.ports.inspection import Capacity
+from hms_svc.ports.transactions import Write, Written
 from hms_svc.sqlite.opened import FileReplaced
 
 Result = TypeVar("Result")
@@ -62,6 +63,23 @@ class Engine(Protocol):
         """
         ...
 
+    async def transact(
+        self,
+        begin: StatementFunction[Result | None],
+        write: Write,
+        end: Callable[[Connection, Written], Result],
+        *,
+        seconds: float,
+    ) -> Result:
+        """Run `begin`, `write` and `end` in one transaction; return the result of `end` once it is committed.
+
+        If `begin` returns a result, that is returned, and nothing is written. `write` may take `seconds`,
+        else it is a TransactionError. All three may run again
+        after a deadlock of theirs or a lost connection, also during COMMIT. An error of `write` rolls
+        back and is raised as it is. Raise DatabaseUnavailable as `write` does.
+        """
+        ...
+
     async def write_apart(self, function: StatementFunction[Result]) -> Result:
         """Run a function whose statements may be committed and repeated individually.
 
@@ -80,6 +98,10 @@ class Engine(Protocol):
         They stay taken until they are marked, or until this process or its connection ends.
         Marking may fail after the delivery and is then repeated.
         """
+        ...
+
+    async def listen(self, channel: str, wake: Callable[[], None]) -> None:
+        """Have `wake` called for notices on a channel, if the database has such; see OutboxStore.listen."""
         ...
 
     async def change_schema(self, function: StatementFunction[Result]) -> Result:
@@ -101,6 +123,14 @@ class Engine(Protocol):
     async def backup(self, path: str) -> None:
         """Write a consistent copy to a new file; raise BadInput if the file exists."""
         ...
+
+
+class WriteFailed(Exception):
+    """Carries the error of an application's function out of its transaction, whatever its class."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Erases the personal data of jobs in the database: archive, cases, reports and outbox."""
+"""Erases the personal data of jobs in the database: archive, cases, transactions, reports and outbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hms_svc.domain.job import Job
 from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import among
-from hms_svc.persistence.tables import archive, cases, outbox, reports
+from hms_svc.persistence.tables import archive, cases, job_effects, outbox, reports
 
 _EVENT: Final = "event"
 _read_detail: Final = msgspec.json.Decoder(JobDetail).decode
@@ -24,6 +24,9 @@ _CASES: Final = (
     update(cases)
     .where(among(cases.c.job_id))
     .values(data=bindparam("erased"), user_id=null(), lat=null(), lon=null(), open_cell=null())
+)
+_TRANSACTIONS: Final = (
+    update(job_effects).where(among(job_effects.c.job_id)).values(value=bindparam("erased"))
 )
 _REPORTS: Final = delete(reports).where(among(reports.c.job_id))
 _ARCHIVED: Final = select(archive.c.number, archive.c.job_id, archive.c.detail).where(
@@ -55,6 +58,7 @@ def _messages_of(connection: Connection, job_ids: Sequence[str]) -> list[int]:
 def _erase(connection: Connection, job_ids: Sequence[str], messages: Sequence[int]) -> list[str]:
     named = {"values": list(job_ids)}
     connection.execute(_CASES, {**named, "erased": ERASED})
+    connection.execute(_TRANSACTIONS, {**named, "erased": ERASED})
     connection.execute(_REPORTS, named)
     _erase_messages(connection, messages)
     archived = connection.execute(_ARCHIVED, named).all()

@@ -17,6 +17,8 @@ from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import OutboxEntry
 
 Message: TypeAlias = Event | Job
+CHANNEL: Final = "hms_svc_outbox"
+"""Where transactions of producers say on PostgreSQL that they have added rows; the payload is the schema."""
 _EVENT: Final = "event"
 _JOB: Final = "job"
 _encode_job = msgspec.json.Encoder().encode
@@ -70,6 +72,9 @@ class SqlOutbox:
     async def lag_ms(self) -> int:
         since: int | None = await self._engine.read(lambda on: on.scalar(_OLDEST))
         return 0 if since is None else max(0, self._clock.now_ms() - since)
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        await self._engine.listen(CHANNEL, wake)
 
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]

@@ -188,6 +188,11 @@ class Connector:
             raise
 
 
+def pause_of(statement_seconds: float) -> float:
+    """Return for how many seconds a transaction may run no statement, for the limit of a statement."""
+    return statement_seconds / 2
+
+
 def is_refused(error: DatabaseUnavailable) -> bool:
     """Return whether the server itself refused the connection, that is, it responds."""
     return isinstance(error.__cause__, asyncpg.PostgresError)
@@ -203,7 +208,7 @@ def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, s
     settings = {
         "default_transaction_isolation": "read committed",
         "enable_seqscan": "off",
-        "idle_in_transaction_session_timeout": str(statement_ms // 2),
+        "idle_in_transaction_session_timeout": str(int(pause_of(statement_seconds) * 1000)),
         "jit": "off",
         "plan_cache_mode": "force_custom_plan",
         "lock_timeout": str(statement_ms * 4 // 5),

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic
 from sqlalchemy import Connection
 
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable
-from hms_svc.persistence.engine import Item, Result, StatementFunction
+from hms_svc.persistence.engine import Item, Result, StatementFunction, WriteFailed
 from hms_svc.persistence.postgres_address import PostgresAddress
 from hms_svc.persistence.postgres_errors import (
     FAILURES,
@@ -21,9 +21,12 @@ from hms_svc.persistence.postgres_errors import (
     shared_sessions,
     text_of,
 )
+from hms_svc.persistence.postgres_listener import Listener
 from hms_svc.persistence.postgres_locks import lock_numbers, lock_space
 from hms_svc.persistence.postgres_pool import Pool
+from hms_svc.persistence.postgres_statements import OwnTransaction
 from hms_svc.ports.answer_timeout import AnswerBound
+from hms_svc.ports.transactions import Write, Written
 
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 0.02
@@ -51,6 +54,7 @@ class PostgresEngine:
     ) -> None:
         self.where = str(address)
         self._pool = Pool(address, size=pool_size, statement_seconds=statement_seconds)
+        self._listener = Listener(address)
         self._running: set[asyncio.Task[Any]] = set()
         self._bound = (
             AnswerBound(self.where, self._pool.probe, DatabaseUnavailable) if bounded else None
@@ -64,6 +68,7 @@ class PostgresEngine:
         """Wait for running calls, then disconnect; see Engine."""
         if self._bound is not None:
             await self._bound.close()
+        await self._listener.close()
         while self._running:
             await asyncio.wait(self._running)
         await self._pool.close()
@@ -78,6 +83,25 @@ class PostgresEngine:
                 transaction.run, may_repeat=lambda: repeatable or not transaction.is_committing
             )
         )
+
+    async def transact(
+        self,
+        begin: StatementFunction[Result | None],
+        write: Write,
+        end: Callable[[Connection, Written], Result],
+        *,
+        seconds: float,
+    ) -> Result:
+        """Run `write` on the loop, on the same connection; see Engine."""
+        transaction = OwnTransaction(self._pool, begin, write, end, seconds)
+        for left in reversed(range(_TRIES)):
+            try:
+                return await self._to_the_end(self._retry(transaction.run))
+            except WriteFailed as failed:
+                if not left or not transaction.may_repeat:
+                    raise failed.error from None
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
+        raise AssertionError("the last try returns or raises")
 
     async def write_apart(self, function: StatementFunction[Result]) -> Result:
         """Run the function without a transaction around it; see Engine."""
@@ -96,6 +120,10 @@ class PostgresEngine:
         """Hold the locks of the taken rows until they are marked; see Engine."""
         work = _Relay(self._pool, take, deliver, mark)
         return await self._to_the_end(self._retry(work.run))
+
+    async def listen(self, channel: str, wake: Callable[[], None]) -> None:
+        """Listen on a separate connection; see Engine."""
+        await self._listener.open(channel, self._pool.schema, wake)
 
     async def change_schema(self, function: StatementFunction[Result]) -> Result:
         """Run the function in one transaction, on a separate connection; see Engine."""

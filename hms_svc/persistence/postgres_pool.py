@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
-from hms_svc.persistence.postgres_connector import Connector, is_refused
+from hms_svc.persistence.postgres_connector import Connector, is_refused, pause_of
 from hms_svc.persistence.postgres_errors import FAILURES, PostgresFailure, fault_of, shared_sessions
 
 OLDEST_SERVER: Final = 14
@@ -32,12 +32,14 @@ _FACTS: Final = select(
 class Pool:
     """Lends connections; a lost one is not lent again.
 
-    `schema` is the schema of our tables, known after the first connection.
+    `schema` is the schema of our tables, known after the first connection. A transaction may
+    run no statement for `pause_seconds`; then the server ends its session.
     """
 
     def __init__(self, address: PostgresAddress, *, size: int, statement_seconds: float) -> None:
         self.address = address
         self.schema = ""
+        self.pause_seconds = pause_of(statement_seconds)
         self._size = size
         self._statement_seconds = statement_seconds
         self._connector: Connector | None = None

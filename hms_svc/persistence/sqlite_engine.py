@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +15,10 @@ from sqlalchemy import Connection
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.persistence.borrowed_connection import borrow
-from hms_svc.persistence.engine import StatementFunction, unavailable
+from hms_svc.persistence.engine import StatementFunction, WriteFailed, unavailable
+from hms_svc.persistence.sqlite_statements import SQLiteStatements, run_to_the_end
 from hms_svc.ports.inspection import Capacity
+from hms_svc.ports.transactions import Write, Written
 from hms_svc.sqlite.backup import copy_database
 from hms_svc.sqlite.connection import BUSY_TIMEOUT_MS
 from hms_svc.sqlite.file import SQLiteFile
@@ -69,6 +72,37 @@ class SQLiteEngine:
         with unavailable(self.where):
             return await self._file.write(lambda owned: function(self._over(owned)))
 
+    async def transact(
+        self,
+        begin: StatementFunction[Result | None],
+        write: Write,
+        end: Callable[[Connection, Written], Result],
+        *,
+        seconds: float,
+    ) -> Result:
+        """Run all three as one function of the writer thread, once; see Engine."""
+        self._require_open()
+        context = contextvars.copy_context()
+
+        def run(owned: sqlite3.Connection) -> Result:
+            connection = self._over(owned)
+            found = begin(connection)
+            if found is not None:
+                return found
+            statements = SQLiteStatements(owned, seconds)
+            try:
+                with statements.restricted():
+                    written = run_to_the_end(write(statements))
+            except BaseException as error:
+                raise WriteFailed(error) from error
+            return end(connection, written)
+
+        try:
+            with unavailable(self.where):
+                return await self._file.write(lambda owned: context.run(run, owned))
+        except WriteFailed as failed:
+            raise failed.error from None
+
     async def write_apart(self, function: StatementFunction[Result]) -> Result:
         """Run the function in one transaction, which shares its sync with others; see Engine."""
         return await self.write(function)
@@ -85,6 +119,9 @@ class SQLiteEngine:
             await deliver(items)
             await self.write(lambda on: mark(on, items))
         return len(items)
+
+    async def listen(self, channel: str, wake: Callable[[], None]) -> None:
+        """Do nothing: SQLite does not notify, and producers have no transactions of their own in the file."""
 
     async def change_schema(self, function: StatementFunction[Result]) -> Result:
         """Run the function inside the writer's transaction; see Engine."""

@@ -71,6 +71,19 @@ cases: Final = Table(
 )
 """A case is the effect (job_id, key); `open_cell` is its grid cell while it is open."""
 
+job_effects: Final = Table(
+    "job_effects",
+    METADATA,
+    _number(),
+    Column("job_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("vetted", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    UniqueConstraint("job_id", "key", name="job_effects_once"),
+)
+"""The transactions of jobs with tables of the application, each the effect (job_id, key)."""
+
 reports: Final = Table(
     "reports",
     METADATA,

@@ -17,6 +17,7 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord, JobDetail
+from hms_svc.ports.transactions import TransactionRequest, Write
 
 
 class PlaceQuery(msgspec.Struct, frozen=True):
@@ -72,7 +73,10 @@ class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredEffect(msgspec.Struct, frozen=True):
-    """A committed effect; `fresh` is True if this call committed it."""
+    """A committed effect; `fresh` is True if this call committed it.
+
+    `case_id` is the id of its case, or of its transaction: only the latter has a `value` (JSON).
+    """
 
     job_id: str
     key: str
@@ -80,6 +84,15 @@ class StoredEffect(msgspec.Struct, frozen=True):
     digest: str
     vetted: tuple[Permission, ...] = ()
     fresh: bool = False
+    value: bytes | None = None
+
+
+def id_in_record(effects: Sequence[StoredEffect]) -> str | None:
+    """Return the id that a job's record has for its effects: of the first case, else of the first transaction."""
+    for effect in effects:
+        if effect.value is None:
+            return effect.case_id
+    return effects[0].case_id if effects else None
 
 
 class RefusedEffect(msgspec.Struct, frozen=True):
@@ -176,6 +189,18 @@ class EffectStore(Protocol):
         """
         ...
 
+    async def transact(
+        self, request: TransactionRequest, write: Write
+    ) -> StoredEffect | RefusedEffect:
+        """Commit what `write` writes and returns, with the effect (job id, key), in one transaction.
+
+        The fence counts as in `commit`. If the effect is already stored, it is returned and `write` is
+        not called. An error of `write` rolls back and is raised as it is. If the connection is lost
+        during COMMIT, so that the result is unknown, the stored effect decides whether `write` is
+        called again.
+        """
+        ...
+
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
         """Record each (job id, fence) as the job's highest fence; return the effects each job already has.
 
@@ -198,6 +223,13 @@ class OutboxStore(Protocol):
 
     async def lag_ms(self) -> int:
         """Return the age of the oldest row that is not yet published; 0 if there is none."""
+        ...
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when a producer's own transaction has added rows, if the database tells that.
+
+        Call it again from time to time: a lost connection is opened again. Never raises.
+        """
         ...
 
     async def relay(
@@ -346,8 +378,9 @@ class ErasingStore(Protocol):
 
         Archived jobs are erased as by `Control.erase`. Their cases lose data (it becomes
         `domain.erasure.ERASED`), user and place, and no longer count as duplicates of others;
-        kind, status, urgency, times and the digest of the effect stay. Their reports are
-        removed. The data of events about them in the outbox, and of those jobs if they wait
+        kind, status, urgency, times and the digest of the effect stay. The values of their
+        transactions become the same; what was written to tables of the application is not
+        known here. Their reports are removed. The data of events about them in the outbox, and of those jobs if they wait
         in it, is erased. Erasing again changes nothing.
         """
         ...

@@ -36,7 +36,8 @@ class OutboxRelay(Service):
         self._broker = broker
 
     async def run_once(self) -> None:
-        """Relay until the outbox is empty."""
+        """Relay until the outbox is empty, and be woken for what producers add in transactions of their own."""
+        await self._outbox.listen(self.wake)
         while await self._outbox.relay(BATCH, self._deliver) == BATCH:
             pass
 

@@ -20,7 +20,7 @@ from hms_svc.domain.job import ClaimedJob, log_fields
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Producer, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
-from hms_svc.ports.stores import StoredEffect
+from hms_svc.ports.stores import StoredEffect, id_in_record
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import (
     Decided,
@@ -366,8 +366,8 @@ class Runs:
         now = self._clock.now_ms()
         policy = DEFAULT_RETRY if retry is None else retry
         disposition = decide(outcome, claimed, policy, random.random(), now)
-        if effects:
-            disposition = with_effects(disposition, effects[0].case_id)
+        if committed := id_in_record(effects):
+            disposition = with_effects(disposition, committed)
         elif lost_commit is not None:
             disposition = in_doubt(disposition, lost_commit)
         if log_text:

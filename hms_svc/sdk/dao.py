@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
-
-import msgspec
 
 from hms_svc.domain import failpoints
 from hms_svc.domain.case import Case, CaseStatus
@@ -15,16 +13,15 @@ from hms_svc.domain.errors import (
     BadInput,
     DuplicateCase,
     EffectConflict,
-    LeaseLost,
     MalformedJob,
     NoActiveJob,
     Outage,
 )
-from hms_svc.domain.event import Event, check_draft, service_event
-from hms_svc.domain.ids import RESERVED_PREFIX, follow_up_id, new_job_id
+from hms_svc.domain.event import service_event
+from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.ids import case_id as stable_case_id
-from hms_svc.domain.job import Job, check_submitted
-from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import check_strict, decode, encode, encode_sorted
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
     CaseStore,
@@ -38,6 +35,13 @@ from hms_svc.ports.stores import (
     StoredEffect,
 )
 from hms_svc.sdk.batcher import Batcher
+from hms_svc.sdk.effects import (
+    check_follow_up,
+    further_events,
+    lease_lost,
+    may_write,
+    refuse_in_transaction,
+)
 from hms_svc.sdk.running_job import RunningJob, find_job, require_job
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
@@ -66,6 +70,7 @@ class Dao:
         self._clock = clock
         self._radius_m = radius_m
         self._actor = actor
+        self._effects = effects
         self._near: Batcher[PlaceQuery, NearCase | None] = Batcher(cases.near)
         self._reports: Batcher[ReportCount, int] = Batcher(reports.count)
         self._commits: Batcher[EffectRequest, StoredEffect | RefusedEffect] = Batcher(
@@ -98,6 +103,7 @@ class Dao:
 
     async def count_reports(self, user_id: str, *, within_ms: int = HOUR_MS) -> int:
         """Count this job as a report of the user; return how many distinct jobs have been counted."""
+        refuse_in_transaction("dao.count_reports")
         job = find_job()
         if job is None:
             raise NoActiveJob("dao.count_reports counts the running job: call it inside one")
@@ -126,9 +132,10 @@ class Dao:
         `lon` of the data; without them no place is checked. A follow-up with
         the id `follow_up_id(job id, type)` is erased with its job.
         """
+        refuse_in_transaction("dao.insert_case")
         job = self._job("dao.insert_case")
         if job is not None:
-            _may_write(job)
+            may_write(job)
         elif kind is None:
             raise BadInput(
                 "kind is missing: outside of a job there is no default; "
@@ -136,17 +143,46 @@ class Dao:
             )
         check_strict(dict(data))
         for follow_up in follow_ups:
-            _check_follow_up(follow_up, job)
+            check_follow_up(follow_up, job)
         request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
         if job is None:
             answer, cancelled = await _to_the_end(self._commits.ask(request))
         else:
-            answer, cancelled = await self._commit_for(job, request)
+            answer, cancelled = await self._commit_for(job, self._commits.ask(request))
         if isinstance(answer, StoredEffect):
             if cancelled:
                 raise asyncio.CancelledError
             return answer.case_id
         raise _refusal(answer, request)
+
+    async def transaction(
+        self, job: RunningJob, function: Callable[[Any], Any], key: str = ""
+    ) -> Any:
+        """Run a function in a transaction of the database, once per (job id, key); see RunningJob.transaction."""
+        refuse_in_transaction("transaction")
+        may_write(job)
+        if key in job.transactions:
+            raise EffectConflict(
+                f"job {job.id} has committed a transaction with the key {key!r} in this attempt: "
+                "give each transaction of a handler a key of its own"
+            )
+        value = _committed(job, key)
+        if value is None:
+            value = await self._transact(job, function, key)
+        job.transactions = (*job.transactions, key)
+        return decode(value)
+
+    async def _transact(self, job: RunningJob, function: Callable[[Any], Any], key: str) -> bytes:
+        from hms_svc.sdk.transactions import TransactionRun
+
+        run = TransactionRun(job, function, self._clock)
+        committing = self._effects.transact(run.request(key), run.write)
+        answer, cancelled = await self._commit_for(job, committing, run.stop)
+        if cancelled:
+            raise asyncio.CancelledError
+        if isinstance(answer, RefusedEffect) or answer.value is None:
+            raise lease_lost(job.id)
+        return answer.value
 
     def _job(self, name: str) -> RunningJob | None:
         job = find_job()
@@ -154,13 +190,18 @@ class Dao:
             require_job(name)
         return job
 
-    async def _commit_for(self, job: RunningJob, request: EffectRequest) -> tuple[Answer, bool]:
+    async def _commit_for(
+        self,
+        job: RunningJob,
+        committing: Coroutine[Any, Any, Answer],
+        stop: Callable[[], None] = lambda: None,
+    ) -> tuple[Answer, bool]:
         job.pending_commits += 1
         try:
             if failpoints.armed is not None:
                 failpoints.reached("effect.before")
             with job.stage("commit"):
-                answer, cancelled = await _to_the_end(self._commits.ask(request))
+                answer, cancelled = await _to_the_end(committing, stop)
             if failpoints.armed is not None:
                 failpoints.reached("effect.after")
         except Outage as outage:
@@ -211,23 +252,20 @@ class Dao:
             case=case,
             radius_m=self._radius_m,
             actor=self._actor,
-            events=(opened, *_further(job, job_id, events, now)),
+            events=(opened, *further_events(job, job_id, events, now)),
             follow_ups=tuple(job.carry_trace(follow_ups) if job else follow_ups),
             valid_until=job.lease_until if job else None,
             vetted=tuple(job.vetted[question] for question in sorted(job.vetted)) if job else (),
         )
 
 
-def _check_follow_up(follow_up: Job, job: RunningJob | None) -> None:
-    """Check a follow-up against the rules of every edge; the id that it has by convention is allowed."""
-    running = "" if job is None else job.id
-    if follow_up.id == follow_up_id(running, follow_up.type):
-        follow_up = msgspec.structs.replace(follow_up, id=new_job_id())
-    check_submitted(follow_up, running)
+async def _to_the_end(
+    awaitable: Coroutine[Any, Any, Answer], stop: Callable[[], None] = lambda: None
+) -> tuple[Answer, bool]:
+    """Wait for an answer even when cancelled, and return whether it was: a commit under way cannot be stopped.
 
-
-async def _to_the_end(awaitable: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool]:
-    """Wait for an answer even when cancelled, and return whether it was: a commit under way cannot be stopped."""
+    When cancelled, call `stop`.
+    """
     task = asyncio.ensure_future(awaitable)
     cancelled = False
     while not task.done():
@@ -235,23 +273,16 @@ async def _to_the_end(awaitable: Coroutine[Any, Any, Answer]) -> tuple[Answer, b
             await asyncio.wait({task})
         except asyncio.CancelledError:
             cancelled = True
+            stop()
     return task.result(), cancelled
 
 
-def _may_write(job: RunningJob) -> None:
-    if job.validating:
-        raise NoActiveJob(
-            f"job {job.id} is being validated: only its handler can insert a case, after all "
-            "validators have passed"
-        )
-    if job.verdict is not None:
-        raise job.verdict
-    for error in job.unanswered.values():
-        raise error
-    if job.revoked:
-        raise LeaseLost(
-            f"job {job.id} no longer belongs to this worker: it timed out or lost its lease"
-        )
+def _committed(job: RunningJob, key: str) -> bytes | None:
+    """Return the value of a transaction that an earlier claim has committed, as JSON; else None."""
+    for effect in job.effects:
+        if effect.value is not None and effect.key == key:
+            return effect.value
+    return None
 
 
 def default_kind(job: RunningJob | None) -> str:
@@ -271,23 +302,6 @@ def _announcement(case: Case) -> dict[str, Any]:
         "urgency": case.urgency,
         "user_id": case.user_id,
     }
-
-
-def _further(
-    job: RunningJob | None, job_id: str, events: Sequence[Mapping[str, Any]], now: int
-) -> list[Event]:
-    made = []
-    for ordinal, draft in enumerate(events):
-        check_strict(draft.get("data"))
-        check_draft(draft, ordinal)
-        own_key = draft.get("key")
-        if own_key is None:
-            own_key = str(job.event_ordinal if job else ordinal)
-            if job is not None:
-                job.event_ordinal += 1
-        trace = job.claimed.job.traceparent if job else None
-        made.append(service_event(job_id, draft["type"], own_key, draft.get("data"), now, trace))
-    return made
 
 
 def _place(data: Mapping[str, Any], name: str, limit: int) -> float | None:
@@ -316,4 +330,4 @@ def _refusal(answer: RefusedEffect, request: EffectRequest) -> Exception:
         return EffectConflict(
             f"job {request.job_id} has used the effect key {request.key!r} with other data"
         )
-    return LeaseLost(f"job {request.job_id} now belongs to another worker: nothing was written")
+    return lease_lost(request.job_id)

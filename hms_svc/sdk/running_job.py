@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from hms_svc.sdk.dao import Dao
     from hms_svc.sdk.governance_gate import Gate
+    from hms_svc.sdk.transactions import Transaction
 
     PayloadT_co = TypeVar("PayloadT_co", covariant=True, default=Any)
 else:  # a default, for `RunningJob` without brackets, is for type checkers: Python has it from 3.13 on
@@ -39,6 +40,7 @@ else:  # a default, for `RunningJob` without brackets, is for type checkers: Pyt
 
     PayloadT_co = TypeVar("PayloadT_co", covariant=True)
 
+ValueT = TypeVar("ValueT")
 ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
 """Receives a report of a job: share, message, and whether it is a line of its log."""
 MAX_LOG_CHARACTERS = 64 * 1024
@@ -57,7 +59,8 @@ class RunningJob(Generic[PayloadT_co]):
     `unanswered` the questions, likewise, that were not allowed yet. `interrupted`: the
     runtime has cancelled the run, and `awaited` too if a plain function waits for
     that. `uncertain`: a commit whose answer was lost. `overran`: its functions returned after the
-    deadline; `thread`: that of the plain function that runs, 0 if there is none.
+    deadline; `thread`: that of the plain function that runs, 0 if there is none. `transactions` has
+    the keys of those that this attempt has committed or found committed.
     """
 
     __slots__ = (
@@ -91,6 +94,7 @@ class RunningJob(Generic[PayloadT_co]):
         "thread",
         "timed_out",
         "trace",
+        "transactions",
         "unanswered",
         "uncertain",
         "validating",
@@ -140,6 +144,7 @@ class RunningJob(Generic[PayloadT_co]):
         self.validating = False
         self.uncertain: Outage | None = None
         self.pending_commits = 0
+        self.transactions: tuple[str, ...] = ()
         self.loop = loop
         self.event_ordinal = 0
         self.cancel_by = ""
@@ -221,6 +226,22 @@ class RunningJob(Generic[PayloadT_co]):
     def cancel_requested(self) -> bool:
         """Whether cancellation of this job was requested, or its lease is gone."""
         return self.revoked or bool(self.cancel_by)
+
+    async def transaction(
+        self, write: Callable[[Transaction], Coroutine[Any, Any, ValueT]], key: str = ""
+    ) -> ValueT:
+        """Run `write` in one transaction of the database, once per (job id, key), and return its value.
+
+        The statements of `write`, the jobs and events that it adds, its value (JSON, at most 1 MiB)
+        and the effect (job id, key) commit together, under the job's fence. If an earlier claim of the
+        job has committed them, `write` is not called, and the stored value is returned. It is
+        called again after a deadlock or a lost connection.
+
+        An error of `write` rolls back and is raised. Raises LeaseLost, TransactionError for what is not
+        possible inside, EffectConflict if this attempt has used the key, and as `insert_case` does.
+        """
+        value: ValueT = await self.dao.transaction(self, write, key)
+        return value
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Open a span of this attempt's trace, if there is one."""

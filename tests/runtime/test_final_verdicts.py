@@ -109,7 +109,7 @@ async def test_a_deny_after_an_effect_ends_the_run_and_is_not_retried(open_with:
     async with open_with(pay_all, retry=SOON) as (harness, policy):
         view = (await harness.run({"amounts": [1, 1_000_000]})).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "governance", "deny-rule")
-        assert view.detail == f"1000000 is deny; {view.case_id} remains open"
+        assert view.detail == f"1000000 is deny; {view.case_id} remains"
         assert (view.attempt, await amounts_of(harness)) == (1, [1])
         await harness.act(Act.RETRY, view.id)
         again = (await harness.reaches(view.id)).view

@@ -26,14 +26,14 @@ def cases_file(harness: WorkerHarness) -> Path:
 def break_schema(harness: WorkerHarness) -> None:
     """Take away what every commit needs, as a restore of an old file would."""
     with closing(sqlite3.connect(cases_file(harness))) as connection:
-        connection.execute("ALTER TABLE alembic_version RENAME TO lost")
+        connection.execute("ALTER TABLE hms_svc_version RENAME TO lost")
         connection.execute("ALTER TABLE job_fences RENAME TO lost_fences")
 
 
 def mend_schema(harness: WorkerHarness) -> None:
     with closing(sqlite3.connect(cases_file(harness))) as connection:
         connection.execute("ALTER TABLE lost_fences RENAME TO job_fences")
-        connection.execute("ALTER TABLE lost RENAME TO alembic_version")
+        connection.execute("ALTER TABLE lost RENAME TO hms_svc_version")
 
 
 async def test_an_outage_burns_no_attempt_and_the_job_completes_afterwards(

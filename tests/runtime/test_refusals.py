@@ -50,7 +50,7 @@ async def test_cancelled_by_its_handler_after_the_case_is_dead(open_harness: Har
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "handler")
-        assert view.detail == f"never mind; {view.case_id} remains open"
+        assert view.detail == f"never mind; {view.case_id} remains"
 
 
 async def test_an_operator_cannot_cancel_away_a_case(open_harness: HarnessMaker) -> None:
@@ -64,7 +64,7 @@ async def test_an_operator_cannot_cancel_away_a_case(open_harness: HarnessMaker)
         await harness.act(Act.CANCEL, retrying.view.id)
         view = (await harness.reaches(retrying.view.id)).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "ravi")
-        assert view.detail == f"{view.case_id} remains open"
+        assert view.detail == f"{view.case_id} remains"
 
 
 @pytest.mark.parametrize(

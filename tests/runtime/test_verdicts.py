@@ -256,7 +256,7 @@ async def test_a_no_after_the_case_stands_is_dead_at_once_with_the_case_named(
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "regret", 1)
-        assert view.detail == f"too late; {view.case_id} remains open"
+        assert view.detail == f"too late; {view.case_id} remains"
 
 
 class UnreachablePolicy:

@@ -26,7 +26,7 @@ _PREFIX: Final = "hms_svc_test_"
 _LEFTOVER_SECONDS: Final = 6 * 3600
 _PATIENCE_SECONDS: Final = 30.0
 _OURS: Final = "current_schema()::regnamespace"
-_KEPT_TABLES: Final = ("alembic_version", "schema_info")
+_KEPT_TABLES: Final = ("hms_svc_version", "schema_info")
 _READS_TO_SETTLE: Final = f"""
 SELECT relname || relkind::text || relpersistence::text || coalesce(relacl::text, '')
   FROM pg_class WHERE relnamespace = {_OURS}
@@ -42,7 +42,7 @@ UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = {_OURS}
 UNION ALL SELECT nspname || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname !~ '^pg_'
 UNION ALL SELECT setconfig::text FROM pg_db_role_setting
   WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
-UNION ALL SELECT version_num FROM alembic_version
+UNION ALL SELECT version_num FROM hms_svc_version
 UNION ALL SELECT schema_info::text FROM schema_info
 ORDER BY 1"""
 """A query for everything that a test may have changed in a database, except for the rows of the tables."""

@@ -22,6 +22,7 @@ from hms_svc import (
     MalformedJob,
     Registry,
     RunningJob,
+    Transaction,
     ValidationFailed,
     aio,
     dao,
@@ -382,3 +383,26 @@ def test_a_handler_cannot_use_the_bench() -> None:
         outcome = opened.run("own.drain", None)
         assert isinstance(outcome.error, HmsError)
         assert "call it in the test, between runs" in outcome.detail
+
+
+def test_a_transaction_stands_after_a_kill_and_its_jobs_follow() -> None:
+    own, written = Registry(), []
+
+    @own.job("permit.grant")
+    async def grant(job: RunningJob) -> int:
+        async def write(tx: Transaction) -> int:
+            written.append(job.id)
+            await tx.execute("create table permits (id text)")
+            tx.enqueue(Job("permit.review", None))
+            return await tx.execute("insert into permits values ($1)", job.id)
+
+        return await job.transaction(write)
+
+    own.job("permit.review")(lambda job: None)
+    with Bench(own) as bench:
+        bench.kill_before_settlement()
+        assert bench.run("permit.grant", None).killed
+        outcomes = bench.drain()
+    assert sorted(outcome.type for outcome in outcomes) == ["permit.grant", "permit.review"]
+    assert {outcome.get() for outcome in outcomes} == {1, None}
+    assert len(written) == 1

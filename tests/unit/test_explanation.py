@@ -133,6 +133,7 @@ def test_processing_tells_the_last_progress() -> None:
         ({"state": State.SCHEDULED, "due_at": NOW + 3_600_000}, "in 1 h"),
         ({"state": State.RETRYING, "due_at": NOW, "failure": "E: x"}, "attempt 2 of 5 (E: x)"),
         ({"state": State.COMPLETED, "case_id": "case-1"}, "made case-1"),
+        ({"state": State.COMPLETED, "case_id": "transaction-1"}, "committed transaction-1"),
         ({"state": State.REJECTED, "reason": "duplicate", "detail": "d"}, "validator duplicate"),
         ({"state": State.REJECTED, "reason": "payload", "detail": "lat: d"}, "model: lat: d"),
         ({"state": State.REJECTED, "reason": "governance", "by": "r1"}, "governance (r1) denied"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from alembic import context
 
+from hms_svc.persistence.schema import VERSION_TABLE
 from hms_svc.persistence.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
     transactional_ddl=False,
+    version_table=VERSION_TABLE,
     render_as_batch=True,
 )
 context.run_migrations()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, Inspector, Table, UniqueConstraint, inspect
 
 from hms_svc.domain.errors import BadInput, BadSetting, DatabaseUnavailable, SchemaMismatch
@@ -267,7 +268,7 @@ def shape_known_of(table: Table) -> tuple[object, ...]:
 async def test_migrating_leads_to_the_tables_that_the_program_knows(engine: EngineMaker) -> None:
     def shapes(on: Connection) -> dict[str, object]:
         found = inspect(on)
-        tables = [table for table in found.get_table_names() if table != "alembic_version"]
+        tables = [table for table in found.get_table_names() if table != "hms_svc_version"]
         return {table: shape_of(found, table) for table in tables}
 
     migrated = await (await engine()).read(shapes)
@@ -280,7 +281,7 @@ async def test_many_who_migrate_at_once_do_it_once(
     address = postgres_server.address(bare_database)
     fleet = [SqlDatabase(PostgresEngine(address), clock) for _ in range(5)]
     assert await asyncio.gather(*(one.migrate() for one in fleet)) == [schema.HEAD] * 5
-    rows = await postgres_server.fetch(bare_database, "SELECT version_num FROM alembic_version")
+    rows = await postgres_server.fetch(bare_database, "SELECT version_num FROM hms_svc_version")
     assert rows == [(schema.HEAD,)]
 
 
@@ -295,9 +296,9 @@ async def test_a_database_without_our_schema_is_refused_at_the_start(
 async def test_the_first_schema_is_refused_at_the_start_and_brought_up(
     another: Opener, site: PostgresSite
 ) -> None:
-    await site.tamper("DROP TABLE schema_info, tokens, accepted_keys")
+    await site.tamper("DROP TABLE schema_info, tokens, accepted_keys, job_effects")
     await site.tamper("DROP INDEX job_fences_by_fence")
-    await site.tamper("UPDATE alembic_version SET version_num = '0001'")
+    await site.tamper("UPDATE hms_svc_version SET version_num = '0001'")
     with pytest.raises(SchemaMismatch, match=r"0001.*hms-svc db migrate"):
         await another()
     await SqlDatabase(site.engine(), HandClock()).migrate()
@@ -309,10 +310,59 @@ async def test_tables_of_somebody_else_are_left_alone(
 ) -> None:
     await postgres_server.execute(bare_database, "CREATE TABLE theirs (a int)")
     one = SqlDatabase(PostgresEngine(postgres_server.address(bare_database)), clock)
-    with pytest.raises(SchemaMismatch, match="tables of another program"):
+    await postgres_server.execute(bare_database, "CREATE TABLE cases (a int)")
+    with pytest.raises(SchemaMismatch, match=r"needs: cases\. .*\?search_path="):
         await one.migrate()
     tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-    assert await postgres_server.fetch(bare_database, tables) == [("theirs",)]
+    assert await postgres_server.fetch(bare_database, tables) == [("theirs",), ("cases",)]
+
+
+async def test_an_application_and_its_alembic_share_the_database(
+    postgres_server: PostgresServer, bare_database: str, clock: HandClock
+) -> None:
+    theirs = (
+        "CREATE TABLE alembic_version (version_num text CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+    )
+    await postgres_server.execute(bare_database, theirs)
+    await postgres_server.execute(bare_database, "INSERT INTO alembic_version VALUES ('0003')")
+    one = SqlDatabase(PostgresEngine(postgres_server.address(bare_database)), clock)
+    assert await one.migrate() == schema.HEAD
+    found = "SELECT version_num FROM alembic_version"
+    assert await postgres_server.fetch(bare_database, found) == [("0003",)]
+    await one.open()
+    assert (await one.health()).ok
+    await one.close()
+
+
+async def test_a_schema_of_its_own_is_the_way_out(
+    postgres_server: PostgresServer, bare_database: str, clock: HandClock
+) -> None:
+    await postgres_server.execute(bare_database, "CREATE TABLE cases (theirs int)")
+    await postgres_server.execute(bare_database, "CREATE SCHEMA hms")
+    address = replace(postgres_server.address(bare_database), search_path="hms,public")
+    one = SqlDatabase(PostgresEngine(address), clock)
+    assert await one.migrate() == schema.HEAD
+    await one.open()
+    await one.effects.commit([effect("a")])
+    await one.close()
+    count = "SELECT (SELECT count(*) FROM hms.cases), (SELECT count(*) FROM public.cases)"
+    assert await postgres_server.fetch(bare_database, count) == [(1, 0)]
+
+
+async def test_the_version_moves_to_a_table_of_its_own(another: Opener, site: PostgresSite) -> None:
+    await site.tamper("DROP TABLE job_effects, hms_svc_version")
+    await site.tamper(
+        "CREATE TABLE alembic_version (version_num text CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+    )
+    await site.tamper("INSERT INTO alembic_version VALUES ('0003')")
+    with pytest.raises(SchemaMismatch, match=r"0003.*hms-svc db migrate"):
+        await another()
+    await SqlDatabase(site.engine(), HandClock()).migrate()
+    assert (await (await another()).health()).ok
+    # An application's Alembic can make its own table, with its constraint.
+    await site.tamper(
+        "CREATE TABLE alembic_version (version_num text CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+    )
 
 
 async def test_a_backup_is_left_to_the_server(database: SqlDatabase) -> None:

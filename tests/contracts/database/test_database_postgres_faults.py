@@ -13,6 +13,7 @@ from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.postgres_engine import PostgresEngine
+from hms_svc.persistence.schema import OLDEST_PROGRAM
 from hms_svc.ports.stores import OutboxEntry, PlaceQuery, ReportCount, StoredEffect
 from tests.support.database_engines import HandClock, PostgresSite
 from tests.support.database_requests import LAT, LON, NOON, RADIUS_M, effect
@@ -166,7 +167,7 @@ async def test_a_key_that_stays_taken_is_our_own_mistake(engine: PostgresEngine)
     with pytest.raises(IntegrityError, match="schema_info"):
         await engine.write(
             lambda on: on.exec_driver_sql(
-                "INSERT INTO schema_info (oldest_program) VALUES ('0001')"
+                f"INSERT INTO schema_info (oldest_program) VALUES ('{OLDEST_PROGRAM}')"
             )
         )
 

@@ -11,7 +11,7 @@ from tests.support.database_requests import effect
 
 
 async def newer(site: Site, *, oldest_program: str) -> None:
-    await site.tamper("UPDATE alembic_version SET version_num = '9999'")
+    await site.tamper("UPDATE hms_svc_version SET version_num = '9999'")
     await site.tamper(f"UPDATE schema_info SET oldest_program = '{oldest_program}'")
 
 
@@ -35,7 +35,7 @@ async def test_a_newer_schema_that_has_only_grown_is_worked_on(another: Opener, 
 
 async def test_the_schema_of_another_program_is_refused(another: Opener, site: Site) -> None:
     await (await another()).close()
-    await site.tamper("UPDATE alembic_version SET version_num = 'ae1027a6acf'")
+    await site.tamper("UPDATE hms_svc_version SET version_num = 'ae1027a6acf'")
     with pytest.raises(SchemaMismatch, match=r"ae1027a6acf of another program"):
         await another()
 

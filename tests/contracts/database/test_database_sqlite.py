@@ -53,15 +53,18 @@ async def test_migrating_leads_to_the_tables_that_a_new_file_gets(
     await engine.close()
     migrated = tables_of(tmp_path / "100% migrated.db")
     made = tables_of(path)
-    assert made.pop("alembic_version")
-    assert migrated.pop("alembic_version")
+    assert made.pop("hms_svc_version")
+    assert migrated.pop("hms_svc_version")
     assert migrated == made
+
+
+LATER_TABLES = ("schema_info", "tokens", "accepted_keys", "job_effects")
 
 
 async def test_a_file_of_the_first_version_is_brought_up(another: Opener, path: Path) -> None:
     await (await another()).close()
-    later = [f"DROP TABLE {name}" for name in ("schema_info", "tokens", "accepted_keys")]
-    execute(path, *later, "UPDATE alembic_version SET version_num = '0001'")
+    later = [f"DROP TABLE {name}" for name in LATER_TABLES]
+    execute(path, *later, "UPDATE hms_svc_version SET version_num = '0001'")
     assert (await (await another()).health()).ok
     with closing(sqlite3.connect(path)) as connection:
         served = connection.execute("SELECT oldest_program FROM schema_info").fetchall()
@@ -112,7 +115,7 @@ async def test_reads_that_are_called_off_leave_the_readers_usable(database: SqlD
 
 async def test_a_newer_schema_is_refused_and_left_alone(another: Opener, path: Path) -> None:
     await (await another()).close()
-    execute(path, "UPDATE alembic_version SET version_num = '9999'")
+    execute(path, "UPDATE hms_svc_version SET version_num = '9999'")
     execute(path, "UPDATE schema_info SET oldest_program = '9999'")
     before = tables_of(path)
     with pytest.raises(SchemaMismatch, match=r"9999.*newer hms-svc"):

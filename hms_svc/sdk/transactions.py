@@ -1,0 +1,199 @@
+"""A job's transaction with tables of its application: what its function gets, and how it is run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from inspect import isawaitable, iscoroutine
+from typing import Any, Final, Protocol
+
+from hms_svc.domain.errors import BadInput, MalformedJson, TransactionError
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import check_strict, encode
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.transactions import Statements, TransactionRequest, Written
+from hms_svc.sdk.effects import (
+    check_follow_up,
+    further_events,
+    in_transaction,
+    lease_lost,
+    may_write,
+)
+from hms_svc.sdk.running_job import RunningJob
+from hms_svc.sdk.validation import is_async, name_of
+
+MOST_SECONDS: Final = 5.0
+"""How long a transaction may take: the embedded database is locked for all others meanwhile."""
+MAX_VALUE_BYTES: Final = 1024 * 1024
+
+
+class Enqueueable(Protocol):
+    """An `hms_svc.Job`, in either form."""
+
+    envelope: Job
+
+
+class _Drafts:
+    """What both forms of a transaction collect for the commit."""
+
+    def __init__(self, job: RunningJob, statements: Statements) -> None:
+        self._job = job
+        self._statements = statements
+        self._jobs: list[Job] = []
+        self._events: list[Mapping[str, Any]] = []
+
+    def enqueue(self, *jobs: Enqueueable) -> None:
+        """Enqueue jobs with the commit: delivered at least once afterwards, each under its id.
+
+        Raises MalformedJob for one that no producer may submit.
+        """
+        for job in jobs:
+            envelope = getattr(job, "envelope", None)
+            if not isinstance(envelope, Job):
+                raise BadInput(f"tx.enqueue: expected hms_svc.Job, got {type(job).__name__}")
+            check_follow_up(envelope, self._job)
+            self._jobs.append(envelope)
+
+    def event(self, type: str, data: Any = None, *, key: str | None = None) -> None:
+        """Publish an event with the commit. `key` makes its id stable, by default its number in the job."""
+        draft = {"type": type, "data": data}
+        self._events.append(draft if key is None else {**draft, "key": key})
+
+    def written(self, value: Any, now_ms: int) -> Written:
+        """Return what is to be committed."""
+        job = self._job
+        return Written(
+            value=_encoded(value),
+            events=tuple(further_events(job, job.id, self._events, now_ms)),
+            follow_ups=tuple(job.carry_trace(self._jobs)),
+            vetted=tuple(job.vetted[question] for question in sorted(job.vetted)),
+        )
+
+
+class Transaction(_Drafts):
+    """An open transaction, in an `async def` function.
+
+    Parameters of statements are `$1`, `$2` and so on, on every database. An error of a statement is
+    the driver's own, and rolls everything back, even if it is caught. A row has its columns by
+    position and by name.
+    """
+
+    async def execute(self, sql: str, *arguments: Any) -> int:
+        """Run one statement; return how many rows it wrote or read."""
+        return await self._statements.execute(sql, arguments)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        await self._statements.execute_many(sql, list(rows))
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Any]:
+        """Run one statement; return its rows."""
+        return await self._statements.fetch(sql, arguments)
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> Any:
+        """Run one statement; return its first row, None if there is none."""
+        return next(iter(await self.fetch(sql, *arguments)), None)
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        """Run one statement; return the first column of its first row, None if there is none."""
+        row = await self.fetchrow(sql, *arguments)
+        return None if row is None else row[0]
+
+
+class BlockingTransaction(_Drafts):
+    """An open transaction, in a plain function; see Transaction."""
+
+    def execute(self, sql: str, *arguments: Any) -> int:
+        """Run one statement; return how many rows it wrote or read."""
+        return self._statements.wait(self._statements.execute(sql, arguments))
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        self._statements.wait(self._statements.execute_many(sql, list(rows)))
+
+    def fetch(self, sql: str, *arguments: Any) -> list[Any]:
+        """Run one statement; return its rows."""
+        return self._statements.wait(self._statements.fetch(sql, arguments))
+
+    def fetchrow(self, sql: str, *arguments: Any) -> Any:
+        """Run one statement; return its first row, None if there is none."""
+        return next(iter(self.fetch(sql, *arguments)), None)
+
+    def fetchval(self, sql: str, *arguments: Any) -> Any:
+        """Run one statement; return the first column of its first row, None if there is none."""
+        row = self.fetchrow(sql, *arguments)
+        return None if row is None else row[0]
+
+
+class TransactionRun:
+    """Runs the function of one transaction; `stop` ends it early, and it is rolled back."""
+
+    def __init__(self, job: RunningJob, function: Callable[[Any], Any], clock: Clock) -> None:
+        self._job = job
+        self._function = function
+        self._is_async = is_async(function)
+        self._clock = clock
+        self._task: asyncio.Task[Any] | None = None
+        self._is_stopped = False
+
+    def request(self, key: str) -> TransactionRequest:
+        """Return what the database has to know about it."""
+        job, now = self._job, self._clock.lease_ms()
+        return TransactionRequest(
+            job_id=job.id,
+            key=key,
+            fence=job.claimed.token.fence,
+            valid_until=job.lease_until,
+            seconds=max(0.0, min(MOST_SECONDS, (job.expires_ms - now) / 1000)),
+        )
+
+    async def write(self, statements: Statements) -> Written:
+        """Run the function, and return what is to be committed; raise what forbids the commit."""
+        form = Transaction if self._is_async else BlockingTransaction
+        tx = form(self._job, statements)
+        running = statements.call(partial(self._call, tx), is_async=self._is_async)
+        with in_transaction():
+            value = await (self._on_loop(running) if statements.is_on_loop else running)
+        may_write(self._job)
+        if self._is_stopped or self._clock.lease_ms() >= self._job.lease_until:
+            raise lease_lost(self._job.id)
+        return tx.written(value, self._clock.now_ms())
+
+    def stop(self) -> None:
+        """End the function if it runs on the loop; elsewhere it ends at its next statement."""
+        self._is_stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _call(self, tx: Transaction | BlockingTransaction) -> Any:
+        result = self._function(tx)
+        if not self._is_async and isawaitable(result):
+            if iscoroutine(result):
+                result.close()
+            raise TransactionError(
+                f"{name_of(self._function)} is a plain function and returned an awaitable: "
+                "declare it with async def, or return its value"
+            )
+        return result
+
+    async def _on_loop(self, running: Any) -> Any:
+        self._task = asyncio.ensure_future(running)
+        try:
+            return await self._task
+        finally:
+            self._task = None
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        check_strict(value)
+    except MalformedJson as error:
+        raise MalformedJson(f"the value of the transaction is not JSON: {error}") from error
+    raw = encode(value)
+    if len(raw) > MAX_VALUE_BYTES:
+        message = (
+            f"the value of the transaction has {len(raw)} bytes; the limit is {MAX_VALUE_BYTES}"
+        )
+        raise MalformedJson(message)
+    return raw

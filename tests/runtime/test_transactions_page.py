@@ -1,0 +1,177 @@
+"""The examples of docs/transactions.md, and the rows of its table: real workers that are killed there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hms_svc import follow_up_id
+from tests.support.page_examples import write_examples
+from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = '''
+import os, signal
+from pathlib import Path
+from hms_svc import Job, Registry, RunningJob, Transaction
+
+app = Registry()
+HERE = Path(__file__).parent
+
+
+def note(line):
+    with open(HERE / "notes", "a") as notes:
+        notes.write(line + "\\n")
+
+
+def die_once(job, place):
+    """Kill this worker, the first time that the job comes to the place where it is to die."""
+    if job.data["die"] == place and not (HERE / job.id).exists():
+        (HERE / job.id).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def validator(payload):
+    note("validator " + payload["parcel"])
+
+
+@app.job("permit.apply", validators=[validator])
+async def apply(job: RunningJob):
+    async def write(tx: Transaction):
+        note("write " + job.data["parcel"])
+        await tx.execute("create table if not exists permits (id text, parcel text unique)")
+        await tx.execute("insert into permits (id, parcel) values ($1, $2)", job.id, job.data["parcel"])
+        tx.enqueue(Job("permit.review", {"permit": job.id}, id="review-" + job.id))
+        die_once(job, "inside")
+        return {"permit": job.id}
+
+    granted = await job.transaction(write)
+    die_once(job, "after")
+    return granted
+
+
+@app.job("permit.review")
+def review(job: RunningJob):
+    note("review " + job.data["permit"])
+'''
+
+
+@pytest.fixture(params=["sqlite-sqlite", "redis-postgresql"])
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
+    given = {
+        **kept,
+        "HMS_SVC_CONFIG": "",
+        "HMS_SVC_DATA_DIR": str(tmp_path / "data"),
+        "PYTHONPATH": f"{ROOT}:{tmp_path}",
+    }
+    if request.param == "redis-postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        name: str = request.getfixturevalue("postgres_database")
+        given["HMS_SVC_BROKER_URL"] = request.getfixturevalue("redis_server").url()
+        given["HMS_SVC_DATABASE_URL"] = server.url(name)
+    return given
+
+
+@contextmanager
+def serving(app: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    command = [sys.executable, "-m", "hms_svc", "serve", "--no-http", "--app", app]
+    with (
+        open(folder / "serve.log", "wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as serve,
+    ):
+        try:
+            yield
+        finally:
+            serve.terminate()
+            assert serve.wait(PATIENCE_SECONDS) == 0, (folder / "serve.log").read_text()
+
+
+def program(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hms_svc", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def enqueue(environment: dict[str, str], folder: Path, *jobs: dict[str, Any]) -> None:
+    file = folder / "jobs.json"
+    file.write_text(json.dumps(jobs))
+    program(environment, "enqueue", str(file))
+
+
+def show(environment: dict[str, str], job_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(program(environment, "jobs", "show", job_id, "--json"))
+    return answer
+
+
+def completed(environment: dict[str, str], job_id: str) -> dict[str, Any]:
+    answers: list[dict[str, Any]] = []
+
+    def has_ended() -> bool:
+        answers.append(show(environment, job_id))
+        return answers[-1]["state"] in ("completed", "dead", "rejected", "cancelled")
+
+    wait_until(f"{job_id} has ended", has_ended)
+    assert answers[-1]["state"] == "completed", answers[-1]
+    return answers[-1]
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    write_examples("docs/transactions.md", tmp_path)
+    apply = {"id": "p-1", "type": "permit.apply", "data": {"parcel": "A-1"}}
+    fees = [
+        {"id": f"f-{cents}", "type": "fee.record", "data": {"cents": cents}} for cents in (5, 7)
+    ]
+    with serving("permits:app", tmp_path, environment):
+        enqueue(environment, tmp_path, apply)
+        assert completed(environment, "p-1")["result"] == {"permit": "p-1"}
+        review = follow_up_id("p-1", "permit.review")
+        wait_until("the review is known", lambda: is_known(environment, review))
+        assert completed(environment, review)["result"] == "reviewed p-1"
+        if "HMS_SVC_DATABASE_URL" in environment:
+            subprocess.run([sys.executable, tmp_path / "hand_in.py"], env=environment, check=True)
+            wait_until("it is known", lambda: is_known(environment, "p-A-2"))
+            assert completed(environment, "p-A-2")["result"] == {"permit": "p-A-2"}
+    with serving("fees:app", tmp_path, environment):
+        enqueue(environment, tmp_path, *fees)
+        results = {completed(environment, f"f-{cents}")["result"] for cents in (5, 7)}
+        assert max(results) == 12
+
+
+def is_known(environment: dict[str, str], job_id: str) -> bool:
+    return job_id in program(environment, "jobs", "list", "--json")
+
+
+@pytest.mark.parametrize(("place", "written"), [("inside", 2), ("after", 1)])
+def test_a_worker_that_is_killed_there_loses_and_doubles_nothing(
+    tmp_path: Path, environment: dict[str, str], place: str, written: int
+) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    job = {"id": "p-1", "type": "permit.apply", "data": {"parcel": "A-1", "die": place}}
+    with serving("killed:app", tmp_path, environment):
+        enqueue(environment, tmp_path, job)
+        shown = completed(environment, "p-1")
+        assert shown["result"] == {"permit": "p-1"}
+        assert shown["case_id"].startswith("transaction-")
+        completed(environment, "review-p-1")
+    notes = (tmp_path / "notes").read_text().splitlines()
+    assert notes.count("write A-1") == written
+    assert notes.count("validator A-1") == written
+    assert notes.count("review p-1") == 1
+    assert (tmp_path / "p-1").exists()
