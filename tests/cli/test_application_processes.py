@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -315,3 +316,30 @@ def test_the_worker_of_a_script_ends_if_a_resource_does_not_open(run: Run, tmp_p
     done = run("script.py", opening='raise OSError("no server")')
     assert done.returncode == 1
     assert "resource pool could not be opened: OSError: no server" in done.stderr
+
+
+def test_the_isolated_handler_of_the_documentation_runs_under_serve(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text(encoding="utf-8")
+    section = page.partition("## Handlers in a process of their own")[2].partition("\n## ")[0]
+    [example] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "rendering.py").write_text(example, encoding="utf-8")
+    environ = {**os.environ, **environment(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+    def hms_svc(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hms_svc", *words],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    job = tmp_path / "job.json"
+    job.write_text('{"type": "document.render", "data": {"text": "four"}}', encoding="ascii")
+    hms_svc("enqueue", str(job))
+    hms_svc("serve", "--drain", "--no-http", "--app", "rendering:app", "--types", "document.*")
+    [row] = [json.loads(line) for line in hms_svc("jobs", "list", "--json").splitlines()]
+    shown = json.loads(hms_svc("jobs", "show", row["id"], "--json"))
+    assert (shown["state"], shown["result"]) == ("completed", 8)

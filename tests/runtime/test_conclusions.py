@@ -155,10 +155,10 @@ async def test_an_outcome_that_the_broker_cannot_write_is_replaced_by_that_error
 async def test_a_run_that_cannot_begin_ends_its_job_and_no_other(
     open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cannot_start(type: JobType, bound: BoundType | None) -> TypePlan:
+    def cannot_start(type: JobType, bound: BoundType | None, **where: bool) -> TypePlan:
         if type.type == "test.other":
             raise LookupError("no plan")
-        return TypePlan(type, bound)
+        return TypePlan(type, bound, **where)
 
     monkeypatch.setattr(executor, "TypePlan", cannot_start)
     registry = registry_of(lambda: "first")
