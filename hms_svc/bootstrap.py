@@ -273,12 +273,13 @@ async def engines(
     from hms_svc.sdk.job_defaults import complete_if_possible
     from hms_svc.sdk.open_resources import opened_resources
 
-    clock = clock or SystemClock()
+    own_clock, clock = clock, clock or SystemClock()
     rules = policy(settings)
     cases = database(settings, clock, on_replaced=on_replaced)
     traces = tracer(settings, worker_id)
     complete = partial(complete_if_possible, registry=registry)
-    async with backend(settings, clock, complete=complete, on_replaced=on_replaced) as queue:
+    # Without a clock of its own Redis decides by the time of its server, which all workers share.
+    async with backend(settings, own_clock, complete=complete, on_replaced=on_replaced) as queue:
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.effects.highest_fence())

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from hms_svc import bootstrap
+from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.outcome import Disposition
+from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.ports.clock import SystemClock
-from tests.support.fleet import Fleet
+from hms_svc.sdk.registry import Registry
+from hms_svc.settings import load_settings
+from tests.support.fleet import TYPE, Fleet
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import PATIENCE_SECONDS
 
 HOUR_MS = 3_600_000
 
@@ -47,3 +56,22 @@ async def test_a_retry_waits_for_its_delay_by_the_servers_clock(fleet: Fleet, sk
     assert detail.view.due_at is not None
     ahead = detail.view.due_at - (seconds * 1000 + micros // 1000)
     assert 500_000 < ahead <= 600_000
+
+
+async def test_the_engines_of_a_worker_lease_by_the_time_of_the_server(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    settings = load_settings(
+        {"data_dir": str(tmp_path), "broker_url": redis_server.url()},
+        environ={"HMS_SVC_CONFIG": ""},
+    ).settings
+    async with bootstrap.engines(settings, Registry()) as engines:
+        job = make_job(TYPE, {}, now_ms=engines.clock.now_ms())
+        await engines.broker.enqueue([job])
+        served = (ServedType(TYPE, 1),)
+        [claimed] = await engines.broker.claim(ClaimRequest("worker-1", served, 1, 30_000))
+        end = float(redis_server.cli("ZSCORE", f"hms:default:processing:{TYPE}", job.id))
+        seconds, _ = redis_server.cli("TIME")
+        assert claimed.token.job_id == job.id
+        # The worker's own lease clock counts from the start of the machine.
+        assert abs(end / 1000 - 30 - int(seconds)) < PATIENCE_SECONDS
