@@ -72,7 +72,7 @@ class JobEnds:
         await self._begun.wait()
 
     async def _tell_all(self) -> None:
-        """Tell waiters of the ends of their jobs until none waits; an error is told to all of them."""
+        """Notify waiters of the ends of their jobs until none waits; an error is raised to all of them."""
         try:
             await self._follow()
         except Exception as error:  # noqa: BLE001 - raised where a job is awaited

@@ -15,14 +15,13 @@ _LENGTH: Final = struct.Struct("<I")
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
-    """Run this job; its lease ends at `lease_until` (milliseconds of the lease clock)."""
+    """Run this job; `claimed` has the present end of its lease."""
 
     claimed: ClaimedJob
-    lease_until: int
 
 
 class Renewed(msgspec.Struct, frozen=True, tag=True):
-    """The lease of the running job was renewed."""
+    """The lease of the running job ends at `lease_until` (milliseconds of the lease clock)."""
 
     lease_until: int
 

@@ -11,6 +11,8 @@ from collections import defaultdict
 from functools import partial
 from typing import Final, Self
 
+import msgspec
+
 from hms_svc.domain.errors import DatabaseUnavailable, HandlerProcessDied
 from hms_svc.domain.outcome import Disposition
 from hms_svc.processes.child_spec import ChildSpec, start_child
@@ -58,10 +60,10 @@ class IsolatedProcess:
         self.process.wait()
         self.writer.close()
 
-    def end_text(self) -> str:
-        """Return how it ended; call it after its socket was closed."""
+    async def end_text(self) -> str:
+        """Return how it ended; call it after its socket was closed, which its handler may have done, too."""
         try:
-            code = self.process.wait(CLOSE_SECONDS)
+            code = await asyncio.to_thread(self.process.wait, CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             return "it closed its connection to the worker, and was killed"
@@ -152,8 +154,9 @@ class IsolatedProcesses:
         process = IsolatedProcess(popen, reader, writer)
         try:
             if await receive_message(process.reader) is None:
+                how = await process.end_text()
                 raise HandlerProcessDied(
-                    f"the process for the handler of {type} could not start: {process.end_text()}; "
+                    f"the process for the handler of {type} could not start: {how}; "
                     "the log has the reason"
                 )
         except BaseException:
@@ -164,7 +167,8 @@ class IsolatedProcesses:
     async def _run_in(self, process: IsolatedProcess, job: RunningJob) -> Disposition:
         process.jobs += 1
         lease_until = job.lease_until
-        send_message(process.writer, Begin(job.claimed, lease_until))
+        claimed = msgspec.structs.replace(job.claimed, lease_until=lease_until)
+        send_message(process.writer, Begin(claimed))
         answer = asyncio.ensure_future(receive_message(process.reader))
         try:
             while not answer.done():
@@ -176,7 +180,8 @@ class IsolatedProcesses:
             answer.cancel()
         message = answer.result()
         if not isinstance(message, Ended):
-            raise HandlerProcessDied(f"the process that ran the handler died: {process.end_text()}")
+            how = await process.end_text()
+            raise HandlerProcessDied(f"the process that ran the handler died: {how}")
         return message.disposition
 
     async def _recall(self, job: RunningJob) -> None:

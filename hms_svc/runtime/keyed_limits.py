@@ -31,7 +31,7 @@ class LimitAnswer(NamedTuple):
     ended: dict[int, Outcome]
 
 
-class KeyFault(HmsError):
+class LimitKeyFault(HmsError):
     """The function of a limit's key raised, or returned an invalid value."""
 
 
@@ -69,7 +69,7 @@ class KeyedLimits:
                     wanted.append(PlaceClaim(job, limits, self._lease_ms))
             except PayloadFault:
                 continue
-            except KeyFault as fault:
+            except LimitKeyFault as fault:
                 error = fault.__cause__ or fault
                 failure = Failure(type(error).__name__, writable(fault)[:2000])
                 ended[job.token.fence] = RaisedError(failure, "limits", error)
@@ -86,7 +86,7 @@ class KeyedLimits:
 
 
 def limits_of_job(claimed: ClaimedJob, declared: JobType) -> tuple[KeyedLimit, ...]:
-    """Return the limits with a key that apply to a job; raises PayloadFault and KeyFault."""
+    """Return the limits with a key that apply to a job; raises PayloadFault and LimitKeyFault."""
     payload = payload_of(claimed.job, declared)
     found = (
         _keyed(declared, number, limit, payload)
@@ -117,15 +117,15 @@ def _key_of(declared: JobType, limit: Concurrency | Rate, payload: Any) -> str |
         value = limit.key(payload)
     except Exception as error:
         message = f"{where} raised {type(error).__name__}: {writable(error)[:200]}"
-        raise KeyFault(message) from error
+        raise LimitKeyFault(message) from error
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise KeyFault(
+        raise LimitKeyFault(
             f"{where} returned {shown(value)}, not text, a whole number, or None for no limit"
         )
     text = str(value)
     if not 1 <= len(text) <= MOST_KEY_CHARACTERS:
         message = f"returned {len(text)} characters, not 1 to {MOST_KEY_CHARACTERS}"
-        raise KeyFault(f"{where} {message}")
+        raise LimitKeyFault(f"{where} {message}")
     return writable(text)

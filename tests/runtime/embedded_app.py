@@ -26,7 +26,7 @@ def opened() -> Opened:
 
 @app.job("embedded.resource")
 async def use_resource(job: RunningJob, opened: Opened) -> int:
-    """Tell how often it was used."""
+    """Return how often it was used."""
     opened.uses += 1
     return opened.uses
 

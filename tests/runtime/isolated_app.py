@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from hms_svc import DeadLetter, Job, Registry, RetryPolicy, RunningJob, dao
+from hms_svc import Concurrency, DeadLetter, Job, Rate, Registry, RetryPolicy, RunningJob, dao
 
 APP: Final = "tests.runtime.isolated_app:app"
 PLACE: Final = {"lat": 38.9, "lon": -77.0}
@@ -103,6 +103,16 @@ def once_or_twice(job: RunningJob) -> int:
 @app.job("isolated.given_up", isolate="process")
 def give_up(job: RunningJob) -> None:
     raise DeadLetter("no use")
+
+
+@app.job(
+    "isolated.limited",
+    isolate="process",
+    limits=[Concurrency(1, key=lambda data: data["ward"]), Rate(100, 60, key=lambda data: "all")],
+    unique=lambda data: str(data["number"]),
+)
+def limited(job: RunningJob) -> int:
+    return os.getpid()
 
 
 @app.job("isolated.plain")

@@ -164,6 +164,22 @@ async def test_a_process_is_replaced_after_its_jobs(serve: Opened) -> None:
     assert not any(map(lives, pids))
 
 
+async def test_a_job_that_waited_for_its_process_has_the_lease_of_then(serve: Opened) -> None:
+    async with serve("isolated.case", "isolated.plain", lease_seconds=0.3) as harness:
+        done = await harness.run({}, type="isolated.case")
+        assert (done.view.state, len(done.attempts)) == (State.COMPLETED, 1)
+
+
+async def test_limits_and_unique_keys_are_those_of_the_worker(serve: Opened) -> None:
+    async with serve("isolated.limited") as harness:
+        ids = [
+            await harness.enqueue({"ward": 7, "number": number}, type="isolated.limited")
+            for number in range(4)
+        ]
+        for job_id in ids:
+            assert (await harness.reaches(job_id)).view.state is State.COMPLETED
+
+
 async def test_what_a_handler_raises_decides(serve: Opened) -> None:
     async with serve("isolated.given_up") as harness:
         dead = await harness.run({}, type="isolated.given_up")
