@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from hms_svc.domain.errors import BadInput, MalformedJson
 from hms_svc.domain.job import CURSOR, ClaimedJob, LeaseToken
 from hms_svc.domain.strict_json import check_strict, decode, encode
+from hms_svc.sdk.own_thread import on_own_thread
 from hms_svc.sdk.payload import plain_data
 
 MOST_NAME_CHARACTERS: Final = 200
@@ -72,7 +73,7 @@ class JobSteps:
         if iscoroutinefunction(function):
             result = await function(*given, **named)
         else:
-            result = await asyncio.to_thread(function, *given, **named)
+            result = await on_own_thread(function, *given, **named)
         while isawaitable(result):
             result = await result
         return await self._keep(name, result)

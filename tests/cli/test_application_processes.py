@@ -343,3 +343,28 @@ def test_the_isolated_handler_of_the_documentation_runs_under_serve(tmp_path: Pa
     [row] = [json.loads(line) for line in hms_svc("jobs", "list", "--json").splitlines()]
     shown = json.loads(hms_svc("jobs", "show", row["id"], "--json"))
     assert (shown["state"], shown["result"]) == ("completed", 8)
+
+
+def test_a_step_that_hangs_on_a_thread_does_not_keep_serve_from_ending(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(
+        "import threading\n"
+        "from hms_svc import Registry, RetryPolicy\n"
+        "app = Registry()\n"
+        "@app.job('step.hangs', timeout_seconds=0.3, retry=RetryPolicy(max_attempts=1))\n"
+        "async def hang(job):\n"
+        "    await job.step('first', threading.Event().wait)\n",
+        encoding="ascii",
+    )
+    job = tmp_path / "job.json"
+    job.write_text('{"type": "step.hangs", "data": {}}', encoding="ascii")
+    make_cli(tmp_path)("enqueue", job)
+    done = subprocess.run(
+        [sys.executable, *DRAIN, "--app", "hanging:app"],
+        env={**os.environ, **environment(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 0, done.stderr
+    assert make_cli(tmp_path)("jobs", "list", "--json").row["reason"] == "timeout"
