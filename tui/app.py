@@ -20,7 +20,7 @@ from hms_svc.tui import list_commands
 from hms_svc.tui.clipboard import copy_with_tmux, passed_through_tmux
 from hms_svc.tui.command_keys import bound, remap, resolve
 from hms_svc.tui.commands import BY_NAME, Command, Target, fits, unfit_reason
-from hms_svc.tui.console_exit import ConsoleExit
+from hms_svc.tui.console_exit import ConsoleExit, wait_closed
 from hms_svc.tui.dialogs.dialog import Answer, Dialog
 from hms_svc.tui.health_page import show_health
 from hms_svc.tui.host import ConsoleHost
@@ -35,12 +35,13 @@ from hms_svc.tui.screenshot import ScreenshotWriter
 from hms_svc.tui.snapshot import Snapshot, is_paused, types_of
 from hms_svc.tui.store import Store
 from hms_svc.tui.text import Line, Role, cell
-from hms_svc.tui.themes import DARK, SIXTEEN, THEMES, theme_after
+from hms_svc.tui.themes import DARK, THEMES, first_theme, theme_after
 from hms_svc.tui.widgets.prompt import Mode, Prompt
 from hms_svc.tui.zone import toggle_zone
 
 if TYPE_CHECKING:
     from textual.command import Provider
+    from textual.worker import Worker
 
     from hms_svc.tui.action_runner import ActionRunner
     from hms_svc.tui.drafts import Drafts
@@ -98,6 +99,7 @@ class Console(ConsoleHost):
             ScreenshotWriter(self, launch.snapshot) if launch.snapshot is not None else None
         )
         self._has_begun = False
+        self._store_worker: Worker[None] | None = None
         remap(launch.keys)
         for key, command in bound().items():
             if key not in {"ctrl+p", "ctrl+z"}:
@@ -106,7 +108,8 @@ class Console(ConsoleHost):
         self._notifier = Notifier(self, launch.notify)
         for theme in THEMES.values():
             self.register_theme(theme)
-        self.theme = self._first_theme()
+        has_sixteen = launch.driver is not None and self.console.color_system == "standard"
+        self.theme = first_theme(launch.theme, has_sixteen=has_sixteen)
 
     @cached_property
     def _actions(self) -> ActionRunner:
@@ -138,19 +141,14 @@ class Console(ConsoleHost):
             self.set_timer(FIRST_QUERY_SECONDS, self._begin)
 
     def _begin(self) -> None:
-        self._run_store()
+        self._store_worker = self.run_worker(self.store.run(), name="console-store", group="store")
         if self.launch.workforce is not None:
             self.launch.workforce.start()
 
-    @work(name="console-store", group="store")
-    async def _run_store(self) -> None:
-        await self.store.run()
-
-    def _first_theme(self) -> str:
-        has_sixteen = self.launch.driver is not None and self.console.color_system == "standard"
-        if has_sixteen and self.launch.theme == DARK.name:
-            return SIXTEEN.name
-        return self.launch.theme if self.launch.theme in THEMES else DARK.name
+    async def on_unmount(self) -> None:
+        """Let the store close its connections: the end of the event loop would interrupt that."""
+        if self._store_worker is not None:
+            await wait_closed(self._store_worker)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the console's own colours, for themes that do not define them."""

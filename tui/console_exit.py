@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from textual.widgets import TextArea
+from textual.worker import WorkerError
 
 from hms_svc.domain.plain_text import plural
 
 if TYPE_CHECKING:
+    from textual.worker import Worker
+
     from hms_svc.tui.host import ConsoleHost
 
 SWITCHED: Final = -1
@@ -21,6 +26,15 @@ DEFAULT: Final = "default"
 """The name of the installation that the console was started for."""
 CONFIRM_SECONDS: Final = 8.0
 """For how long after the warning a second press confirms it."""
+CLOSE_SECONDS: Final = 2.0
+"""How long the console waits at most for its connections to close."""
+
+
+async def wait_closed(worker: Worker[None]) -> None:
+    """Wait until a cancelled worker has ended, at most CLOSE_SECONDS; then it is cancelled again."""
+    with suppress(WorkerError, TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await worker.wait()
 
 
 class ConsoleExit:

@@ -90,3 +90,10 @@ def theme_after(name: str) -> str:
     """Return the next theme after a named one; after the last, the first."""
     names = list(THEMES)
     return names[(names.index(name) + 1) % len(names)]
+
+
+def first_theme(name: str, *, has_sixteen: bool) -> str:
+    """Return the theme to begin with; `name` is the configured one, which may not exist."""
+    if has_sixteen and name == DARK.name:
+        return SIXTEEN.name
+    return name if name in THEMES else DARK.name
