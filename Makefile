@@ -44,7 +44,10 @@ lint: $(VENV)/.dev.stamp
 
 check: lint test
 
+# CPython 3.11 can loop for ever where a traced function runs while a thread's greenlets are removed.
 coverage: $(VENV)/.dev.stamp
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
+		echo "make coverage needs Python 3.12 or later: make coverage VENV=.venv-3.13 PYTHON=3.13" >&2; exit 1; }
 	$(VENV)/bin/coverage erase
 	$(VENV)/bin/coverage run -m pytest -n 6 --dist worksteal -m "not chaos and not interop" $(ARGS)
 	$(VENV)/bin/coverage combine -q
