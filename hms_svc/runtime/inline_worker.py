@@ -31,10 +31,13 @@ from hms_svc.sdk.payload_versions import UpgradeFault
 from hms_svc.sdk.running_job import RunningJob, find_job, worker_running
 from hms_svc.sdk.validation import ValidatorFault
 
-ALONE_SECONDS: Final = 1.0
-"""After this time other jobs begin beside a job that has not ended: it may wait for one of them."""
 LOOK_SECONDS: Final = 0.01
 """How often a worker whose job runs looks at deadlines, and whether the job waits for another."""
+LOOKS_ALONE: Final = 100
+"""After so many looks other jobs begin beside a job that has not ended: it may wait for one of them.
+
+Looks are counted, because a process that got no CPU for a second has not given its job a second.
+"""
 EVENTS_AT_ONCE: Final = 1_000
 PROMOTED_AT_ONCE: Final = 1_000
 
@@ -115,7 +118,7 @@ class InlineWorker:
 
     It has the parts of a worker, and nothing runs between its calls: due jobs and deadlines are
     looked at when it works. Isolated handlers run in this process. While a handler waits for another
-    job (`is_job_awaited`), or runs for more than a second, others run beside it.
+    job (`is_job_awaited`), or has run for more than about a second, others run beside it.
     """
 
     def __init__(
@@ -135,7 +138,7 @@ class InlineWorker:
             for declared in engines.registry
         )
         self._position = 0
-        self._began = 0.0
+        self._looks = 0
         self._is_entered = False
         self.kill_next = False
         """Whether the worker is to be killed when its next job has ended, before that is settled."""
@@ -205,9 +208,8 @@ class InlineWorker:
 
     async def _begin_next(self, types: Collection[str] | None) -> None:
         """Claim a job and begin it, if none runs, or if one runs that may wait for another."""
-        now = asyncio.get_running_loop().time()
         if self._in_flight.unsettled():
-            if not self._is_job_awaited() and now - self._began < ALONE_SECONDS:
+            if not self._is_job_awaited() and self._looks < LOOKS_ALONE:
                 return
             types = None
         served = tuple(each for each in self._served if types is None or each.type in types)
@@ -222,7 +224,7 @@ class InlineWorker:
             if self._in_flight.running < self._options.slots and (
                 claimed := await self._engines.broker.claim(request)
             ):
-                self._began = now
+                self._looks = 0
                 await self._loops.runs.begin(claimed)
                 return
 
@@ -236,6 +238,7 @@ class InlineWorker:
             async with asyncio.timeout(LOOK_SECONDS):
                 await freed.wait()
         except TimeoutError:
+            self._looks += 1
             await self._deadlines.run_once()
 
     async def _settle(self) -> list[EndedRun]:

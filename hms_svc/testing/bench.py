@@ -149,7 +149,7 @@ class Bench:
 
         Raises AssertionError after 10,000 runs: jobs that enqueue jobs without end would run forever.
         They run one after the other, in the order in which a worker claims them. While a handler waits
-        for the result of another job, or runs for more than a second, others run beside it.
+        for the result of another job, or has run for more than about a second, others run beside it.
         """
         return self._call(self._drain)
 

@@ -255,6 +255,27 @@ def test_a_job_runs_before_those_that_wait(bench: Bench) -> None:
     assert [job.id for job in bench.enqueued(review)] == [job.id for job in waiting]
 
 
+def test_a_process_that_gets_no_cpu_for_a_while_begins_no_job_beside_another() -> None:
+    stalled = Registry()
+    order: list[str] = []
+
+    @stalled.job("permit.stall")
+    async def stall(job: RunningJob) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time
+        loop.time = lambda: before() + 1.2  # type: ignore[method-assign]  # as after a stall
+        order.append("begun")
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        order.append("ended")
+
+    with Bench(stalled) as bench:
+        for _ in range(2):
+            bench.enqueue("permit.stall", None)
+        bench.drain()
+    assert order == ["begun", "ended"] * 2
+
+
 @pytest.mark.parametrize("type", ["permit.wait", "permit.wait_plain"])
 def test_a_handler_may_wait_for_another_job(bench: Bench, type: str) -> None:
     assert bench.run(type, None).get() == "reviewed"
