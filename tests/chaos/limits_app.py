@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from hms_svc import Concurrency, Rate, Registry, RetryPolicy, RunningJob
+from tests.chaos.run_notes import note
 
 APP: Final = "tests.chaos.limits_app:app"
-FILE: Final = "runs.txt"
 MOST: Final = 3
 WARDS: Final = 2
 RUN_SECONDS: Final = 0.02
@@ -21,35 +16,8 @@ OFTEN: Final = RetryPolicy(base_seconds=0.1)
 app = Registry()
 
 
-class Noted(msgspec.Struct, frozen=True):
-    """What a handler noted: of which key, whether it began, when (monotonic seconds), in which process."""
-
-    key: str
-    began: bool
-    at: float
-    pid: int
-    job: str
-
-
 def ward_of(data: Any) -> str:
     return f"ward {data['number'] % WARDS}"
-
-
-def note(key: str, *, began: bool, job: str) -> None:
-    line = msgspec.json.encode(Noted(key, began, time.monotonic(), os.getpid(), job)) + b"\n"
-    file = os.open(
-        Path(os.environ["HMS_SVC_TEST_FOLDER"]) / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    )
-    try:
-        os.write(file, line)
-    finally:
-        os.close(file)
-
-
-def read_notes(folder: Path) -> list[Noted]:
-    """Return what all handlers noted; the last line of a killed process may be cut off."""
-    lines = (folder / FILE).read_bytes().splitlines()
-    return [msgspec.json.decode(line, type=Noted) for line in lines if line.endswith(b"}")]
 
 
 @app.job("limited.ward", limits=[Concurrency(MOST, key=ward_of)], retry=OFTEN)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import time
 from collections import Counter
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from hms_svc.domain.lifecycle import State
-from tests.chaos.limits_app import APP, MOST, Noted, read_notes
+from tests.chaos.limits_app import APP, MOST
 from tests.chaos.pairs import on_both
+from tests.chaos.run_notes import Noted, read_notes
 from tests.chaos.site import Site
-from tests.support.serve_process import Served
+from tests.chaos.worker_kill import kill_one
 from tests.support.waiting import wait_until
 
 TYPES = pytest.mark.parametrize("type", ["limited.ward", "limited.type"])
@@ -38,25 +34,6 @@ def most_at_once(notes: list[Noted], deaths: dict[int, float]) -> Counter[str]:
         inside[key] += change
         most[key] = max(most[key], inside[key])
     return most
-
-
-def kill_one(chance: random.Random, fleet: list[Served]) -> tuple[int, float] | None:
-    """Kill a worker; return its pid and when it was gone. Its supervisor starts another one."""
-    workers = chance.choice(fleet).workers()
-    if not workers:
-        return None
-    pid = chance.choice(workers)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    wait_until("it is gone", lambda: not _lives(pid))
-    return pid, time.monotonic()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def limits_hold(
