@@ -70,15 +70,21 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         is_empty = states is not None and states.isdisjoint(GROUPED)
         return () if causes is not None and is_empty else causes
 
+    def batches(self) -> tuple[str, ...] | None:
+        """Return batches to one of which every match belongs, None if it may be in any or none."""
+        return self._exact("batch")
+
     def unserved(self) -> tuple[str, ...]:
         """Return the terms that the chosen index does not serve, in their order.
 
         Answering them means reading records. One index is walked: the ids named (then
-        no other record is read), else the failure groups, else states and types.
+        no other record is read), else the failure groups, else the batches, else states and types.
         """
         if self.root is None or self.ids() is not None:
             return ()
-        indexes = _BY_STATE if self.causes() is None else _BY_CAUSE
+        indexes = _BY_STATE if self.batches() is None else _BY_BATCH
+        if self.causes() is not None:
+            indexes = _BY_CAUSE
         return tuple(_unserved(self.root, indexes, negated=False))
 
     def _exact(self, field: str) -> tuple[str, ...] | None:
@@ -162,6 +168,7 @@ def _grouped_of(term: Term, negated: bool) -> frozenset[State] | None:
 
 Indexes: TypeAlias = tuple[Callable[[Term, bool], frozenset[Any] | None], ...]
 _BY_STATE: Final[Indexes] = (_states_of, _types_of)
+_BY_BATCH: Final[Indexes] = (partial(_texts_of, "batch"),)
 _BY_CAUSE: Final[Indexes] = (partial(_texts_of, "cause"), _grouped_of)
 
 

@@ -45,6 +45,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unknown envelope fields, which are kept and passed on. A higher
     `priority` (-1000 to 1000) runs first within its type; None means the one that
     the type declares. `version` is that of the payload's form: None in an accepted job means 1.
+    `batch` is the id of the batch that it belongs to.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extra: bytes | None = None
     retried_from: str | None = None
     version: int | None = None
+    batch: str | None = None
 
     def payload(self) -> JsonValue:
         """Decode `data`."""

@@ -103,6 +103,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     unique_key: str | None = None
     cause: str = ""
     approvals: int = 0
+    batch: str | None = None
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):

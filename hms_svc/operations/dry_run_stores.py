@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Never
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import Refused
 from hms_svc.domain.job import Job
 from hms_svc.ports.stores import (
@@ -62,6 +63,10 @@ class NoBroker:
     """Replaces the broker of a job; every call is Refused."""
 
     async def enqueue(self, jobs: Sequence[Job]) -> Never:
+        """Refuse."""
+        refuse("the broker's enqueue")
+
+    async def enqueue_batch(self, batch: NewBatch) -> Never:
         """Refuse."""
         refuse("the broker's enqueue")
 

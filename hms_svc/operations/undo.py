@@ -18,7 +18,7 @@ from hms_svc.operations import bulk
 from hms_svc.operations.action_table import ACTIONS, AUDITED
 from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.bulk_pace import Pace
-from hms_svc.ports.control import Batch
+from hms_svc.ports.control import ActBatch
 from hms_svc.ports.database import Database
 from hms_svc.ports.stores import AuditStore
 
@@ -146,7 +146,7 @@ class UndoActs(BulkActs):
         raise _unknown(batch, spent)
 
     async def _outcomes(
-        self, batch: Batch, progressed: Progressed | None
+        self, batch: ActBatch, progressed: Progressed | None
     ) -> tuple[ActOutcome, ...]:
         """Return for each job of a batch whether it would be restored."""
         outcomes: list[ActOutcome] = []
@@ -159,7 +159,7 @@ class UndoActs(BulkActs):
             if len(found) < bulk.CHUNK:
                 return tuple(outcomes)
 
-    async def _past_act(self, database: Database, batch: Batch) -> PastAct:
+    async def _past_act(self, database: Database, batch: ActBatch) -> PastAct:
         """Find the audit row of a batch: its subject is the batch, its only job, or its queue."""
         known = await self._reads.known_details([batch.job_id])
         subjects = [f"batch:{batch.name}", batch.job_id]

@@ -8,17 +8,19 @@ reached; whether anything happened is then unknown, and calling again is safe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken, log_fields
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import WorkerState
+from hms_svc.ports.step_results import Kept, StepRecord
 
 
 class Acceptance(StrEnum):
@@ -40,6 +42,17 @@ class Enqueued(msgspec.Struct, frozen=True):
 def conflicts(answers: Iterable[Enqueued]) -> list[str]:
     """Return the ids of jobs that were not accepted because another job has their id."""
     return [answer.job_id for answer in answers if answer.acceptance is Acceptance.CONFLICT]
+
+
+class EnqueuedBatch(msgspec.Struct, frozen=True):
+    """The result of submitting a batch.
+
+    With CONFLICT either the id `taken` belongs to a job that is not of this batch, or, if it is
+    empty, a batch with other jobs has the batch's id.
+    """
+
+    acceptance: Acceptance
+    taken: str = ""
 
 
 class ServedType(msgspec.Struct, frozen=True):
@@ -81,22 +94,6 @@ class PlaceClaim(msgspec.Struct, frozen=True):
     claimed: ClaimedJob
     limits: tuple[KeyedLimit, ...]
     lease_ms: int
-
-
-class StepRecord(msgspec.Struct, frozen=True, gc=False):
-    """The result of a step of a running job, or with the name CURSOR its cursor, as JSON."""
-
-    token: LeaseToken
-    name: str
-    value: bytes
-
-
-class Kept(IntEnum):
-    """Whether a step was kept: no, because the token no longer owns its job, or because it has too many."""
-
-    LOST = 0
-    YES = 1
-    TOO_MANY = 2
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -230,6 +227,10 @@ class Producer(Protocol):
         """Accept the jobs; see `Broker.enqueue`."""
         ...
 
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        """Accept a batch; see `Broker.enqueue_batch`."""
+        ...
+
 
 class Broker(Producer, Protocol):
     """Accepts jobs, leases them to workers, and records their outcome."""
@@ -254,6 +255,21 @@ class Broker(Producer, Protocol):
         new record is `rejected` with the reason `unique` and names the older job. A job
         without a priority gets the one that its type declares by `LeaseKeeper.register`, or 0,
         and its record contains it. Workers of every process are notified.
+        """
+        ...
+
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        """Accept the members of a batch as `enqueue` does, and keep what is to follow them.
+
+        Up to 500 members, of at most 4 MiB together, are accepted all or none, more in several such
+        steps: the batch is open until the last one. A batch that is not open answers EXISTS, and
+        nothing is written; one that is goes on where the submission broke off. A member whose id
+        another job has answers CONFLICT before anything of its step is written.
+
+        From then on each step that ends a job of the batch, whatever ends it, also makes the next
+        follow-up if the batch is not open and no other job of it is unfinished, and if all have
+        completed where the batch requires that. A follow-up is a job that was submitted then; it
+        is made once. Its record is kept as long as that of any of its jobs.
         """
         ...
 

@@ -36,6 +36,11 @@ def must_end_first(state: State) -> str:
     return f"a job that is {state} cannot be erased: cancel it first"
 
 
+def batch_must_end_first(batch_id: str) -> str:
+    """Return why a job that is to follow a batch is not erased."""
+    return f"a job that is to follow batch {batch_id} cannot be erased: cancel the jobs of the batch first"
+
+
 MOVED_ON: Final = "has moved on since it was read"
 """Why nothing was done to a job that was claimed again after the operator saw it."""
 NOT_SEEN: Final = "was claimed before: its effects must be checked first"
@@ -69,7 +74,7 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
     seen: Mapping[str, SeenClaim] = msgspec.field(default_factory=dict)
 
 
-class Batch(msgspec.Struct, frozen=True):
+class ActBatch(msgspec.Struct, frozen=True):
     """Acts that can be undone together: their name, and the time (Unix ms) of the newest.
 
     `job_id` is one of its `jobs`.
@@ -151,7 +156,7 @@ class Control(Protocol):
         """Return the newest batch that can still be undone and has not been processed by `undo`."""
         ...
 
-    async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
+    async def batches(self, *, limit: int, name: str = "") -> list[ActBatch]:
         """Return the batches that `undo` has not processed yet, newest first.
 
         With a `name` only that one, even if it was processed and some of its jobs

@@ -17,6 +17,7 @@ from hms_svc.domain.views import (
 )
 
 if TYPE_CHECKING:
+    from hms_svc.domain.batches import BatchPage, BatchView
     from hms_svc.domain.filter import Filter
 
 
@@ -136,6 +137,21 @@ class Inspection(Protocol):
 
     async def limit_of(self, job_id: str) -> str:
         """Return, in words, the limit with a key for which a queued job waits; empty if it waits for none."""
+        ...
+
+    async def batches(self, *, limit: int, cursor: str | None) -> BatchPage:
+        """Return batches, at most `limit` (0: all), the one that was submitted last first.
+
+        `cursor` is that of an earlier page; any other text raises BadInput.
+        """
+        ...
+
+    async def batch(self, batch_id: str) -> BatchView | None:
+        """Return one batch, None if it is unknown."""
+        ...
+
+    async def batch_to_make(self, job_id: str) -> str | None:
+        """Return the batch that is to make the job with this id, None if there is none."""
         ...
 
     async def position(self, job_id: str) -> int | None:

@@ -9,10 +9,19 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job, Lane
 from hms_svc.domain.outcome import Disposition
-from hms_svc.ports.broker import Acceptance, Broker, ClaimRequest, Enqueued, ServedType, Settlement
+from hms_svc.ports.broker import (
+    Acceptance,
+    Broker,
+    ClaimRequest,
+    Enqueued,
+    EnqueuedBatch,
+    ServedType,
+    Settlement,
+)
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.deadlines import Deadlines
@@ -103,6 +112,13 @@ class _NotingBroker:
             if answer.acceptance is Acceptance.ACCEPTED
         )
         return answers
+
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        answer = await self._broker.enqueue_batch(batch)
+        running = find_job()
+        if answer.acceptance is Acceptance.ACCEPTED and running is not None:
+            self._notes.jobs.setdefault(running.id, []).extend(batch.members)
+        return answer
 
 
 class UntimedClock(SystemClock):

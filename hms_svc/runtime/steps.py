@@ -8,7 +8,8 @@ import msgspec
 
 from hms_svc.domain.errors import BadInput, LeaseLost
 from hms_svc.domain.job import CURSOR, MOST_STEPS_OF_A_JOB, ClaimedJob, LeaseToken
-from hms_svc.ports.broker import Broker, Kept, StepRecord
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.step_results import Kept, StepRecord
 from hms_svc.runtime.loop import Service
 from hms_svc.sdk.batcher import Batcher
 

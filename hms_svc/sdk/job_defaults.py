@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import HmsError, MalformedJob, MalformedJson
 from hms_svc.domain.job import FIRST_VERSION, MAX_KEY_CHARACTERS, Job
 from hms_svc.domain.strict_json import JsonValue, check_strict
-from hms_svc.ports.broker import Enqueued, Producer
+from hms_svc.ports.broker import Enqueued, EnqueuedBatch, Producer
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault, parse_submitted
 from hms_svc.sdk.payload_versions import current_data, is_newer
@@ -217,6 +218,15 @@ class CompletingProducer:
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Accept the jobs, as `Broker.enqueue` does."""
         return await self._producer.enqueue([self._completed(job) for job in jobs])
+
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        """Accept a batch, as `Broker.enqueue_batch` does."""
+        members, follow_ups = (
+            tuple(map(self._completed, jobs)) for jobs in (batch.members, batch.follow_ups)
+        )
+        return await self._producer.enqueue_batch(
+            msgspec.structs.replace(batch, members=members, follow_ups=follow_ups)
+        )
 
     def _completed(self, job: Job) -> Job:
         declared = self._registry.get(job.type)

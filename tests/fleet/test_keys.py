@@ -8,11 +8,13 @@ import re
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.domain.audit_heads import AuditHead
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.ports.broker import PlaceClaim, ProgressReport, StepRecord, WorkerRegistration
+from hms_svc.ports.broker import PlaceClaim, ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
+from hms_svc.ports.step_results import StepRecord
 from tests.support.fleet import TYPE, Fleet
 
 from .test_deleted_keys import every_state
@@ -68,6 +70,8 @@ async def be_busy(fleet: Fleet) -> None:
         while fleet.broker._idle_waiter.must_poll:  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
             await fleet.broker.wait_for_work(0.01)
     await wait_for_a_limit(fleet)
+    batch = NewBatch(id="wards", members=(fleet.job(),), follow_ups=(fleet.job(),))
+    await fleet.broker.enqueue_batch(batch.with_its_id())
     await fleet.claim(1, "left.empty")
     await fleet.broker.wait_for_work(0.2)
 

@@ -12,16 +12,17 @@ from hms_svc.brokers.codes import CODE_OF, STATE_OF
 from hms_svc.brokers.intake import Item, KeptBytes, keep_bytes, read_item
 from hms_svc.brokers.redis import job_calls
 from hms_svc.brokers.redis.calls import binary
-from hms_svc.brokers.redis.job_calls import DraftRow, RefusedRow
+from hms_svc.brokers.redis.job_calls import BatchRow, DraftRow, RefusedRow
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Outcome, Record, RecordDraft, draft_of, refused_draft
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
 from hms_svc.domain.strict_json import encode, is_same_json
 from hms_svc.domain.unique_keys import held_by
-from hms_svc.ports.broker import Acceptance, Enqueued
+from hms_svc.ports.broker import Acceptance, Enqueued, EnqueuedBatch
 from hms_svc.ports.side_thread import aside
 
 
@@ -118,6 +119,24 @@ class Acceptor:
                 answers += await self._enqueue(some, now)
         return answers
 
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        """Accept a batch in scripts of bounded size; each accepts all of its members or none."""
+        follow_ups = [_batch_row(job) for job in batch.follow_ups]
+        pieces = list(chunks(batch.members, lambda job: len(job.data))) or [()]
+        was_repeated = False
+        for number, jobs in enumerate(pieces, 1):
+            members = [_batch_row(job) for job in jobs]
+            call = job_calls.enqueue_batch(
+                batch, members, follow_ups, is_last=number == len(pieces)
+            )
+            answer, repeated = await self._link.run_reported(call)
+            was_repeated = was_repeated or repeated
+            if answer.acceptance is not Acceptance.ACCEPTED:
+                break
+        if answer.acceptance is Acceptance.EXISTS and was_repeated:
+            return EnqueuedBatch(Acceptance.ACCEPTED)
+        return answer
+
     async def _enqueue(self, some: Sequence[tuple[Job, RecordDraft]], now: int) -> list[Enqueued]:
         """Accept jobs; those refused for their unique key are recorded in a second step."""
         jobs = [job for job, _ in some]
@@ -194,6 +213,12 @@ def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
     if draft.position == 0 and not draft.unique and not draft.names_priority:
         return row
     return *row, draft.position, draft.unique or False, draft.names_priority
+
+
+def _batch_row(job: Job) -> BatchRow:
+    draft = draft_of(job, 0)
+    held = held_by(job.unique_key, "") if job.unique_key else ""
+    return job.id, binary(draft.rest), draft.unique, int(draft.names_priority), held
 
 
 def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, int, list[DraftRow]]]:

@@ -22,13 +22,14 @@ from hms_svc.brokers.redis.settlement import settle_call
 from hms_svc.brokers.settlement_events import as_cancelled
 from hms_svc.brokers.unreported_ends import Effects, effects_of
 from hms_svc.brokers.worker_views import read_request
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import (
     NOTHING_KNOWN,
     ClaimRequest,
     Enqueued,
-    Kept,
+    EnqueuedBatch,
     KeyClaim,
     KnownEffects,
     PlaceClaim,
@@ -36,8 +37,8 @@ from hms_svc.ports.broker import (
     ReapReport,
     Settlement,
     Signals,
-    StepRecord,
 )
+from hms_svc.ports.step_results import Kept, StepRecord
 
 _CHECK_SECONDS: Final = 5.0
 """How often a worker polls for signals although it is subscribed to notifications."""
@@ -81,6 +82,10 @@ class RedisBroker:
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Accept jobs; the script notifies waiting workers."""
         return await self._acceptor.enqueue(jobs)
+
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        """Accept a batch, in as few scripts as its size allows."""
+        return await self._acceptor.enqueue_batch(batch)
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes."""

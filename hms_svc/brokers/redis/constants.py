@@ -13,6 +13,7 @@ from hms_svc.brokers.redis import record
 from hms_svc.brokers.unreported_ends import Effects, Fate, fate_of
 from hms_svc.domain import lifecycle
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
+from hms_svc.domain.batches import When
 from hms_svc.domain.causes import FAILED, GROUPED, MOST_CAUSES, MOST_HISTORIES, OTHER_CAUSES
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.event import AUDIT_SEALED
@@ -57,6 +58,7 @@ _PARSED: Final = (
     "CAUSE",
     "TYPE",
     "UNIQUE",
+    "BATCH",
     "CASE",
     "APPROVED",
     "TYPE_AT",
@@ -104,6 +106,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     "NOT_SEEN": NOT_SEEN,
     "DENIED": DENIED,
     "ERASED": ERASED.decode(),
+    "WHEN_ENDED": When.ENDED.value,
     "AUDIT_SEALED": AUDIT_SEALED,
     "OTHER_CAUSES": OTHER_CAUSES,
     "MAX_CRASHES": MAX_CRASHES,

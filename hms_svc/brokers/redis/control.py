@@ -16,7 +16,7 @@ from hms_svc.brokers.redis.record import HEAD_SIZE, Record, worker_field
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
-from hms_svc.ports.control import ActRequest, Batch, Eviction
+from hms_svc.ports.control import ActBatch, ActRequest, Eviction
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -76,7 +76,7 @@ class RedisControl:
         found = await self._link.ask("ZREVRANGEBYSCORE", name, "+inf", since, "LIMIT", 0, 1)
         return found[0].decode() if found else None
 
-    async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
+    async def batches(self, *, limit: int, name: str = "") -> list[ActBatch]:
         """Return batches that can still be undone, newest first."""
         times, since = self._link.keys.ours("batches"), self._undone_since()
         if name:
@@ -92,7 +92,7 @@ class RedisControl:
         questions = [("ZRANGE", key, 0, 0) for key in keys] + [("ZCARD", key) for key in keys]
         answers = await self._link.ask_all(questions) if keys else []
         return [
-            Batch(batch, at, first[0].split(b" ", 1)[0].decode(), jobs)
+            ActBatch(batch, at, first[0].split(b" ", 1)[0].decode(), jobs)
             for (batch, at), first, jobs in zip(
                 known, answers[: len(known)], answers[len(known) :], strict=True
             )

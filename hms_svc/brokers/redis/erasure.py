@@ -13,7 +13,7 @@ from hms_svc.brokers.redis.record import Record
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.views import ActOutcome
-from hms_svc.ports.control import NOT_KNOWN, must_end_first
+from hms_svc.ports.control import NOT_KNOWN, batch_must_end_first, must_end_first
 
 _AT_ONCE: Final = 50
 _ROUNDS: Final = 5
@@ -26,6 +26,11 @@ async def erase(link: Link, job_ids: Sequence[str]) -> list[ActOutcome]:
     why: dict[str, str] = {}
     for first in range(0, len(job_ids), _AT_ONCE):
         why |= await _erase_some(link, job_ids[first : first + _AT_ONCE])
+    if unknown := [job_id for job_id in why if why[job_id] == NOT_KNOWN]:
+        batches = await link.run(operator_calls.erase_follow_ups(unknown))
+        for job_id, batch in zip(unknown, batches, strict=True):
+            if batch is not None:
+                why[job_id] = batch and batch_must_end_first(batch)
     named = [job_id for job_id in why if why[job_id] in ("", NOT_KNOWN)]
     if named:
         await _erase_events(link, named)

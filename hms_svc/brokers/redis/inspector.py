@@ -14,7 +14,7 @@ from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import StoredGroup, groups_of
 from hms_svc.brokers.job_pages import Slices, fill_page, read_cursor
 from hms_svc.brokers.limits import MOST_AHEAD, MOST_RUNNING
-from hms_svc.brokers.redis import operator_calls, worker_calls
+from hms_svc.brokers.redis import batches, operator_calls, worker_calls
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pages import Key, RedisWalks
@@ -22,6 +22,7 @@ from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.redis.wrong_types import faults_of
 from hms_svc.brokers.type_limits import read_limits
 from hms_svc.brokers.worker_views import serving, worker_view
+from hms_svc.domain.batches import BatchPage, BatchView
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
@@ -213,6 +214,20 @@ class RedisInspector:
         if ahead is None:
             ahead = ready + (among or waiting or 0)
         return min(int(ahead), MOST_AHEAD)
+
+    async def batches(self, *, limit: int, cursor: str | None) -> BatchPage:
+        """Read batches by the time of their submission."""
+        return await batches.page(self._link, limit=limit, cursor=cursor)
+
+    async def batch(self, batch_id: str) -> BatchView | None:
+        """Read one batch."""
+        [found] = await batches.read(self._link, [batch_id])
+        return found
+
+    async def batch_to_make(self, job_id: str) -> str | None:
+        """Find the follow-up among those that are not made yet."""
+        batch = await self._link.ask("HGET", self._link.keys.ours("follow-up-ids"), job_id)
+        return None if batch is None else str(batch.decode())
 
     async def limit_of(self, job_id: str) -> str:
         """Return the text of the limit for which a queued job waits."""

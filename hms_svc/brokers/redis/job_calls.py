@@ -10,13 +10,17 @@ import msgspec
 from hms_svc.brokers.redis.calls import ScriptCall, binary, nothing, texts
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.unreported_ends import Effects
-from hms_svc.ports.broker import ReapReport
+from hms_svc.domain.batches import NewBatch
+from hms_svc.domain.strict_json import encode
+from hms_svc.ports.broker import Acceptance, EnqueuedBatch, ReapReport
 
 DraftRow: TypeAlias = (
     tuple[str, msgspec.Raw] | tuple[str, msgspec.Raw, int, str | Literal[False], bool]
 )
 """Id, the record without its position; then, if the job has any of them: position (of a queued job:
 what to add to its time), digest of the unique key or False, whether the job has a priority."""
+BatchRow: TypeAlias = tuple[str, msgspec.Raw, str, int, str]
+"""A job of a batch, see `batches.make` of `batches.lua`."""
 RefusedRow: TypeAlias = tuple[str, int, str, msgspec.Raw, bool, int, msgspec.Raw]
 """Type, state, id, record, whether the job has a priority, time (Unix ms), data of its event."""
 AbsorbedRow: TypeAlias = tuple[str | msgspec.Raw | int, ...]
@@ -90,6 +94,31 @@ def _faults(reply: list[Any]) -> list[NotEnqueued]:
         else NotEnqueued(place - 1, detail, "")
         for place, why, detail in reply
     ]
+
+
+def enqueue_batch(
+    batch: NewBatch, members: Sequence[BatchRow], follow_ups: Sequence[BatchRow], *, is_last: bool
+) -> ScriptCall[EnqueuedBatch]:
+    """Accept some members of a batch, with its record if they are the first."""
+    following = [(job.id, job.type) for job in batch.follow_ups]
+    return ScriptCall(
+        "enqueue_batch",
+        _batch_answer,
+        batch=batch.id,
+        digest=batch.digest,
+        condition=batch.when.value,
+        total=batch.total,
+        at=batch.created_at,
+        by=batch.by,
+        following=encode(following).decode(),
+        members=members,
+        follow_ups=follow_ups,
+        last=is_last,
+    )
+
+
+def _batch_answer(reply: list[bytes]) -> EnqueuedBatch:
+    return EnqueuedBatch(Acceptance(reply[0].decode()), reply[1].decode())
 
 
 def refuse(jobs: Sequence[RefusedRow]) -> ScriptCall[dict[int, bytes]]:

@@ -130,6 +130,29 @@ FAMILIES: Final = (
         "results of a job's steps, and its cursor",
         "1,000 steps; 100 days, or the job",
     ),
+    KeyFamily(
+        "hms:{ns}:batch:{batch}",
+        "hash",
+        "a batch: what was submitted, and what became of it, see batches.lua",
+        "18 fields; as long as a job of it",
+    ),
+    KeyFamily(
+        "hms:{ns}:members:{batch}",
+        "zset",
+        "jobs of a batch: id, rank of the state and time of the last move",
+        "its jobs",
+    ),
+    KeyFamily(
+        "hms:{ns}:follow-ups:{batch}",
+        "hash",
+        "number: a job that is to follow the members of a batch",
+        "100 jobs, each until it is made",
+    ),
+    KeyFamily(
+        "hms:{ns}:follow-up-ids", "hash", "id of a job that is to follow: batch", "until it is made"
+    ),
+    KeyFamily("hms:{ns}:submitted-batches", "zset", "batch, time (ms)", "as long as a job of each"),
+    KeyFamily("hms:{ns}:unended-batches", "set", "batches that have not ended", "batches"),
     KeyFamily("hms:{ns}:taken:{type}", "list", "intake being processed", "emptied by the workers"),
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "result of the last claim", "one lease"),
     KeyFamily("hms:{ns}:reply:{nonce}", "string", "reply to a rare call", "120 seconds"),

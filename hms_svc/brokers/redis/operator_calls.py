@@ -77,6 +77,15 @@ def erase_events(start: str, *, most: int, job_ids: Sequence[str]) -> ScriptCall
     return ScriptCall("erase_events", bytes.decode, start=start, most=most, jobs=job_ids)
 
 
+def erase_follow_ups(job_ids: Sequence[str]) -> ScriptCall[list[str | None]]:
+    """Remove what is to follow batches that have ended; return "", the batch that has not, or None for other ids."""
+    return ScriptCall("erase_follow_ups", _batches_of, ids=job_ids)
+
+
+def _batches_of(reply: list[bytes | None]) -> list[str | None]:
+    return [None if batch is None else batch.decode() for batch in reply]
+
+
 def pause(type: str, *, by: str, reason: str, intake: bool) -> ScriptCall[None]:
     """Pause claiming of a type."""
     return ScriptCall("pause", nothing, type=type, by=by, reason=reason, intake=str(int(intake)))

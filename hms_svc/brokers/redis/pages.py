@@ -1,4 +1,4 @@
-"""Walks over the jobs in Redis for pages: by id, by failure group, or state by state."""
+"""Walks over the jobs in Redis for pages: by id, by failure group, by batch, or state by state."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class RedisWalks:
             steps = self._named(ids, after)
         elif (causes := where.causes()) is not None:
             names = [self._link.keys.ours("cause", cause) for cause in causes]
+            steps = self._groups([(0, _ANY, names)], after, slices)
+        elif (batches := where.batches()) is not None:
+            names = [self._link.keys.ours("members", batch) for batch in batches]
             steps = self._groups([(0, _ANY, names)], after, slices)
         else:
             steps = self._groups(await self._by_state(where), after, slices)

@@ -3,7 +3,8 @@
 The head has the fields of `HEAD` in this order, numbers little-endian: those that change
 most often first, those that stay as they were accepted last. Its sizes are the bytes of
 the texts, which follow in this order: worker, failure group, type, digest of the unique key, envelope, data, raw
-bytes, case, approvals, outcome, history. Envelope (except a unique key that is taken later),
+bytes, case, approvals, outcome, history. Behind the digest a job of a batch has a slash and the id of the batch.
+Envelope (except a unique key that is taken later),
 data and raw bytes stay as they were accepted. The scripts get fields and formats from here.
 """
 
@@ -193,11 +194,12 @@ def _draft(
     envelope = write_json(kept) if kept is not None else b""
     unique, type = digest_of(job.unique_key), job.type.encode()
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else NO_MARK
-    texts = b"".join((cause.encode(), type, unique.encode(), envelope, job.data, raw))
+    keys = f"{unique}/{job.batch}" if job.batch else unique
+    texts = b"".join((cause.encode(), type, keys.encode(), envelope, job.data, raw))
     fields = [0] * len(HEAD)
     fields[_STATE], fields[_MARK], fields[_MOST] = state, mark, job.max_attempts or 0
     fields[_OUTCOME], fields[_OUTCOME_AT] = len(outcome), HEAD_SIZE + len(texts) + 1
-    fields[_CAUSE], fields[_TYPE], fields[_UNIQUE] = len(cause), len(type), len(unique)
+    fields[_CAUSE], fields[_TYPE], fields[_UNIQUE] = len(cause), len(type), len(keys)
     fields[_EXPIRES], fields[_NOT_BEFORE] = _time(job.expires_at), _time(job.not_before)
     fields[_PRIORITY], fields[_ENQUEUED] = job.priority or 0, job.enqueued_at
     fields[_ENVELOPE], fields[_DATA], fields[_RAW] = len(envelope), len(job.data), len(raw)
@@ -363,6 +365,7 @@ class Record:
             unique_key=kept.unique_key,
             cause=cause if state in GROUPED else "",
             approvals=len(set(self._approvals()) - {DENIED}),
+            batch=self._part(_UNIQUE).partition(b"/")[2].decode() or None,
         )
 
     def _approvals(self) -> tuple[str, ...]:

@@ -8,20 +8,29 @@ from functools import partial
 
 from hms_svc.brokers.chunks import chunks
 from hms_svc.brokers.limits import LOOKS_AT_ONCE
-from hms_svc.brokers.sqlite import enqueue, job_claims, lapsed_leases, settlement, type_limits
+from hms_svc.brokers.sqlite import (
+    batches,
+    enqueue,
+    job_claims,
+    lapsed_leases,
+    settlement,
+    type_limits,
+)
 from hms_svc.brokers.sqlite import steps as step_results
 from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
 from hms_svc.brokers.worker_views import read_request
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import (
     NOTHING_KNOWN,
+    Acceptance,
     CancelRequest,
     ClaimRequest,
     Enqueued,
-    Kept,
+    EnqueuedBatch,
     KeyClaim,
     KnownEffects,
     PlaceClaim,
@@ -29,9 +38,9 @@ from hms_svc.ports.broker import (
     ReapReport,
     Settlement,
     Signals,
-    StepRecord,
 )
 from hms_svc.ports.side_thread import aside
+from hms_svc.ports.step_results import Kept, StepRecord
 
 
 class SQLiteBroker:
@@ -63,6 +72,16 @@ class SQLiteBroker:
         return await self._file.write(
             lambda transaction: enqueue.enqueue(transaction, jobs, now), notify="work"
         )
+
+    async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
+        """Accept a batch in transactions of bounded size, each all or none, and notify waiting workers."""
+        pieces = list(chunks(batch.members, lambda job: len(job.data))) or [()]
+        for number, jobs in enumerate(pieces, 1):
+            write = partial(batches.accept, batch=batch, jobs=jobs, is_last=number == len(pieces))
+            answer = await self._file.write(partial(write, now=self._clock.now_ms()), notify="work")
+            if answer.acceptance is not Acceptance.ACCEPTED:
+                break
+        return answer
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes in transactions of bounded size, and notify waiting workers."""

@@ -55,8 +55,8 @@ from hms_svc.ports.control import (
     NOT_KNOWN,
     NOT_SEEN,
     Act,
+    ActBatch,
     ActRequest,
-    Batch,
     Eviction,
     SeenClaim,
 )
@@ -229,10 +229,10 @@ class SQLiteControl:
         rows = await self._file.fetch(SQL["last_batch"], (self._undone_since(),))
         return str(rows[0][0]) if rows else None
 
-    async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
+    async def batches(self, *, limit: int, name: str = "") -> list[ActBatch]:
         """Return batches that can still be undone, newest first."""
         bounds = {"since": self._undone_since(), "limit": limit, "name": name}
-        return [Batch(*row) for row in await self._file.fetch(SQL["batches"], bounds)]
+        return [ActBatch(*row) for row in await self._file.fetch(SQL["batches"], bounds)]
 
     def _undone_since(self) -> int:
         return self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)

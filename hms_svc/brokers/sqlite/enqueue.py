@@ -45,6 +45,7 @@ def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[An
         job.unique_key,
         write_envelope(job),
         job.data,
+        job.batch,
     )
 
 
@@ -106,6 +107,7 @@ def _refuse(
         failure="",
     )
     blank = {"raw": None, "raw_length": None, "raw_digest": None, "unique_key": job.unique_key}
+    blank["member_of"] = job.batch
     transaction.connection.execute(
         SQL["insert_refused"],
         blank

@@ -11,13 +11,14 @@ import msgspec
 from hms_svc.brokers.codes import COMPLETED, DEAD, REJECTED, STATE_OF
 from hms_svc.brokers.envelope import Envelope, read_envelope
 from hms_svc.brokers.history import erased_history
+from hms_svc.brokers.sqlite.batches import erase_follow_up
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.erasure import ERASED, erased_text
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome
-from hms_svc.ports.control import NOT_KNOWN, must_end_first
+from hms_svc.ports.control import must_end_first
 
 SQL: Final = statements_of("erasure.sql")
 
@@ -43,7 +44,8 @@ def _erase_one(transaction: Transaction, job_id: str) -> ActOutcome:
     cursor.row_factory = sqlite3.Row
     row = cursor.fetchone()
     if row is None:
-        return ActOutcome(job_id, False, NOT_KNOWN)
+        why = erase_follow_up(transaction, job_id)
+        return ActOutcome(job_id, not why, why)
     if row["state"] < COMPLETED:
         return ActOutcome(job_id, False, must_end_first(STATE_OF[row["state"]]))
     fields = {

@@ -22,7 +22,9 @@ from hms_svc.brokers.codes import (
 )
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
-from hms_svc.brokers.job_pages import Slices, fill_page, read_cursor
+from hms_svc.brokers.job_pages import Slices, fill_page, read_cursor, write_cursor
+from hms_svc.brokers.sqlite.batches import SQL as BATCHES
+from hms_svc.brokers.sqlite.batches import views as batch_views
 from hms_svc.brokers.sqlite.causes import stored_groups
 from hms_svc.brokers.sqlite.pages import Key, SQLiteWalks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -31,10 +33,12 @@ from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
 from hms_svc.brokers.type_limits import read_limits
 from hms_svc.brokers.worker_views import serving, worker_view
+from hms_svc.domain.batches import BatchPage, BatchView
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import encode
+from hms_svc.domain.timestamps import LAST_MS
 from hms_svc.domain.views import (
     FailureGroup,
     JobDetail,
@@ -214,6 +218,31 @@ class SQLiteInspector:
         rows = await self._file.fetch(SQL["lease_end"], (job_id,))
         clock = self._file.clock
         return clock.now_ms() + int(rows[0][0]) - clock.lease_ms() if rows else None
+
+    async def batches(self, *, limit: int, cursor: str | None) -> BatchPage:
+        """Read batches by the time of their submission."""
+        at, batch_id = read_cursor(cursor, tuple[int, str]) or (LAST_MS + 1, "")
+        bounds = {"at": at, "id": batch_id, "limit": limit + 1 if limit else -1}
+        rows = await self._file.fetch(BATCHES["newest"], bounds)
+        shown = rows[:limit] if limit else rows
+        more = len(shown) < len(rows)
+        last = write_cursor((shown[-1]["created_at"], shown[-1]["id"])) if more else None
+        return BatchPage(tuple(await self._views(shown)), last)
+
+    async def batch(self, batch_id: str) -> BatchView | None:
+        """Read one batch."""
+        found = await self._views(await self._file.fetch(BATCHES["named"], (batch_id,)))
+        return found[0] if found else None
+
+    async def batch_to_make(self, job_id: str) -> str | None:
+        """Find the follow-up among those that are not made yet."""
+        rows = await self._file.fetch(BATCHES["to_make"], (job_id,))
+        return str(rows[0][0]) if rows else None
+
+    async def _views(self, rows: list[sqlite3.Row]) -> list[BatchView]:
+        ids = {"ids": encode([row["id"] for row in rows]).decode()}
+        counts = await self._file.fetch(BATCHES["counts"], ids)
+        return batch_views(rows, counts, await self._file.fetch(BATCHES["follow_ups"], ids))
 
     async def position(self, job_id: str) -> int | None:
         """Count the ready jobs before this one in its queue."""

@@ -1,4 +1,4 @@
-"""Walks over the jobs of the queue file for pages: by id, by failure group, or state by state."""
+"""Walks over the jobs of the queue file for pages: by id, by failure group, by batch, or state by state."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class SQLiteWalks:
         elif (causes := where.causes()) is not None:
             bounds = {"causes": _json(causes)}
             steps = self._slices("slice_of_causes", bounds, 0, after, slices)
+        elif (batches := where.batches()) is not None:
+            steps = self._by_state(
+                "slice_of_batches", {"batches": _json(batches)}, where, after, slices
+            )
         else:
             steps = self._states(where, after, slices)
         async for step in steps:
@@ -54,13 +58,24 @@ class SQLiteWalks:
         rows = await self._file.fetch(SQL["queues"])
         fitting = set(await types_that_may_match(where, [row["type"] for row in rows]))
         queues = _json(tuple(row["queue"] for row in rows if row["type"] in fitting))
+        async for step in self._by_state("slice", {"queues": queues}, where, after, slices):
+            yield step
+
+    async def _by_state(
+        self,
+        statement: str,
+        bounds: Mapping[str, Any],
+        where: Filter,
+        after: Key | None,
+        slices: Slices,
+    ) -> AsyncIterator[Step]:
         wanted = where.states()
         for rank, (state, code) in enumerate(CODE_OF.items()):
             if (wanted is not None and state not in wanted) or (after and rank < after[0]):
                 continue
             start = after if after and rank == after[0] else None
             async for step in self._slices(
-                "slice", {"queues": queues, "state": code}, rank, start, slices
+                statement, {**bounds, "state": code}, rank, start, slices
             ):
                 yield step
 

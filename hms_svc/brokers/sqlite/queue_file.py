@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from hms_svc.brokers.sqlite import batches
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
 from hms_svc.brokers.sqlite.causes import fill_in_causes, repair_causes
 from hms_svc.brokers.sqlite.statements import statements_of, text_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -57,6 +58,7 @@ class QueueFile:
         self._reading = asyncio.Lock()
         self._is_closed = False
         self._version = 0
+        self._moved_batches: set[str] = set()
         self._is_listening = False
         self._is_listening_for_news = False
         self.refused = 0
@@ -67,13 +69,17 @@ class QueueFile:
         self._is_closed = False
         try:
             await self._file.open()
-            await self._file.write(_prepare)
+            await self._file.write(self._prepare)
         except (sqlite3.Error, OSError) as error:
             await self._file.close()
             raise self.unavailable(error) from error
         except SchemaMismatch:
             await self._file.close()
             raise
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        _prepare(connection)
+        batches.report_moves(connection, self._moved_batches)
 
     async def close(self) -> None:
         """Close the reader, the wake-up sockets and the writer, in this order; later reads raise."""
@@ -94,7 +100,10 @@ class QueueFile:
 
         def run(connection: sqlite3.Connection) -> tuple[Result, bool]:
             transaction = Transaction(connection)
+            self._moved_batches.clear()
             result = function(transaction)
+            while self._moved_batches:
+                batches.advance(transaction, self._moved_batches.pop(), self.clock.now_ms())
             transaction.finish()
             return result, transaction.lets_in
 
@@ -216,6 +225,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         _add_causes(connection)
         _add_limits(connection)
+        _add_batches(connection)
         connection.executemany(
             "INSERT INTO meta (name, value) VALUES (?, ?)",
             [("schema", SCHEMA_VERSION), ("fence", 1), ("boot", boot_id())],
@@ -249,16 +259,29 @@ def _add_limits(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
+def _add_batches(connection: sqlite3.Connection) -> None:
+    for name, statement in batches.SQL.items():
+        if name.startswith("create_"):
+            connection.execute(statement)
+
+
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
     """Migrate an older file to the current version; up to version 4 this reads each failed job once."""
+    if version < 7:
+        _to_version_7(connection, version)
+    connection.execute("ALTER TABLE jobs ADD COLUMN member_of TEXT")
+    _add_batches(connection)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
+    return SCHEMA_VERSION
+
+
+def _to_version_7(connection: sqlite3.Connection, version: int) -> None:
     _rename_columns(connection)
     if version < 5:
         _add_columns(connection, version)
     connection.execute("ALTER TABLE queues ADD COLUMN limits TEXT")
     connection.execute("ALTER TABLE queues ADD COLUMN keyed_limits TEXT")
     _add_limits(connection)
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
-    return SCHEMA_VERSION
 
 
 def _rename_columns(connection: sqlite3.Connection) -> None:

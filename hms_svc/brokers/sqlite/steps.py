@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hms_svc.brokers.limits import MOST_STEPS
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
-from hms_svc.ports.broker import Kept, StepRecord
+from hms_svc.ports.step_results import Kept, StepRecord
 
 
 def keep_steps(transaction: Transaction, steps: Sequence[StepRecord]) -> list[Kept]:

@@ -42,6 +42,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         unique_key=row["unique_key"],
         cause=(row["cause"] or "") if STATE_OF[row["state"]] in GROUPED else "",
         approvals=len(set(row["approved"].split(",")) - {DENIED}) if row["approved"] else 0,
+        batch=row["member_of"],
     )
 
 

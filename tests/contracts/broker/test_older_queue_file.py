@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
@@ -15,7 +16,14 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_6 = """
+TO_VERSION_7 = """
+DROP TRIGGER member_removed; DROP TRIGGER batch_removed; DROP INDEX jobs_of_batch;
+DROP TABLE batches; DROP TABLE follow_ups; DROP TABLE removed_members;
+ALTER TABLE jobs DROP COLUMN member_of;
+UPDATE meta SET value = 7 WHERE name = 'schema';
+"""
+TO_VERSION_6 = f"""
+{TO_VERSION_7}
 DROP TRIGGER place_left; DROP TABLE places; DROP TABLE limit_checks; DROP TABLE starts; DROP TABLE steps;
 ALTER TABLE queues DROP COLUMN limits; ALTER TABLE queues DROP COLUMN keyed_limits;
 UPDATE meta SET value = 6 WHERE name = 'schema';
@@ -272,3 +280,23 @@ async def test_groups_that_an_older_process_drifts_are_counted_anew_by_the_upkee
         await harness.control.trim(limit=10)
         [group] = await harness.inspection.failures()
         assert (group.count, group.newest_id) == (1, left)
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_7_takes_batches(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        [before] = await BrokerHarness(backend, clock).accept()
+    change(settings, TO_VERSION_7)
+    for number in range(2):
+        async with make_backend() as backend:
+            harness = BrokerHarness(backend, clock)
+            member = harness.job({}, "permit.apply", id=f"member-{number}")
+            follow_up = harness.job({}, id=f"then-{number}")
+            batch = NewBatch(id=f"b-{number}", members=(member,), follow_ups=(follow_up,))
+            await harness.broker.enqueue_batch(batch.with_its_id())
+            [job] = await harness.claim(10, "permit.apply")
+            assert await harness.complete(job)
+            assert await harness.state(f"then-{number}") is State.QUEUED
+            assert (await harness.detail(before)).view.batch is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hms_svc.brokers.limits import MOST_STEPS
 from hms_svc.domain.job import CURSOR, ClaimedJob
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import Kept, StepRecord
+from hms_svc.ports.step_results import Kept, StepRecord
 from tests.support.broker_engines import LEASE_MS, BrokerHarness, ManualClock
 
 

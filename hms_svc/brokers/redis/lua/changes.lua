@@ -1,5 +1,11 @@
 -- Inserted after record.lua before every script: the indexes of the states, and the collected changes.
 
+local function flush(command, key, list, run)
+  for first = 1, #list, 1000 do
+    (run or redis.call)(command, key, unpack(list, first, math.min(first + 999, #list)))
+  end
+end
+
 -- The keys of indexes by state and type, each made once.
 local index_keys = {}
 local function index_of(state, type, suspect)
@@ -127,8 +133,8 @@ local function is_expired(job)
   return job[CLAIMS] == 0 and job[EXPIRES] ~= NO_TIME and job[EXPIRES] <= wall
 end
 
--- Its functions are defined in limits.lua.
-local limiter = {}
+-- Their functions are defined in limits.lua and in batches.lua.
+local limiter, batches = {}, {}
 
 local function leave(id, job)
   local state, type = job[STATE], job[TYPE]
@@ -157,6 +163,7 @@ local function enter(id, job)
     push(come, cause_key(job), id)
   end
   tally(type, state, 1)
+  batches.note(id, job[BATCH], state)
   if state == QUEUED and job[SUSPECT] < LIMITED then
     add(woken, (job[SUSPECT] == 1 and '!' or '') .. type, 'jobs', 1)
   end
@@ -256,6 +263,7 @@ local function lose(id, type)
   job[STATE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, REFUSED_BYTES, wall, wall
   job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
   job[WORKER], job[CAUSE], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', '', type, '', '', ''
+  job[BATCH] = batches.of_lost(id)
   file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
   limiter.leave(id, type)
   redis.call('SET', job_key(id), assemble(job, envelope, 'null', raw or '', outcome_of(REASON_LOST, 'runtime', detail), ''))

@@ -1,10 +1,4 @@
--- Inserted after changes.lua before every script: the collected changes are written once, at the end.
-
-local function flush(command, key, list, run)
-  for first = 1, #list, 1000 do
-    (run or redis.call)(command, key, unpack(list, first, math.min(first + 999, #list)))
-  end
-end
+-- Inserted after batches.lua before every script: the collected changes are written once, at the end.
 
 -- The last position on the bus. Positions have no gaps except after a data loss, so that missing ones below the first
 -- event were trimmed. They begin at the current time, so that none is used again after a flush.
@@ -124,6 +118,7 @@ end
 
 -- Keys that other programs may have changed come last, and each command on them may fail.
 local function finish()
+  batches.finish()
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end
   write_dues()

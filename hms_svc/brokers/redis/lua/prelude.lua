@@ -1,4 +1,4 @@
--- Inserted before every script; then follow record.lua, changes.lua, limits.lua and commit.lua.
+-- Inserted before every script; then follow record.lua, changes.lua, limits.lua, batches.lua and commit.lua.
 -- Names in capitals are constants of the program; constants.py fills in their values.
 --
 -- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py

@@ -10,8 +10,8 @@ end
 local function parse(record)
   -- Named here, the fields that are set below have room in the table from the beginning.
   local job = {
-    worker = '', cause = '', type = '', unique = '', case = '', approved = '', type_at = 0, envelope_at = 0, case_at = 0,
-    record = record, struct.unpack(HEAD_FORMAT, record)
+    worker = '', cause = '', type = '', unique = '', batch = '', case = '', approved = '', type_at = 0, envelope_at = 0,
+    case_at = 0, record = record, struct.unpack(HEAD_FORMAT, record)
   }
   local cause_at = HEAD_SIZE + 1 + job[WORKER_SIZE]
   local type_at = cause_at + job[CAUSE_SIZE]
@@ -22,7 +22,9 @@ local function parse(record)
   job[WORKER] = string.sub(record, HEAD_SIZE + 1, cause_at - 1)
   job[CAUSE] = string.sub(record, cause_at, type_at - 1)
   job[TYPE] = string.sub(record, type_at, unique_at - 1)
-  job[UNIQUE] = string.sub(record, unique_at, envelope_at - 1)
+  if job[UNIQUE_SIZE] > 0 then
+    job[UNIQUE], job[BATCH] = string.match(string.sub(record, unique_at, envelope_at - 1), '^([^/]*)/?(.*)$')
+  end
   job[CASE] = string.sub(record, case_at, approved_at - 1)
   job[APPROVED] = string.sub(record, approved_at, job[OUTCOME_AT] - 1)
   job[TYPE_AT], job[ENVELOPE_AT], job[CASE_AT] = type_at, envelope_at, case_at
@@ -84,10 +86,11 @@ end
 
 -- A record made of all its fields and texts.
 local function assemble(job, envelope, data, raw, outcome, history)
+  local unique = job[BATCH] == '' and job[UNIQUE] or job[UNIQUE] .. '/' .. job[BATCH]
   job[WORKER_SIZE], job[CAUSE_SIZE], job[TYPE_SIZE] = #job[WORKER], #job[CAUSE], #job[TYPE]
-  job[UNIQUE_SIZE], job[CASE_SIZE], job[APPROVED_SIZE] = #job[UNIQUE], #job[CASE], #job[APPROVED]
+  job[UNIQUE_SIZE], job[CASE_SIZE], job[APPROVED_SIZE] = #unique, #job[CASE], #job[APPROVED]
   job[ENVELOPE_SIZE], job[DATA_SIZE], job[RAW_SIZE], job[OUTCOME_SIZE] = #envelope, #data, #raw, #outcome
-  local texts = job[WORKER] .. job[CAUSE] .. job[TYPE] .. job[UNIQUE] .. envelope .. data .. raw .. job[CASE]
+  local texts = job[WORKER] .. job[CAUSE] .. job[TYPE] .. unique .. envelope .. data .. raw .. job[CASE]
     .. job[APPROVED]
   job[OUTCOME_AT] = HEAD_SIZE + 1 + #texts
   return struct.pack(HEAD_FORMAT, unpack(job, 1, FIELD_COUNT)) .. texts .. outcome .. history

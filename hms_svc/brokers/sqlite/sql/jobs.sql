@@ -1,13 +1,13 @@
 -- name: insert
 INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, not_before, expires_at,
-                  max_attempts, unique_key, envelope, data)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+                  max_attempts, unique_key, envelope, data, member_of)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
 INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, finished_at, reason, decided_by,
-                  detail, envelope, data, raw, raw_length, raw_digest, unique_key)
+                  detail, envelope, data, raw, raw_length, raw_digest, unique_key, member_of)
 VALUES (:id, :queue, :state, :at, :priority, :at, :at, :reason, :decided_by,
-        :detail, :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key)
+        :detail, :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key, :member_of)
 ON CONFLICT (id) DO NOTHING
 
 -- name: identify

@@ -15,7 +15,7 @@ sized AS (
 SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
        jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
 FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
 WHERE sized.before < :bytes
 ORDER BY jobs.position DESC, jobs.row DESC
@@ -35,7 +35,26 @@ sized AS (
 SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
        jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
+FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+WHERE sized.before < :bytes
+ORDER BY jobs.position DESC, jobs.row DESC
+
+-- name: slice_of_batches
+WITH chosen AS (
+    SELECT jobs.row, jobs.position FROM json_each(:batches) AS place CROSS JOIN jobs ON jobs.row IN (
+        SELECT row FROM jobs
+        WHERE member_of = place.value AND state = :state AND (position, row) < (:position, :row)
+        ORDER BY position DESC, row DESC LIMIT :limit)
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
+sized AS (
+    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
+        - length(jobs.data) AS before
+    FROM chosen CROSS JOIN jobs USING (row))
+SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
+       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
 FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
 WHERE sized.before < :bytes
 ORDER BY jobs.position DESC, jobs.row DESC
@@ -44,7 +63,7 @@ ORDER BY jobs.position DESC, jobs.row DESC
 SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
        jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
 FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues USING (queue)
 WHERE jobs.state < {DISCARDED} ORDER BY jobs.id
 
@@ -209,7 +228,7 @@ SELECT causes.cause AS "group", causes.n, failing.first_at, failing.last_at,
        jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at,
        jobs.reason, jobs.decided_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
        jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect, jobs.case_id,
-       jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
+       jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
 FROM causes LEFT JOIN failing USING (cause) JOIN jobs ON jobs.row = coalesce(
     (SELECT row FROM jobs WHERE id = failing.newest AND cause = causes.cause AND state = {RETRYING}),
     (SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN ({GROUPED})

@@ -1,4 +1,4 @@
--- Version 7 of the queue file, with causes.sql and limits.sql. Times are Unix milliseconds unless noted otherwise.
+-- Version 8 of the queue file, with causes.sql, limits.sql and batches.sql. Times are Unix milliseconds unless noted otherwise.
 -- A file created as version 1 keeps three of its columns, empty: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -57,6 +57,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     hold TEXT,
     approved TEXT,          -- holds that humans have approved, separated by commas; ! for a denial before them
     cause TEXT,             -- failure group, if retrying, dead or rejected
+    member_of TEXT,         -- batch
     raw_length INTEGER,
     raw_digest TEXT,
     envelope BLOB,  -- JSON of the fields that only people and handlers read

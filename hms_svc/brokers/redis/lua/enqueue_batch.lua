@@ -1,0 +1,37 @@
+-- Accept some members of a batch, with its record if they are the first.
+--
+-- args     batch, digest, condition, total, at (Unix ms), by, following: ids and types of its follow-ups (JSON), members,
+--          follow_ups: for each what batches.make takes, beginning with its id; last: whether these are the last members
+-- returns  "accepted", "exists" if all members were accepted before, or "conflict" and the id that belongs to a job of
+--          no or another batch, "" if another batch has the id of this one
+-- Invariant: members, the record and what follows are one step. A repetition changes nothing.
+
+local id = args.batch
+local key = P .. 'batch:' .. id
+local digest, open = unpack(redis.call('HMGET', key, 'digest', 'open'))
+if digest and digest ~= args.digest then return { 'conflict', '' } end
+if open == '0' then return { 'exists', '' } end
+for _, jobs in ipairs({ args.members, args.follow_ups }) do
+  for _, job in ipairs(jobs) do
+    local known = read_head(job[1])
+    if known[STATE] and known[BATCH] ~= id then return { 'conflict', job[1] } end
+  end
+end
+if not digest then
+  redis.call('HSET', key, 'digest', args.digest, 'condition', args.condition, 'total', args.total, 'open', '1',
+    'at', int(args.at), 'by', args.by, 'follow_ups', #args.follow_ups, 'following', args.following, 'made', 0,
+    'ended', 0, 'removed', 0)
+  redis.call('ZADD', P .. 'submitted-batches', int(args.at), id)
+  redis.call('SADD', P .. 'unended-batches', id)
+  for number, job in ipairs(args.follow_ups) do
+    redis.call('HSET', P .. 'follow-ups:' .. id, int(number - 1), cmsgpack.pack(job))
+    redis.call('HSET', P .. 'follow-up-ids', job[1], id)
+  end
+end
+for _, job in ipairs(args.members) do batches.make(nil, unpack(job)) end
+if args.last then
+  redis.call('HSET', key, 'open', '0')
+  batches.moved[id] = batches.moved[id] or {}
+end
+finish()
+return { 'accepted', '' }

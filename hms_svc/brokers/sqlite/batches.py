@@ -1,0 +1,132 @@
+"""Batches in the queue file: their jobs are accepted, and what follows these is made when they have ended."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.codes import DISCARDED, STATE_OF
+from hms_svc.brokers.sqlite.enqueue import enqueue
+from hms_svc.brokers.sqlite.statements import statements_of
+from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.domain.batches import DISCARDED as DISCARDED_NAME
+from hms_svc.domain.batches import BatchView, FollowUp, NewBatch, When
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import encode
+from hms_svc.ports.broker import Acceptance, EnqueuedBatch
+from hms_svc.ports.control import NOT_KNOWN, batch_must_end_first
+
+SQL: Final = statements_of("batches.sql")
+_write_job: Final = msgspec.msgpack.Encoder().encode
+_read_job: Final = msgspec.msgpack.Decoder(Job).decode
+
+
+def report_moves(connection: sqlite3.Connection, moved: set[str]) -> None:
+    """Add each batch of which this connection ends a job, or undoes an end, to `moved`."""
+    connection.create_function("note_moved_batch", 1, moved.add)
+    connection.execute(SQL["report_moves"])
+
+
+def accept(
+    transaction: Transaction, batch: NewBatch, jobs: Sequence[Job], now: int, *, is_last: bool
+) -> EnqueuedBatch:
+    """Accept some members of a batch, with its record if they are the first; the last ones close it."""
+    execute = transaction.connection.execute
+    known = execute(SQL["known"], (batch.id,)).fetchone()
+    if known is not None and known[0] != batch.digest:
+        return EnqueuedBatch(Acceptance.CONFLICT)
+    if known is not None and not known[1]:
+        return EnqueuedBatch(Acceptance.EXISTS)
+    ids = [job.id for job in (*jobs, *batch.follow_ups)]
+    taken = execute(SQL["taken"], {"ids": encode(ids).decode(), "batch": batch.id}).fetchone()
+    if taken is not None:
+        return EnqueuedBatch(Acceptance.CONFLICT, taken[0])
+    if known is None:
+        _add(transaction, batch)
+    enqueue(transaction, jobs, now)
+    if is_last:
+        execute(SQL["close"], (batch.id,))
+        advance(transaction, batch.id, now)
+    return EnqueuedBatch(Acceptance.ACCEPTED)
+
+
+def _add(transaction: Transaction, batch: NewBatch) -> None:
+    row = (batch.id, batch.digest, batch.when.value, batch.total, batch.created_at, batch.by)
+    transaction.connection.execute(SQL["add"], row)
+    rows = [
+        (batch.id, number, job.id, job.type, _write_job(job))
+        for number, job in enumerate(batch.follow_ups)
+    ]
+    transaction.each(SQL["add_follow_up"], rows)
+
+
+def advance(transaction: Transaction, batch_id: str, now: int) -> None:
+    """Make the next follow-up of a batch if it is its turn, and record whether the batch has ended."""
+    execute = transaction.connection.execute
+    while row := execute(SQL["standing"], (batch_id,)).fetchone():
+        is_open, condition, ended_at, is_unfinished, has_failed, number = row
+        if is_open or is_unfinished:
+            if ended_at is not None:
+                execute(SQL["end"], (None, batch_id))
+            return
+        if number is None or (has_failed and condition == When.COMPLETED):
+            if ended_at is None:
+                execute(SQL["end"], (now, batch_id))
+            return
+        _make(transaction, batch_id, number, now)
+
+
+def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> None:
+    """Accept a follow-up as a job that is submitted now; one whose id is known by now was made."""
+    execute = transaction.connection.execute
+    [stored] = execute(SQL["follow_up"], (batch_id, number)).fetchone()
+    execute(SQL["note_made"], (batch_id, number))
+    if not stored:
+        execute(SQL["note_skipped"], (batch_id,))
+        return
+    job = _read_job(stored)
+    enqueue(transaction, [msgspec.structs.replace(job, enqueued_at=now)], now)
+    transaction.lets_in = True
+
+
+def erase_follow_up(transaction: Transaction, job_id: str) -> str:
+    """Erase a job that is to follow a batch which has ended, or return why not: its turn will be skipped."""
+    found = transaction.connection.execute(SQL["erasable"], (job_id,)).fetchone()
+    if found is None:
+        return NOT_KNOWN
+    batch_id, has_ended = found
+    if not has_ended:
+        return batch_must_end_first(batch_id)
+    transaction.connection.execute(SQL["erase_follow_up"], (job_id,))
+    return ""
+
+
+def views(
+    rows: Iterable[sqlite3.Row], counts: Iterable[sqlite3.Row], follow_ups: Iterable[sqlite3.Row]
+) -> list[BatchView]:
+    """Return the batches in rows of `batches`, with the counts and the follow-ups of all of them."""
+    of_states: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for batch, state, n in counts:
+        name = DISCARDED_NAME if state == DISCARDED else STATE_OF[state].value
+        of_states[batch][name] = of_states[batch].get(name, 0) + n
+    following: defaultdict[str, list[FollowUp]] = defaultdict(list)
+    for batch, job_id, type, is_made in follow_ups:
+        following[batch].append(FollowUp(job_id, type, bool(is_made)))
+    return [
+        BatchView(
+            id=row["id"],
+            when=When(row["condition"]),
+            total=row["total"],
+            counts=of_states[row["id"]],
+            follow_ups=tuple(following[row["id"]]),
+            created_at=row["created_at"],
+            by=row["created_by"],
+            is_open=bool(row["is_open"]),
+            ended_at=row["ended_at"],
+        )
+        for row in rows
+    ]
