@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hms_svc import aio
     from hms_svc.api import dao, gov, sql
     from hms_svc.api import job_access as jobs
+    from hms_svc.api.batch_handle import BatchHandle
+    from hms_svc.api.batches import Batch, chain
     from hms_svc.api.declared_type import DeclaredType
     from hms_svc.api.events import events
     from hms_svc.api.handle import Handle
@@ -67,6 +69,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES: Final = {
+    "Batch": "hms_svc.api.batches",
+    "BatchHandle": "hms_svc.api.batch_handle",
+    "chain": "hms_svc.api.batches",
     "DeclaredType": "hms_svc.api.declared_type",
     "Handle": "hms_svc.api.handle",
     "Job": "hms_svc.api.jobs",
@@ -137,6 +142,8 @@ __all__ = [
     "BadFilter",
     "BadInput",
     "BadSetting",
+    "Batch",
+    "BatchHandle",
     "BlockingTransaction",
     "BrokerReplaced",
     "BrokerUnavailable",
@@ -183,6 +190,7 @@ __all__ = [
     "WrongThread",
     "__version__",
     "aio",
+    "chain",
     "close",
     "current_job",
     "dao",

@@ -1,4 +1,4 @@
-"""The same names as `hms_svc`, awaitable: `Job`, `Handle`, `jobs`, `dao`, `gov`, `events`, `sql`, `close`."""
+"""The same names as `hms_svc`, awaitable: `Job`, `Handle`, `Batch`, `jobs`, `dao`, `gov`, `events`, `sql`, `close`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from hms_svc.api.new_job import NewJob, enqueue_here
 
 if TYPE_CHECKING:
     from hms_svc.aio import jobs, sql
+    from hms_svc.api.awaitable_batch_handle import BatchHandle
     from hms_svc.api.awaitable_handle import Handle
+    from hms_svc.api.batches import Batch, chain
 
 
 class Job(NewJob):
@@ -43,7 +45,23 @@ def __getattr__(name: str) -> Any:
         return import_module(f"hms_svc.aio.{name}")
     if name == "Handle":
         return import_module("hms_svc.api.awaitable_handle").Handle
+    if name == "BatchHandle":
+        return import_module("hms_svc.api.awaitable_batch_handle").BatchHandle
+    if name in {"Batch", "chain"}:
+        return getattr(import_module("hms_svc.api.batches"), name)
     raise AttributeError(f"module 'hms_svc.aio' has no attribute {name!r}")
 
 
-__all__ = ["Handle", "Job", "close", "dao", "events", "gov", "jobs", "sql"]
+__all__ = [
+    "Batch",
+    "BatchHandle",
+    "Handle",
+    "Job",
+    "chain",
+    "close",
+    "dao",
+    "events",
+    "gov",
+    "jobs",
+    "sql",
+]

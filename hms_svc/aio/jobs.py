@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from hms_svc.api import handle_calls
+from hms_svc.api import batch_calls, handle_calls
+from hms_svc.api.awaitable_batch_handle import BatchHandle
 from hms_svc.api.awaitable_handle import Handle
 from hms_svc.api.new_job import NewJob
 from hms_svc.api.portal import on_right_loop
@@ -22,10 +23,15 @@ async def get(id: str) -> Handle[Any]:
     return Handle(*await on_right_loop(lambda: handle_calls.find(id)))
 
 
+async def batch(id: str) -> BatchHandle:
+    """Return the handle of the batch with this id. See `hms_svc.jobs.batch`."""
+    return BatchHandle(await on_right_loop(lambda: batch_calls.find_batch(id)))
+
+
 async def list(where: str = "", *, limit: int = 100) -> builtins.list[Handle[Any]]:
     """Return handles of the jobs that match a filter. See `hms_svc.jobs.list`."""
     found = await on_right_loop(lambda: handle_calls.find_all(where, limit))
     return [Handle(*each) for each in found]
 
 
-__all__ = ["enqueue", "get", "list"]
+__all__ = ["batch", "enqueue", "get", "list"]

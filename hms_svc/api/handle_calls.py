@@ -95,7 +95,7 @@ class JobHandle(Generic[ResultT_co]):
         return await (await job_service()).cancel(self.id, reason)
 
     async def _result(self, seconds: float | None) -> Any:
-        _check_timeout(seconds)
+        check_timeout(seconds)
         detail = await self._read()
         if detail.view.state not in TERMINAL:
             detail = await self._end(seconds)
@@ -117,7 +117,8 @@ class JobHandle(Generic[ResultT_co]):
         raise JobNotEnded(message, job_id=self.id, state=state)
 
 
-def _check_timeout(seconds: Any) -> None:
+def check_timeout(seconds: Any) -> None:
+    """Raise BadInput for what is not a number of seconds from 0, or None."""
     if seconds is not None and not (type(seconds) in (int, float) and seconds >= 0):
         raise BadInput(f"timeout {seconds!r:.40} is not a number of seconds from 0, or None")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from hms_svc.api import handle_calls
+from hms_svc.api import batch_calls, handle_calls
+from hms_svc.api.batch_handle import BatchHandle
 from hms_svc.api.handle import Handle
 from hms_svc.api.new_job import NewJob
 from hms_svc.api.portal import block
@@ -25,6 +26,11 @@ def get(id: str) -> Handle[Any]:
     return Handle(*block(lambda: handle_calls.find(id), f"{_NAME}.get"))
 
 
+def batch(id: str) -> BatchHandle:
+    """Return the handle of the batch with this id; UnknownId if the broker does not have it (any more)."""
+    return BatchHandle(block(lambda: batch_calls.find_batch(id), f"{_NAME}.batch"))
+
+
 def list(where: str = "", *, limit: int = 100) -> builtins.list[Handle[Any]]:
     """Return handles of the jobs that match a filter, such as `type:permit.apply state:dead`.
 
@@ -35,4 +41,4 @@ def list(where: str = "", *, limit: int = 100) -> builtins.list[Handle[Any]]:
     return [Handle(*each) for each in found]
 
 
-__all__ = ["enqueue", "get", "list"]
+__all__ = ["batch", "enqueue", "get", "list"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from hms_svc.domain.batches import BatchView
 from hms_svc.domain.errors import BadInput, BadSetting, Refused, UnknownId
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import REASON_UNIQUE, State
@@ -102,17 +103,27 @@ class JobService:
 
         Raises UnknownId, and Refused for a job in a state that does not allow it.
         """
-        database = await self._open_database()
-        acts = BulkActs(
-            reads=self._reads_with(database),
-            control=self._control,
-            journal=Journal(database, self._clock, actor=self._actor, read_only=False),
-        )
+        acts = self._acts(await self._open_database())
         plan = await acts.plan(act, [job_id])
         report = await acts.carry_out(plan, note=reason)
         for failed in report.failed:
             raise Refused(f"job {job_id}: {failed.why}")
         return report.batch
+
+    async def batch(self, batch_id: str) -> BatchView:
+        """Return one batch of the broker; UnknownId if it has none with this id."""
+        return await self._reads.batch(batch_id)
+
+    async def cancel_where(self, where: str, reason: str) -> str:
+        """Cancel the jobs that match a filter as an operator does, and return the batch for an undo.
+
+        Raises Refused if no job matches that can be cancelled.
+        """
+        acts = self._acts(await self._open_database())
+        plan = await acts.plan_where(Act.CANCEL, parse_filter(where))
+        if not plan.job_ids:
+            raise Refused(f"no job that could be cancelled matches {where}")
+        return (await acts.carry_out(plan, note=reason)).batch
 
     async def holders(self, answers: Sequence[Enqueued]) -> dict[str, str]:
         """Return, of jobs that were rejected for their unique keys, the id of the job that holds it."""
@@ -125,6 +136,13 @@ class JobService:
                 if holder := holder_in(detail.view.detail):
                     found[detail.view.id] = holder
         return found
+
+    def _acts(self, database: Database) -> BulkActs:
+        return BulkActs(
+            reads=self._reads_with(database),
+            control=self._control,
+            journal=Journal(database, self._clock, actor=self._actor, read_only=False),
+        )
 
     def _reads_with(self, database: Database | None) -> Reads:
         return Reads(

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from hms_svc.api.portal import now_ms, on_right_loop, portal
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_submitted, make_job
 from hms_svc.domain.timestamps import EPOCH, MILLISECOND
-from hms_svc.ports.broker import Enqueued, Producer, conflicts
+from hms_svc.ports.broker import Acceptance, Enqueued, Producer, conflicts
 from hms_svc.sdk.running_job import find_job
 
 BATCH: Final = 5000
@@ -59,6 +62,7 @@ class NewJob:
         )
         running = find_job()
         check_submitted(self.envelope, running.id if running is not None else "")
+        self.is_named = id is not None
         self.id = self.envelope.id
         self.type = self.envelope.type
         self.data = data
@@ -94,6 +98,41 @@ async def enqueue_to(broker: Producer, jobs: Sequence[Envelope]) -> list[Enqueue
             )
         answers += answered
     return answers
+
+
+async def submit_batch(batch: NewBatch) -> bool:
+    """Submit a batch to the broker, and return whether it existed; raises IdConflict for an id that is taken."""
+    job = find_job()
+    if job is None:
+        return await _submit_batch_to((await portal().backend()).broker, _by(batch))
+    members, follow_ups = (
+        tuple(job.carry_trace(jobs)) for jobs in (batch.members, batch.follow_ups)
+    )
+    batch = msgspec.structs.replace(batch, members=members, follow_ups=follow_ups)
+    return await _submit_batch_to(job.broker, msgspec.structs.replace(batch, by=f"job:{job.id}"))
+
+
+async def submit_batch_here(batch: NewBatch) -> bool:
+    """Submit a batch as `submit_batch` does, from any running loop."""
+    broker = await portal().broker_here() if find_job() is None else None
+    if broker is None:
+        return await on_right_loop(lambda: submit_batch(batch))
+    return await _submit_batch_to(broker, _by(batch))
+
+
+def _by(batch: NewBatch) -> NewBatch:
+    return msgspec.structs.replace(batch, by=portal().settings.actor)
+
+
+async def _submit_batch_to(broker: Producer, batch: NewBatch) -> bool:
+    answer = await broker.enqueue_batch(batch)
+    if answer.acceptance is Acceptance.CONFLICT:
+        raise IdConflict(
+            f"batch {batch.id}: id {answer.taken!r} belongs to a job that is not of this batch"
+            if answer.taken
+            else f"batch id {batch.id!r} belongs to another batch, with other jobs"
+        )
+    return answer.acceptance is Acceptance.EXISTS
 
 
 def _unix_ms(name: str, moment: datetime | None) -> int | None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.batches import BatchView
 from hms_svc.domain.ids import TRANSACTION_PREFIX
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import (
@@ -28,6 +29,7 @@ from hms_svc.domain.lifecycle import (
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobDetail, JobView, QueueView, WorkerState, WorkerView
+from hms_svc.operations.batch_explanation import job_clause
 
 POSITION_LIMIT: Final = 10_000
 SILENT_SHARE: Final = 0.5
@@ -52,6 +54,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     position: int | None = None
     limit: str = ""
     archived: bool = False
+    batch: BatchView | None = None
     unserved_days: float = 7.0
 
     @property
@@ -89,7 +92,7 @@ def explain(facts: JobFacts) -> str:
             detail = f": {view.detail}" if view.detail else ""
             text = f"was cancelled by {view.by or 'an unknown operator'}{_ended(facts)}{detail}"
     where = "; its record is in the archive" if facts.archived else ""
-    return f"Job {view.id} ({view.type}) {text}{where}."
+    return f"Job {view.id} ({view.type}) {text}{where}{job_clause(view, facts.batch)}."
 
 
 def _effect(view: JobView) -> str:

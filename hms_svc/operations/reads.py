@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.audit_query import EVERY_ROW, AuditPage, AuditQuery
+from hms_svc.domain.batches import BatchPage, BatchView
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
@@ -25,6 +26,8 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
+from hms_svc.operations.batch_explanation import not_made_yet
+from hms_svc.operations.batch_tree import BatchTree, read_tree
 from hms_svc.operations.engine_probes import EngineProbes
 from hms_svc.operations.event_reads import EventReads
 from hms_svc.operations.explanation import JobFacts, explain
@@ -65,12 +68,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FullJob(msgspec.Struct, frozen=True, kw_only=True):
-    """One job with its case and its audit records; `archived` if only the archive has it."""
+    """One job with its case, its audit records and its batch; `archived` if only the archive has it."""
 
     detail: JobDetail
     case: Case | None
     audit: tuple[AuditRecord, ...]
     archived: bool
+    batch: BatchTree | None = None
 
 
 class Reads(QueueWhys, EventReads):
@@ -244,7 +248,7 @@ class Reads(QueueWhys, EventReads):
         raise UnknownId(f"no job with id {job_id!r}")
 
     async def full_job(self, job_id: str) -> FullJob:
-        """Return one job with its case and its audit records; without a database, without them."""
+        """Return one job with its case, its audit records and its batch; without a database, without the former."""
         detail, archived = await self.detail(job_id)
         case, audit = None, tuple[AuditRecord, ...]()
         if self._database is not None:
@@ -255,7 +259,9 @@ class Reads(QueueWhys, EventReads):
                     AuditQuery(subject=job_id), limit=100, cursor=None
                 )
             )
-        return FullJob(detail=detail, case=case, audit=audit, archived=archived)
+        batch_id = detail.view.batch
+        batch = None if batch_id is None else await read_tree(self._inspection, batch_id)
+        return FullJob(detail=detail, case=case, audit=audit, archived=archived, batch=batch)
 
     async def progress(self, job_id: str, after: int) -> list[ProgressView]:
         """Return the kept progress and log lines of a job above a number."""
@@ -267,19 +273,39 @@ class Reads(QueueWhys, EventReads):
 
     async def why(self, job_id: str) -> str:
         """Return one plain sentence on why the job waits, was rejected, or died."""
-        return (await self.explained(job_id))[1]
+        try:
+            return (await self.explained(job_id))[1]
+        except UnknownId:
+            batch_id = await self._inspection.batch_to_make(job_id)
+            batch = None if batch_id is None else await self._inspection.batch(batch_id)
+            if batch is None:
+                raise
+            return not_made_yet(job_id, batch)
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
         """Return one job of the broker or the archive, and why it is in its state."""
         detail, archived = await self.detail(job_id)
+        batch_id = detail.view.batch
         facts = JobFacts(
             detail=detail,
             now_ms=self.now_ms(),
             archived=archived,
+            batch=None if batch_id is None else await self._inspection.batch(batch_id),
             unserved_days=self._unserved_days,
             lease_ms=self.lease_ms,
         )
         return detail, explain(await with_circumstances(facts, self._inspection))
+
+    async def batches(self, *, limit: int, cursor: str | None) -> BatchPage:
+        """Return one page of the batches, the one that was submitted last first."""
+        return await self._inspection.batches(limit=limit, cursor=cursor)
+
+    async def batch(self, batch_id: str) -> BatchView:
+        """Return one batch; UnknownId if the broker does not have it."""
+        found = await self._inspection.batch(batch_id)
+        if found is None:
+            raise UnknownId(f"no batch with id {batch_id!r}")
+        return found
 
     async def workers(self) -> list[WorkerView]:
         """Return the live workers."""
