@@ -16,6 +16,7 @@ from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, JobView, P
 from hms_svc.operations.producer_fields import producer_fields, sender_facts
 from hms_svc.tui import formats as f
 from hms_svc.tui.audit_rows import BATCH, Folded, counts_of, detail_of
+from hms_svc.tui.batch_section import describe_batch
 from hms_svc.tui.page_lines import PageBuilder, PageText
 from hms_svc.tui.rows import SIGNS
 from hms_svc.tui.snapshot import FullJobSeen
@@ -43,6 +44,7 @@ def job_page(found: FullJobSeen, now: int) -> PageText:
         page.fact(name, value)
     page.fact("not known", found.unread and f"case and audit log: {found.unread}", "warn")
     _describe_case(page, full_job.case)
+    describe_batch(page, full_job.batch, detail.view.id)
     _describe_attempts(page, detail, found.why)
     page.head("Payload")
     page.json(detail.view.data)

@@ -211,6 +211,7 @@ def _print_full_job(full_job: FullJob) -> None:
             ("unique key", view.unique_key),
             ("payload version", sent.version if sent.version != FIRST_VERSION else None),
             ("case", view.case_id),
+            ("batch", view.batch),
             ("held for", " under rule ".join(detail.hold[:2]) if detail.hold else None),
             ("retried from", detail.retried_from),
             (

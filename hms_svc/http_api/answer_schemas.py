@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from hms_svc.domain.batches import BatchState, When
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.health import Level, TroubleKind
 from hms_svc.domain.lifecycle import State
@@ -16,6 +17,7 @@ from hms_svc.domain.views import WorkerState
 from hms_svc.http_api.problems import ProblemAnswer
 from hms_svc.http_api.route_description import REFERENCE
 from hms_svc.operations.answers.acts import OutcomeAnswer, PlanAnswer
+from hms_svc.operations.answers.batches import BatchPageAnswer
 from hms_svc.operations.answers.jobs import (
     Accepted,
     Explanation,
@@ -42,6 +44,7 @@ ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     JobPageAnswer,
     JobDetailAnswer,
     Explanation,
+    BatchPageAnswer,
     OutcomeAnswer,
     PlanAnswer,
     QueueList,
@@ -60,6 +63,8 @@ ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
 """The top-level answers; what they contain comes with them."""
 _CHOICES: Final[tuple[type[Enum], ...]] = (
     State,
+    BatchState,
+    When,
     CaseStatus,
     Level,
     TroubleKind,

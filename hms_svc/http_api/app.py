@@ -24,7 +24,7 @@ from hms_svc.http_api.problems import FieldFaultAnswer, Problem, problem, proble
 from hms_svc.http_api.proxies import prefix_of
 from hms_svc.http_api.query import check_query
 from hms_svc.http_api.requests import Note, answer
-from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
+from hms_svc.http_api.routes import batches, cases, envelopes, health, jobs, queues, streams
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
     Note,
@@ -35,7 +35,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     queues.Reason,
     queues.Nothing,
 )
-ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
+ROUTERS: Final = (jobs, batches, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)
 """The errors of every route."""
 MOST_FAULTS: Final = 50

@@ -41,6 +41,8 @@ READING = frozenset(
         "jobs groups",
         "jobs show",
         "jobs why",
+        "batches list",
+        "batches show",
         "cases list",
         "cases show",
         "audit list",

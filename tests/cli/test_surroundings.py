@@ -32,6 +32,7 @@ NOT_DONE: Final = {
     "no-such-ünï☃": BAD_INPUT,
     "schedules run crew.notify": BAD_INPUT,
     "tokens revoke nobody": BAD_INPUT,
+    "batches show nobody": BAD_INPUT,
     "jobs approve": BAD_INPUT,  # discarded by the command before it
     "jobs deny": BAD_INPUT,
     "jobs retry": REFUSED,
@@ -214,6 +215,7 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
             "job_id": site.job_id,
             "job_ids": site.job_id,
             "case_id": site.case_id,
+            "batch_id": "nobody",
             "type_name": "crew.notify",
             "name": "portal",
             "worker_id": "nobody",
@@ -321,6 +323,7 @@ def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: 
         "token_id",
         "batch",
         "worker_id",
+        "batch_id",
     )
     odd = dict.fromkeys(names, "a\udcff") | {"scopes": "view", "folder": str(tmp_path / "b\udcff")}
     told = walk(site, tmp_path, Surroundings("odd arguments"), {"arguments": odd})

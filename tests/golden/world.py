@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job import make_job
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
@@ -26,6 +27,7 @@ async def build(service: ApiService) -> None:
     await _register(service)
     await _end_jobs(service)
     await _leave_jobs(service)
+    await _leave_batch(service)
     await service.api.reads.database.effects.commit([replace(effect("done-1"), fence=1)])
     actions = service.api.operations("ann").actions
     await actions.pause("analysis.run", reason="the model is replaced")
@@ -106,6 +108,17 @@ async def _end_jobs(service: ApiService) -> None:
     await service.settle(job, State.RETRYING, delay_ms=600_000, failure=BOOM)
     await service.backend.broker.enqueue_raw("foreign.push", [b"no job at all"])
     assert await service.claim("foreign.push") == []
+
+
+async def _leave_batch(service: ApiService) -> None:
+    """Leave a batch of which one of two members has ended."""
+    now = service.api.reads.now_ms()
+    members = tuple(make_job("crew.call", NOTICE, now_ms=now, id=f"member-{n}") for n in (1, 2))
+    follow_up = make_job("crew.notify", NOTICE, now_ms=now, id="then-1")
+    batch = NewBatch(id="wards", members=members, follow_ups=(follow_up,), created_at=now, by="ann")
+    await service.backend.broker.enqueue_batch(batch.with_its_id())
+    for job in await service.claim("crew.call", 1):
+        await service.settle(job)
 
 
 async def _leave_jobs(service: ApiService) -> None:

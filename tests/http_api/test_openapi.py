@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.ids import JOB_TYPE
 from hms_svc.domain.job import make_job
 from hms_svc.operations.tokens import Scope
@@ -122,7 +123,11 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
         "analysis.run", {}, id=schedule["next_job"], now_ms=0, not_before=4_000_000_000_000
     )
     await service.backend.broker.enqueue([due])
+    batch = NewBatch(id="b-1", members=(), follow_ups=(make_job("left.alone", {}, now_ms=0),))
+    await service.backend.broker.enqueue_batch(batch.with_its_id())
     for path in (
+        "/batches",
+        "/batches/b-1",
         "/jobs",
         "/jobs/a-1",
         "/jobs/a-1/why",

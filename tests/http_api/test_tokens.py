@@ -35,6 +35,8 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("post", "/jobs/undo"): {OPERATE},
     ("get", "/jobs/{job_id}"): {VIEW, OPERATE},
     ("get", "/jobs/{job_id}/why"): {VIEW, OPERATE},
+    ("get", "/batches"): {VIEW, OPERATE},
+    ("get", "/batches/{batch_id}"): {VIEW, OPERATE},
     ("get", "/jobs/{job_id}/events"): {VIEW, OPERATE},
     ("post", "/jobs/{job_id}/edit"): {OPERATE},
     ("post", "/jobs/{job_id}/retry"): {OPERATE},

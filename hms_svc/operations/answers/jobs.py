@@ -263,6 +263,7 @@ class JobDetailAnswer(JobAnswer, frozen=True, kw_only=True):
     meta: JsonMembers | None
     unknown_fields: JsonMembers
     raw: Raw | UnsetType = UNSET
+    batch: str | None
     archived: bool
 
     @classmethod
@@ -293,6 +294,7 @@ class JobDetailAnswer(JobAnswer, frozen=True, kw_only=True):
             meta=sent.meta,
             unknown_fields=sent.unknown_fields,
             raw=Raw.of(detail),
+            batch=view.batch,
             archived=archived,
         )
 
