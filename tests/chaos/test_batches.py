@@ -15,7 +15,7 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from tests.chaos.batch_app import APP, LAST, MEMBER
 from tests.chaos.pairs import on_both
 from tests.chaos.site import ROOT, Site
-from tests.chaos.test_limits import kill_one
+from tests.chaos.worker_kill import kill_one
 from tests.support.serve_process import Served
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
