@@ -79,7 +79,10 @@ bootstrap.load_worker_modules(load_settings().settings)
 
 def loaded_by(script: str, tmp_path: Path) -> set[str]:
     """Return the names of all modules that are loaded once a script has run."""
-    ignored = ("HMS_SVC", "COVERAGE")  # `make coverage` measures subprocesses too, by modules of its own
+    ignored = (
+        "HMS_SVC",
+        "COVERAGE",
+    )  # `make coverage` measures subprocesses too, by modules of its own
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ignored)}
     environment = {
         **kept,
