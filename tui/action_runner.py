@@ -272,8 +272,23 @@ class ActionRunner:
 
     async def _run_now(self, operations: Operations, target: Target | None, argument: str) -> None:
         for type in target.ids if target is not None else ():
-            report = await operations.schedules.run(type, note=argument)
-            self._show_notice(f"{report.type} {report.answers[0].job_id} runs now", "good")
+            job_id = await operations.schedules.run(type, note=argument)
+            self._show_notice(f"{type} {job_id} runs now", "good")
+
+    async def _pause_schedule(
+        self, operations: Operations, target: Target | None, argument: str
+    ) -> None:
+        for type in target.ids if target is not None else ():
+            await operations.schedules.pause(type, reason=argument)
+            then = f"{sign_of('resume-schedule')} resumes it"
+            self._show_notice(f"schedule of {type} paused; {then}", "warn")
+
+    async def _resume_schedule(
+        self, operations: Operations, target: Target | None, argument: str
+    ) -> None:
+        for type in target.ids if target is not None else ():
+            await operations.schedules.resume(type)
+            self._show_notice(f"schedule of {type} resumed", "good")
 
     async def _set_status(
         self, operations: Operations, status: CaseStatus, target: Target, argument: str
@@ -294,4 +309,6 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     "resume": ActionRunner._resume,
     "purge": ActionRunner._purge,
     "run-now": ActionRunner._run_now,
+    "pause-schedule": ActionRunner._pause_schedule,
+    "resume-schedule": ActionRunner._resume_schedule,
 }

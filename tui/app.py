@@ -304,7 +304,7 @@ class Console(ConsoleHost):
                 await self._drafts.edit(target.ids[0])
 
     def is_paused(self, target: Target | None) -> bool:
-        """Return whether the target is a paused queue or a quiet worker."""
+        """Return whether the target is a paused queue or schedule, or a quiet worker."""
         return is_paused(self.store.snapshot, target)
 
     def types_of(self, target: Target | None) -> tuple[str, ...]:

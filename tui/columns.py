@@ -108,5 +108,6 @@ SCHEDULES: Final = (
     Column(title="next", width=6, align="right"),
     Column(title="next run", width=24),
     Column(title="last", width=11),
+    Column(title="skipped", width=7, align="right", drop=2),
     Column(title="cron", width=14, grow=1, drop=1),
 )

@@ -15,9 +15,13 @@ TAKEN_KEYS: Final = frozenset(
     {"j", "k", "g", "G", "n", "N", "z", "Z", "W", "F", *(f"ctrl+{letter}" for letter in "cqzpihjm")}
 )
 """Keys that are bound everywhere or on pages, or that terminals cannot distinguish from others."""
-TOGGLES: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
-PAUSING: Final = frozenset({"pause", "quiet"})
-RESUMING: Final = frozenset({"resume", "resume-worker"})
+TOGGLES: Final = (
+    {"pause", "resume"},
+    {"quiet", "resume-worker"},
+    {"pause-schedule", "resume-schedule"},
+)
+PAUSING: Final = frozenset({"pause", "quiet", "pause-schedule"})
+RESUMING: Final = frozenset({"resume", "resume-worker", "resume-schedule"})
 KEY_SIGNS: Final = {
     "slash": "/",
     "asterisk": "*",

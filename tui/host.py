@@ -72,7 +72,7 @@ class ConsoleHost(App[int]):
 
     @abstractmethod
     def is_paused(self, target: Target | None) -> bool:
-        """Return whether the target is a paused queue or a quiet worker."""
+        """Return whether the target is a paused queue or schedule, or a quiet worker."""
 
     @abstractmethod
     def types_of(self, target: Target | None) -> tuple[str, ...]:

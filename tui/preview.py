@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import FailureGroup, JobView
 from hms_svc.tui import formats as f
 from hms_svc.tui.job_page import describe_error, is_shown, short_why
@@ -75,13 +76,24 @@ def preview_schedule(schedule: ScheduleView, now: int) -> PageText:
     page.fact("type", schedule.type, "strong")
     page.fact("runs", schedule.description, "accent")
     page.fact("cron", schedule.cron)
-    page.fact("next run", f"{f.moment(schedule.next_at)}, in {f.age(schedule.next_at - now)}")
-    page.fact("its job", schedule.next_job)
-    page.fact("last run", f.moment(schedule.last_at))
+    page.fact("overlap", schedule.overlap)
+    page.fact("catch up", f"{plural(schedule.catch_up, 'missed run')}")
+    if schedule.paused_at is not None:
+        since = f"{f.age(now - schedule.paused_at)} ago"
+        page.fact("paused", f"by {schedule.paused_by}, {since}", "warn")
+        page.fact("reason", schedule.pause_reason)
+    else:
+        page.fact("next run", f"{f.moment(schedule.next_at)}, in {f.age(schedule.next_at - now)}")
+        page.fact("its job", schedule.next_job)
+    if schedule.last_at is not None:
+        page.fact("last run", f.moment(schedule.last_at))
+        page.fact("its job", schedule.last_job or "")
     if schedule.last_state is not None:
         sign, role = SIGNS[schedule.last_state]
         page.fact("it", f"{sign} {schedule.last_state}", role)
-        page.fact("its job", schedule.last_job)
+    if schedule.skipped_at is not None:
+        page.fact("skipped", plural(schedule.skipped, "run"))
+        page.fact("the last", f"{f.moment(schedule.skipped_at)}: {schedule.skip_reason}")
     return page.build()
 
 

@@ -15,10 +15,9 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
 from hms_svc.operations.reads import FullJob
 from hms_svc.tui.audit_rows import Folded, fold
-from hms_svc.tui.snapshot import BROKER, DATABASE, FullJobSeen
+from hms_svc.tui.snapshot import BROKER, DATABASE, FullJobSeen, SchedulePage
 
 if TYPE_CHECKING:
-    from hms_svc.operations.schedules import ScheduleView
     from hms_svc.operations.service import Operations
     from hms_svc.operations.type_detail import TypeDetail
 
@@ -51,13 +50,6 @@ class JobsQuery(msgspec.Struct, frozen=True):
         return await operations.reads.jobs(
             where, limit=self.limit, cursor=self.cursor, examine=MOST_READ_AT_ONCE
         )
-
-
-class SchedulePage(msgspec.Struct, frozen=True):
-    """All schedules, and one page of the jobs that are scheduled or retrying."""
-
-    schedules: tuple[ScheduleView, ...]
-    page: JobPage
 
 
 class SchedulesQuery(msgspec.Struct, frozen=True):

@@ -325,9 +325,14 @@ def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
             cells=(
                 cell(schedule.type, "strong"),
                 cell(schedule.description),
-                cell(f.age(schedule.next_at - now), rank=schedule.next_at),
+                cell(
+                    "paused" if schedule.is_paused else f.age(schedule.next_at - now),
+                    "warn" if schedule.is_paused else "",
+                    rank=schedule.next_at,
+                ),
                 cell(f.moment(schedule.next_at)),
                 Cell("") if schedule.last_state is None else _state_cell(schedule.last_state),
+                cell(f.count(schedule.skipped) if schedule.skipped else "", rank=schedule.skipped),
                 cell(schedule.cron, "dim"),
             ),
         )

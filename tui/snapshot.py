@@ -17,7 +17,9 @@ from hms_svc.tui.commands import Target
 from hms_svc.tui.trend import QueueTrend
 
 if TYPE_CHECKING:
+    from hms_svc.domain.views import JobPage
     from hms_svc.operations.reads import FullJob
+    from hms_svc.operations.schedules import ScheduleView
     from hms_svc.operations.service import Operations
 
 _ENDS: Final = {
@@ -46,6 +48,13 @@ class ScreenQuery(Protocol):
     async def read(self, operations: Operations) -> object:
         """Run the query on the operator service. Only the store calls this."""
         ...
+
+
+class SchedulePage(msgspec.Struct, frozen=True):
+    """All schedules, and one page of the jobs that are scheduled or retrying."""
+
+    schedules: tuple[ScheduleView, ...]
+    page: JobPage
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,12 +182,16 @@ def job_type_of(event: Event) -> str:
 
 
 def is_paused(snapshot: Snapshot, target: Target | None) -> bool:
-    """Return whether all queues of the target are paused, or its workers do not claim or were asked not to."""
+    """Return whether all queues or schedules of the target are paused, or its workers do not claim or were asked not to."""
     if target is not None and target.kind == "worker":
         workers = (*snapshot.workers, *snapshot.silent_workers)
         states = {each.id: each.request.state if each.request else each.state for each in workers}
         working = WorkerState.WORKING
         return all(states.get(each, working) is not working for each in target.ids)
+    if target is not None and target.kind == "schedule":
+        answer = None if snapshot.seen is None else snapshot.seen.answer
+        schedules = answer.schedules if isinstance(answer, SchedulePage) else ()
+        return set(target.ids) <= {each.type for each in schedules if each.is_paused}
     paused = {queue.type for queue in snapshot.queues if queue.paused}
     types = types_of(snapshot, target)
     return bool(types) and set(types) <= paused

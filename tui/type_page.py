@@ -43,7 +43,10 @@ def type_page(detail: TypeDetail, trend: QueueTrend, now: int) -> PageText:
         page.fact(name, text)
     if detail.schedule is not None:
         page.fact("schedule", f"{detail.schedule.description} ({detail.schedule.cron})")
-        page.fact("next run", f.moment(detail.schedule.next_at))
+        if detail.schedule.is_paused:
+            page.fact("paused", f"its runs are skipped, by {detail.schedule.paused_by}", "warn")
+        else:
+            page.fact("next run", f.moment(detail.schedule.next_at))
     return page.build()
 
 

@@ -15,6 +15,7 @@ from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Isolate, Upgrade
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from hms_svc.domain.overlap import Overlap
     from hms_svc.sdk.running_job import RunningJob
 
 ModelT = TypeVar("ModelT", bound="BaseModel")
@@ -86,6 +87,8 @@ class Registry(registry.Registry):
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",
+        overlap: Overlap = "allow",
+        catch_up: int = 1,
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
@@ -110,6 +113,8 @@ class Registry(registry.Registry):
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",
+        overlap: Overlap = "allow",
+        catch_up: int = 1,
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,

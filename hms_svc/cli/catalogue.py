@@ -41,7 +41,7 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "batches": ("Show batches: jobs that were submitted as one.", ("batches",)),
     "queues": ("Show queues; pause, resume and purge them.", ("queues", "queues_show")),
     "cases": ("Show cases; close and reopen them.", ("cases",)),
-    "schedules": ("Show schedules; run one now.", ("schedules",)),
+    "schedules": ("Show schedules; run one now, pause and resume it.", ("schedules",)),
     "workers": ("Show workers; quiet, resume and stop them.", ("workers",)),
     "tokens": ("Manage the bearer tokens of the HTTP API.", ("tokens",)),
     "audit": ("Show and verify the audit log.", ("audit",)),

@@ -11,6 +11,7 @@ from hms_svc.cli.output import echo, emit, facts, table, when
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:
+    from hms_svc.operations.schedules import ScheduleView
     from hms_svc.operations.type_detail import TypeDetail
 
 
@@ -32,6 +33,13 @@ def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -
 
 
 COMMANDS: Final[Commands] = {"show": show}
+
+
+def _schedule_text(schedule: ScheduleView) -> str:
+    paused = f"paused by {schedule.paused_by}"
+    then = paused if schedule.is_paused else f"next at {when(schedule.next_at)}"
+    skipped = f"; {schedule.skipped:,} runs skipped" if schedule.skipped else ""
+    return f"{schedule.description}, {then}{skipped}"
 
 
 def _print(detail: TypeDetail) -> None:
@@ -60,7 +68,7 @@ def _print(detail: TypeDetail) -> None:
             ("paused at", when(detail.paused_at)),
             ("unknown", detail.unread and f"when it was paused: {detail.unread}"),
             *(("snoozed", text) for text in detail.snoozed_texts),
-            ("schedule", schedule and f"{schedule.description}, next at {when(schedule.next_at)}"),
+            ("schedule", schedule and _schedule_text(schedule)),
             *settings_facts(detail),
         ]
     )

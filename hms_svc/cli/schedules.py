@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,19 +12,20 @@ from hms_svc.cli.output import echo, emit, table
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:
+    from hms_svc.operations.answers.schedules import ScheduleAnswer
     from hms_svc.operations.schedules import ScheduleView
 
-COLUMNS: Final = ("type", "cron", "description", "next", "last", "last ended as")
+COLUMNS: Final = ("type", "cron", "description", "next", "last", "last job is", "skipped")
 
 
 def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the schedules of live workers, with their next and last ticks."""
+    """List the schedules of live workers, with their next and last runs, and those skipped."""
 
     async def work() -> list[ScheduleView]:
         async with session_of(context).operations(database=False) as operations:
             return await operations.schedules.all()
 
-    from hms_svc.operations.answers.service import ScheduleAnswer
+    from hms_svc.operations.answers.schedules import ScheduleAnswer
 
     found = [ScheduleAnswer.of(view) for view in run(work)]
     if as_json:
@@ -38,13 +39,21 @@ def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
                 each.type,
                 each.cron,
                 each.description,
-                each.next_at,
-                each.last_at,
+                _next_text(each),
+                each.last_at or "",
                 each.last_state or "",
+                f"{each.skipped}, the last {each.skip_reason}" if each.skipped else "",
             ]
             for each in found
         ],
     )
+
+
+def _next_text(schedule: ScheduleAnswer) -> str:
+    if not schedule.paused:
+        return schedule.next_at
+    reason = f": {schedule.pause_reason}" if schedule.pause_reason else ""
+    return f"paused by {schedule.paused_by}{reason}"
 
 
 def _run_now(
@@ -52,19 +61,50 @@ def _run_now(
 ) -> None:
     async def work() -> str:
         async with session_of(context).operations() as operations:
-            [answer] = (await operations.schedules.run(type_name, note=note)).answers
-            return answer.job_id
+            return await operations.schedules.run(type_name, note=note)
 
     job_id = run(work)
     if as_json:
-        from hms_svc.operations.answers.service import ScheduleRun
+        from hms_svc.operations.answers.schedules import ScheduleRun
 
         emit(ScheduleRun(type=type_name, id=job_id, enqueued=1))
     else:
         echo(f"{type_name}: job {job_id}")
 
 
+def _pause(
+    context: typer.Context,
+    type_name: TypeName,
+    reason: Annotated[str, typer.Option(help="Reason; shown wherever the schedule is.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    async def work() -> None:
+        async with session_of(context).operations() as operations:
+            await operations.schedules.pause(type_name, reason=reason)
+
+    run(work)
+    _report(type_name, paused=True, as_json=as_json)
+
+
+def _resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
+    async def work() -> None:
+        async with session_of(context).operations() as operations:
+            await operations.schedules.resume(type_name)
+
+    run(work)
+    _report(type_name, paused=False, as_json=as_json)
+
+
+def _report(type_name: str, *, paused: bool, as_json: bool) -> None:
+    if as_json:
+        from hms_svc.operations.answers.schedules import SchedulePaused
+
+        emit(SchedulePaused(type=type_name, paused=paused))
+    else:
+        echo(f"the schedule of {type_name} is {'paused' if paused else 'resumed'}")
+
+
 COMMANDS: Final[Commands] = {
     "list": list_schedules,
-    **commands_of({"run-now": _run_now}),
+    **commands_of({"run-now": _run_now, "pause-schedule": _pause, "resume-schedule": _resume}),
 }

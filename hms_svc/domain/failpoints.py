@@ -25,7 +25,7 @@ PLACES: Final = frozenset(
         "reaper.found",  # jobs whose lease has run out are found, and not requeued
         "act.intended",  # an operator's action is recorded, and nothing is done
         "act.done",  # it is done, and its outcome is not recorded
-        "scheduler.enqueued",  # a tick is enqueued, and the scheduler has not recorded it
+        "scheduler.enqueued",  # the broker has decided on schedules, and the scheduler has not recorded it
         "erase.halfway",  # a person is erased from the database, and not from the broker
         "http.accepted",  # jobs are accepted, and the answer has not been sent
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Final
 
 import msgspec
@@ -14,7 +15,6 @@ from hms_svc.domain.ids import RESERVED_PREFIX, derived_id
 from hms_svc.domain.time_zones import UTC_NAME, time_zone
 
 FIELDS: Final = 5
-_TICK: Final = re.compile(re.escape(RESERVED_PREFIX) + r"tick:([^:]+):[0-9]{8}T[0-9]{4}Z")
 _LONGEST_READABLE: Final = 100
 """Leaves space for what a tick's handler appends for the ids of jobs that it submits."""
 
@@ -41,15 +41,21 @@ class Schedule(msgspec.Struct, frozen=True):
 
     def next_after(self, unix_ms: int) -> int:
         """Return the first tick after a time."""
-        return self._tick(unix_ms, reverse=False)
+        return next(self._after(unix_ms))
 
-    def last_before(self, unix_ms: int) -> int:
-        """Return the newest tick before a time."""
-        return self._tick(unix_ms, reverse=True)
+    def between(self, after_ms: int, until_ms: int) -> Iterator[int]:
+        """Return the ticks after a time, up to another one."""
+        return takewhile(lambda tick: tick <= until_ms, self._after(after_ms))
 
-    def _tick(self, unix_ms: int, *, reverse: bool) -> int:
+    def _after(self, unix_ms: int) -> Iterator[int]:
+        """Return the ticks after a time, each once: in the hour that is repeated CronSim begins too early."""
+        last = unix_ms
         at = datetime.fromtimestamp(unix_ms / 1000, time_zone(self.time_zone))
-        return int(next(CronSim(self.cron, at, reverse)).timestamp() * 1000)
+        for found in CronSim(self.cron, at):
+            tick = int(found.timestamp() * 1000)
+            if tick > last:
+                yield tick
+                last = tick
 
 
 def make_schedule(cron: str, time_zone: str = UTC_NAME) -> Schedule:
@@ -78,12 +84,6 @@ def tick_id(type: str, tick_ms: int) -> str:
     stamp = datetime.fromtimestamp(tick_ms / 1000, UTC).strftime("%Y%m%dT%H%MZ")
     named = f"{RESERVED_PREFIX}tick:{type}:{stamp}"
     return named if len(named) <= _LONGEST_READABLE else derived_id("tick", type, stamp)
-
-
-def type_of_tick(job_id: str) -> str:
-    """Return the type whose tick's job has this id; empty if the id is not a tick's."""
-    found = _TICK.fullmatch(job_id)
-    return found[1] if found else ""
 
 
 def check_time_zone(name: str) -> None:

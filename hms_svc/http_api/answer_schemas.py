@@ -27,12 +27,11 @@ from hms_svc.operations.answers.jobs import (
     Received,
 )
 from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePageAnswer
+from hms_svc.operations.answers.schedules import ScheduleList, SchedulePaused, ScheduleRun
 from hms_svc.operations.answers.service import (
     HealthLevel,
     Paused,
     QueueList,
-    ScheduleList,
-    ScheduleRun,
     StatusAnswer,
     WorkerList,
     WorkerStateRequested,
@@ -55,6 +54,7 @@ ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     FailureList,
     ScheduleList,
     ScheduleRun,
+    SchedulePaused,
     CaseAnswer,
     CasePageAnswer,
     AuditPageAnswer,

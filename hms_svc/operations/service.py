@@ -91,7 +91,9 @@ def make_operations(
             clock=clock,
             radius_m=settings.case_radius_m,
         )
-    schedules = ScheduleService(inspection, clock, actions)
+    schedules = ScheduleService(
+        inspection, clock, broker=broker, control=control, journal=journal, registry=registry
+    )
     tokens = Tokens(reads, journal)
     audit = AuditChain(
         bus=bus,

@@ -20,6 +20,7 @@ from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import WorkerState
+from hms_svc.ports.schedules import ScheduleKeeper
 from hms_svc.ports.step_results import Kept, StepRecord
 
 
@@ -232,7 +233,7 @@ class Producer(Protocol):
         ...
 
 
-class Broker(Producer, Protocol):
+class Broker(Producer, ScheduleKeeper, Protocol):
     """Accepts jobs, leases them to workers, and records their outcome."""
 
     async def open(self) -> None:

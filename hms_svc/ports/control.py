@@ -197,6 +197,14 @@ class Control(Protocol):
         """Resume claiming and accepting jobs of a paused type, and notify the workers."""
         ...
 
+    async def pause_schedule(self, type: str, *, by: str, reason: str) -> bool:
+        """Skip the runs of a schedule from now on; return whether it is known. `by` is not empty."""
+        ...
+
+    async def resume_schedule(self, type: str) -> bool:
+        """Let the runs of a paused schedule begin that come due from now on; return whether it is known."""
+        ...
+
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
         """Record a request to a worker, replacing an earlier one, and notify the worker.
 

@@ -19,6 +19,7 @@ from hms_svc.domain.views import (
 if TYPE_CHECKING:
     from hms_svc.domain.batches import BatchPage, BatchView
     from hms_svc.domain.filter import Filter
+    from hms_svc.ports.schedules import ScheduleState
 
 
 LEAST_BYTES: Final = 128 * 1024
@@ -102,6 +103,10 @@ class Inspection(Protocol):
         The work is bounded, however many jobs there are: at most a thousand groups are kept;
         beyond that, new causes of a type share one.
         """
+        ...
+
+    async def schedules(self) -> dict[str, ScheduleState]:
+        """Return what is kept of each schedule that was ever declared, by type."""
         ...
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:

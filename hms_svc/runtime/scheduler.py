@@ -1,30 +1,33 @@
-"""Keeps the next tick of every schedule in the broker, as a scheduled job."""
+"""Lets the runs of schedules begin when they are due."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Final
 
 from hms_svc.domain import failpoints
-from hms_svc.domain.job import Job, make_job
+from hms_svc.domain.job import Job, encode_data, make_job
 from hms_svc.domain.schedule import tick_id
-from hms_svc.ports.broker import Broker, conflicts
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.ports.broker import Broker
 from hms_svc.ports.clock import Clock
+from hms_svc.ports.schedules import DueRuns
 from hms_svc.runtime.loop import Service
+from hms_svc.sdk.job_defaults import stamped
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry
 
 log: Final = logging.getLogger("hms_svc.runtime")
-LEAD_MS: Final = 5_000
+CLOCK_TOLERANCE_MS: Final = 60_000
+LOOKED_BACK_MS: Final = 7 * 86_400_000
+"""Runs that were due earlier than this are not counted as missed: each of them takes time."""
 
 
 class Scheduler(Service):
-    """Submits the next tick before the waiting one is due, so that there is always one in the broker.
+    """Has the broker decide on each run that is due: it begins or is skipped once, whoever asks first.
 
-    The job id is derived from the tick, so any number of workers create one job for it. Submitted
-    ticks are remembered only to save calls. No state is needed across restarts: while no worker
-    runs, the waiting tick is the one that is caught up.
+    The broker keeps up to which time that was decided, so that it goes on from there after an outage. Here it is
+    remembered only to save calls.
     """
 
     def __init__(self, broker: Broker, registry: Registry, clock: Clock) -> None:
@@ -32,7 +35,8 @@ class Scheduler(Service):
         self._broker = broker
         self._clock = clock
         self._declared = [each for each in registry if each.schedule is not None]
-        self._submitted: dict[str, set[int]] = {}
+        self._decided: dict[str, int] = {}
+        self._next: dict[str, int] = {}
 
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
@@ -40,39 +44,66 @@ class Scheduler(Service):
         return tuple((each.type, each.schedule.text) for each in self._declared if each.schedule)
 
     async def run_once(self) -> None:
-        """Submit the next ticks."""
+        """Declare the schedules that are not declared yet, and decide on the runs that are due."""
         now = self._clock.now_ms()
-        wanted = {each.type: set(_ticks(each, now)) for each in self._declared}
-        jobs = [
-            tick_job(declared, tick, now)
-            for declared in self._declared
-            for tick in sorted(wanted[declared.type] - self._submitted.get(declared.type, set()))
-        ]
-        if jobs:
-            # Only this code makes such ids: it is the tick, with the data of its time or erased.
-            for job_id in conflicts(await self._broker.enqueue(jobs)):
-                log.warning("tick %s exists already, with other data", job_id)
-            if failpoints.armed is not None:
-                failpoints.reached("scheduler.enqueued")
-        self._submitted = wanted
+        await self._decide(
+            [_runs(each) for each in self._declared if each.type not in self._decided]
+        )
+        due = [self._due(each, now) for each in self._declared]
+        await self._decide([each for each in due if each is not None])
+
+    async def _decide(self, due: list[DueRuns]) -> None:
+        if not due:
+            return
+        answers = await self._broker.decide_runs(due)
+        if failpoints.armed is not None:
+            failpoints.reached("scheduler.enqueued")
+        for each, decided in zip(due, answers, strict=True):
+            self._decided[each.type] = decided.until
+            self._next.pop(each.type, None)
+            for skipped in decided.skipped:
+                at = to_rfc3339(skipped.tick)
+                log.warning(
+                    "schedule of %s: the run of %s is skipped, %s", each.type, at, skipped.why
+                )
+
+    def _due(self, declared: JobType, now: int) -> DueRuns | None:
+        type, schedule = declared.type, declared.schedule
+        assert schedule is not None
+        if self._decided[type] > now + CLOCK_TOLERANCE_MS:
+            # That was decided while a clock was ahead. Runs that have begun have their ids.
+            self._decided[type] = now
+            self._next.pop(type, None)
+        if type not in self._next:
+            self._next[type] = schedule.next_after(self._decided[type])
+        if self._next[type] > now:
+            return None
+        ticks = list(schedule.between(max(self._decided[type], now - LOOKED_BACK_MS), now))
+        first = max(0, len(ticks) - max(1, declared.catch_up))
+        jobs = tuple(tick_job(declared, tick, now) for tick in ticks[first:])
+        return _runs(declared, jobs, tuple(ticks[:first]))
 
 
-def _ticks(declared: JobType, now_ms: int) -> Iterator[int]:
-    """Return the ticks to submit: those from now up to the first that is more than LEAD_MS ahead."""
+def _runs(declared: JobType, jobs: tuple[Job, ...] = (), earlier: tuple[int, ...] = ()) -> DueRuns:
     assert declared.schedule is not None
-    tick = now_ms
-    while tick <= now_ms + LEAD_MS:
-        tick = declared.schedule.next_after(tick)
-        yield tick
+    return DueRuns(
+        type=declared.type,
+        cron=declared.schedule.text,
+        overlap=declared.overlap,
+        catch_up=declared.catch_up,
+        data=encode_data(declared.schedule_data).decode(),
+        version=declared.version,
+        jobs=jobs,
+        earlier=earlier,
+    )
 
 
 def tick_job(declared: JobType, tick_ms: int, now_ms: int) -> Job:
-    """Return the job of one tick.
+    """Return the job of one run.
 
-    It waits without the unique key of its type, which the worker takes when it claims the job:
-    if a waiting tick held the key, the next tick would be rejected before it is due.
+    It has no unique key of its type: the worker that claims it takes one.
     """
-    return make_job(
+    job = make_job(
         declared.type,
         declared.schedule_data,
         now_ms=now_ms,
@@ -80,3 +111,4 @@ def tick_job(declared: JobType, tick_ms: int, now_ms: int) -> Job:
         not_before=tick_ms,
         priority=declared.priority,
     )
+    return stamped(job, declared)

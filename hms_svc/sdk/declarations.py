@@ -42,6 +42,7 @@ MOST_ATTEMPTS: Final = 1000
 MOST_SLOTS: Final = 10_000
 LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
 UTC_NAME: Final = "UTC"
+MOST_CAUGHT_UP: Final = 100
 _NOT_RETRIED_BY_POLICY: Final = (
     ActionHeld,
     EffectConflict,
@@ -111,6 +112,8 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _one("unique", declared.unique, _unique)
     yield from limit_faults(declared.limits)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
+    yield from _one("overlap", declared.overlap, _overlap)
+    yield from _one("catch_up", declared.catch_up, _catch_up)
     yield from _one("replace", declared.replace, _replace)
     yield from isolation_faults(declared)
     yield from _one("version", declared.version, _version)
@@ -248,6 +251,16 @@ def _slots(value: Any) -> str:
     if value is None or is_whole(value, 1, MOST_SLOTS):
         return ""
     return f"is not a whole number from 1 to {MOST_SLOTS}"
+
+
+def _overlap(value: Any) -> str:
+    return "" if value in ("allow", "skip") else 'is not "allow" or "skip"'
+
+
+def _catch_up(value: Any) -> str:
+    if is_whole(value, 0, MOST_CAUGHT_UP):
+        return ""
+    return f"is not a whole number of runs from 0 to {MOST_CAUGHT_UP}"
 
 
 def _replace(value: Any) -> str:

@@ -16,6 +16,7 @@ from hms_svc.sdk.source_places import place_of
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from hms_svc.domain.overlap import Overlap
     from hms_svc.domain.schedule import Schedule
 
 Handler = Callable[..., Any]
@@ -49,6 +50,8 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Concurrency | Rate, ...] = ()
     schedule: Schedule | None = None
     schedule_data: Any = None
+    overlap: Overlap = "allow"
+    catch_up: int = 1
     replace: bool = False
     isolate: Isolate | None = None
     memory_mb: int | None = None

@@ -24,6 +24,8 @@ from hms_svc.sdk.resources import Scopes, check_middleware, check_resource
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from hms_svc.domain.overlap import Overlap
+
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
 ModelT = TypeVar("ModelT", bound="type[BaseModel]")
@@ -64,6 +66,8 @@ class Registry:
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",
+        overlap: Overlap = "allow",
+        catch_up: int = 1,
         replace: bool = False,
         version: int = FIRST_VERSION,
         upgrade: Mapping[int, Upgrade] = NO_UPGRADES,
@@ -80,8 +84,11 @@ class Registry:
         another of the type is rejected. `limits` hold in the whole fleet: a job that has to wait
         for one stays queued, and does not hold back others. `priority` applies to jobs without
         one. `slots` is how many jobs of the type one worker runs at the same time, at most: never
-        more than three quarters of its slots if it serves other types, too. `schedule` is five cron fields, in the zone `time_zone`: at each
-        tick one job with `schedule_data` is enqueued, however many workers run.
+        more than three quarters of its slots if it serves other types, too.
+        `schedule` is five cron fields, in the zone `time_zone`: at each
+        tick one job with `schedule_data` is enqueued, however many workers run; with `overlap="skip"`
+        none while the one before has not ended. Of the ticks that nothing decided on within a minute,
+        the newest `catch_up` are made up for.
         `replace` lets this declaration replace that of another registry,
         or a built-in type. `version` is that of the payload's form; `upgrade` maps each older one to a
         plain function from its data to that of the next version. With `isolate="process"` the handler
@@ -112,6 +119,8 @@ class Registry:
                     limits=tuple(given_limits) if _is_sequence(given_limits) else given_limits,
                     schedule=read_schedule(type, handler, schedule, time_zone),
                     schedule_data=schedule_data,
+                    overlap=overlap,
+                    catch_up=catch_up,
                     replace=replace,
                     version=version,
                     upgrade=upgrade,

@@ -156,7 +156,7 @@ class Bench:
     def advance(self, seconds: float) -> None:
         """Let time pass: jobs that are due by then are ready, and so are the ticks of schedules.
 
-        Nothing runs by that; call `drain`. Of each schedule there is one tick, as after an outage.
+        Nothing runs by that; call `drain`. Of each schedule there are as many runs as after an outage.
         """
         self._call(lambda: self._advance(seconds))
 
@@ -320,8 +320,10 @@ class Bench:
 
     async def _advance(self, seconds: float) -> None:
         engines = self._engines
-        await Scheduler(engines.broker, engines.registry, engines.clock).run_once()
+        scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
+        await scheduler.run_once()
         self._clock.advance(seconds)
+        await scheduler.run_once()
 
     async def _act(self, act: Act, job_id: str) -> None:
         await (await self._portal.jobs()).act(act, job_id, "")

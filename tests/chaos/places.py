@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import select
 import signal
@@ -14,11 +15,16 @@ from typing import Final, Self
 
 import httpx
 
+from hms_svc import bootstrap
 from hms_svc.domain.lifecycle import State
+from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.schedules import DueRuns
+from hms_svc.settings import load_settings
 from tests.chaos.app import APP as CHAOS
 from tests.chaos.means import MANY, Interruptions, is_listening
 from tests.chaos.site import ROOT, Site
 from tests.chaos.ticking import APP as TICKING
+from tests.chaos.ticking import DAILY
 from tests.support.proxy import free_port
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
@@ -59,8 +65,9 @@ def _is_done(site: Site, reports: int) -> bool:
 
 
 def at_a_tick(given: Interruptions) -> list[str]:
-    """Have each worker submit the next tick: a new one for each interruption, as it does that once."""
+    """Have workers find a missed run: a new one for each interruption, as it has that decided once."""
     site = given.site
+    asyncio.run(_declare_days_ago(site))
     while not given.all_taken:
         given.begin()
         before = given.taken
@@ -71,13 +78,24 @@ def at_a_tick(given: Interruptions) -> list[str]:
             "the interruptions",
             lambda: given.taken >= enough and given.is_set,  # noqa: B023 - called at once
         )
-        given.until(served, "the tick waits", lambda: site.count(State.SCHEDULED, "chaos.tick") > 0)
+        given.until(served, "the run ends", lambda: site.count(State.COMPLETED, "chaos.tick") > 0)
         given.until(served, "a worker is there", lambda: len(site.broker.workers()) > 0)
         site.stop()
-    ticks = [job.id for job in site.jobs("chaos.tick")]
-    with Operator(given, armed=False) as operator:
-        operator.insist("cancel", ticks)
-    return [f"{len(ticks)} jobs of one tick"] if len(ticks) != 1 else []
+    runs = site.jobs("chaos.tick")
+    return [f"{len(runs)} jobs of one run"] if len(runs) != 1 else []
+
+
+class _DaysAgo(SystemClock):
+    """The clock of two days ago."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() - 2 * 86_400_000
+
+
+async def _declare_days_ago(site: Site) -> None:
+    settings = load_settings(environ=site.environment()).settings
+    async with bootstrap.backend(settings, _DaysAgo()) as backend:
+        await backend.broker.decide_runs([DueRuns(type="chaos.tick", cron=DAILY)])
 
 
 def at_the_reaper(given: Interruptions) -> list[str]:

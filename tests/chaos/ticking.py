@@ -1,4 +1,4 @@
-"""A type that is run by the clock, once a year; `HMS_SVC_APP=tests.chaos.ticking:app` loads it."""
+"""A type that is run by the clock, once a day; `HMS_SVC_APP=tests.chaos.ticking:app` loads it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from hms_svc import Registry
 from tests.chaos import interrupted
 
 APP = "tests.chaos.ticking:app"
+DAILY = "0 0 * * *"
 app = Registry()
 assert interrupted.app
 
 
-@app.job("chaos.tick", schedule="0 0 1 1 *")
+@app.job("chaos.tick", schedule=DAILY)
 def tick() -> None:
     """Do nothing."""

@@ -52,4 +52,6 @@ def test_any_screen_is_taken_as_a_picture(
 
 def test_no_live_worker_means_no_schedule(cli: Cli) -> None:
     assert cli("schedules", "list", "--json").out == ""
-    assert "no live worker has a schedule for 'a.b'" in cli("schedules", "run", "a.b", code=2).err
+    for verb in ("run", "pause", "resume"):
+        said = cli("schedules", verb, "a.b", code=2).err
+        assert "no worker has declared a schedule for 'a.b'" in said

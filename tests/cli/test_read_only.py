@@ -62,6 +62,8 @@ ELSEWHERE = frozenset(
         "jobs erase",
         "cases close",
         "cases reopen",
+        "schedules pause",
+        "schedules resume",
         "schedules run",
         "workers quiet",
         "workers resume",

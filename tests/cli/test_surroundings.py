@@ -31,6 +31,8 @@ NOT_DONE: Final = {
     "": BAD_INPUT,
     "no-such-ünï☃": BAD_INPUT,
     "schedules run crew.notify": BAD_INPUT,
+    "schedules pause crew.notify": BAD_INPUT,
+    "schedules resume crew.notify": BAD_INPUT,
     "tokens revoke nobody": BAD_INPUT,
     "batches show nobody": BAD_INPUT,
     "jobs approve": BAD_INPUT,  # discarded by the command before it

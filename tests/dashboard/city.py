@@ -35,11 +35,10 @@ from hms_svc.tui.queries import (
     JobsQuery,
     RunningJobs,
     RunningJobsQuery,
-    SchedulePage,
     SchedulesQuery,
     TypeQuery,
 )
-from hms_svc.tui.snapshot import FullJobSeen, Snapshot
+from hms_svc.tui.snapshot import FullJobSeen, SchedulePage, Snapshot
 from hms_svc.tui.trend import QueueTrend
 from tests.dashboard.city_jobs import (
     DEAD_JOB,
@@ -207,10 +206,17 @@ SCHEDULES: Final = (
         description="every 15 minutes",
         next_at=NOW + 4 * MINUTE,
         next_job="tick:register.refresh:1",
-        next_state=State.SCHEDULED,
+        overlap="skip",
+        catch_up=1,
         last_at=NOW - 11 * MINUTE,
         last_job="tick:register.refresh:0",
         last_state=State.COMPLETED,
+        skipped=2,
+        skipped_at=NOW - 26 * MINUTE,
+        skip_reason="overlap: job tick:register.refresh:-2 of the run before is retrying",
+        paused_by="",
+        paused_at=None,
+        pause_reason="",
     ),
 )
 TYPE: Final = TypeDetail(

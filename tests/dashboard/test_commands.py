@@ -14,10 +14,10 @@ from typer.main import get_command
 
 from hms_svc.cli.app import make_app
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.views import QueueCounts
 from hms_svc.operations.action_table import ACTIONS, AUDITED, ON_JOBS
 from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.ports.schedules import DueRuns
 from hms_svc.tui.action_runner import _HANDLERS
 from hms_svc.tui.app import _FUNCTIONS, Console
 from hms_svc.tui.commands import BY_NAME, TABLE, Command, Target, TargetKind, fits
@@ -37,7 +37,11 @@ HANDLED: Final = {
     *_HANDLERS,
     *(each.name for each in ACTIONS if each.on in ("worker", "case")),
 }
-TWINS: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
+TWINS: Final = (
+    {"pause", "resume"},
+    {"quiet", "resume-worker"},
+    {"pause-schedule", "resume-schedule"},
+)
 
 
 def verb_exists(arguments: list[str]) -> bool:
@@ -169,6 +173,8 @@ TARGETS: Final[dict[str, Targets]] = {
     "resume-worker": the_worker,
     "stop": the_worker,
     "run-now": the_schedule,
+    "pause-schedule": the_schedule,
+    "resume-schedule": the_schedule,
     "close-case": the_case,
     "reopen-case": the_case,
 }
@@ -206,11 +212,13 @@ async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
 
 
 async def keep_a_schedule(driver: ConsoleDriver) -> None:
-    """Register a worker with a schedule, and its next job."""
+    """Register a worker with a schedule, which it has declared, and a job of its type."""
     operations = await driver.operations()
     now = operations.reads.now_ms()
-    tick = read_schedule(DAILY).next_after(now)
-    await driver.enqueue("drill.run", {}, id=tick_id("drill.run", tick), not_before=tick)
+    await operations.schedules._broker.decide_runs(
+        [DueRuns(type="drill.run", cron=DAILY, data="{}")]
+    )
+    await driver.enqueue("drill.run", {}, not_before=now + 3_600_000)
     worker = WorkerRegistration(
         id="keeper",
         host="here",

@@ -14,6 +14,7 @@ from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import PlaceClaim, ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
+from hms_svc.ports.schedules import DueRuns
 from hms_svc.ports.step_results import StepRecord
 from tests.support.fleet import TYPE, Fleet
 
@@ -69,6 +70,7 @@ async def be_busy(fleet: Fleet) -> None:
     async with asyncio.timeout(30):
         while fleet.broker._idle_waiter.must_poll:  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
             await fleet.broker.wait_for_work(0.01)
+    await fleet.broker.decide_runs([DueRuns(type=TYPE, cron="0 3 * * *")])
     await wait_for_a_limit(fleet)
     batch = NewBatch(id="wards", members=(fleet.job(),), follow_ups=(fleet.job(),))
     await fleet.broker.enqueue_batch(batch.with_its_id())

@@ -66,6 +66,8 @@ ACTS: Final = (
     "workers resume host-1-100-w1 --yes",
     "workers stop host-1-100-w1 --yes",
     "schedules run crew.notify",
+    "schedules pause crew.notify --reason strike",
+    "schedules resume crew.notify",
     f"cases close {CASE}",
     f"cases reopen {CASE}",
     "audit verify",

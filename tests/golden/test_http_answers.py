@@ -185,6 +185,8 @@ ACTS: Final[tuple[Request, ...]] = (
     ("stop-worker", "POST", "/workers/host-1-100-w1/stop", {}),
     ("quiet-unknown", "POST", "/workers/nobody/quiet", {}),
     ("run-schedule", "POST", "/schedules/crew.notify/run", {"json": {"note": "now"}}),
+    ("pause-schedule", "POST", "/schedules/crew.notify/pause", {"json": {"reason": "strike"}}),
+    ("resume-schedule", "POST", "/schedules/crew.notify/resume", {}),
     ("run-schedule-unknown", "POST", "/schedules/no.such.type/run", {}),
     ("close-case", "POST", f"/cases/{CASE}/close", {"json": {"note": "repaired"}}),
     ("close-case-refused", "POST", f"/cases/{CASE}/close", {}),

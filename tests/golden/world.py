@@ -9,16 +9,17 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
-from hms_svc.domain.schedule import read_schedule, tick_id
+from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.ports.schedules import DueRuns
 from tests.support.api import NOTICE, POTHOLE, ApiService
 from tests.support.database_requests import effect
 
 CLOUD_EVENT = {"source": "/agencies/water", "id": "evt-1", "extensions": {"district": "north"}}
 BOOM = Failure("ValueError", "crew 7 is unknown", "Traceback (most recent call last):\n  boom")
 CRON = "0 3 * * *"
-LATER = 4_070_908_800_000
+DAY_MS = 86_400_000
 QUIET = WorkerRequest(WorkerState.QUIET, "ann", "the host is replaced", 1_767_268_800_000)
 
 
@@ -32,6 +33,17 @@ async def build(service: ApiService) -> None:
     actions = service.api.operations("ann").actions
     await actions.pause("analysis.run", reason="the model is replaced")
     await actions.pause("unserved.type", reason="until Monday", intake=True)
+
+
+async def _keep_a_schedule(service: ApiService) -> None:
+    """Have a schedule with a skipped run and one that began, and pause it."""
+    broker, now = service.backend.broker, service.api.reads.now_ms()
+    missed = make_job("crew.notify", NOTICE, now_ms=now, not_before=now - DAY_MS)
+    data = encode(NOTICE).decode()
+    due = DueRuns(type="crew.notify", cron=CRON, catch_up=0, data=data, jobs=(missed,))
+    await broker.decide_runs([due])
+    await broker.run_now(make_job("crew.notify", NOTICE, now_ms=now, id="queued-1"))
+    await service.backend.control.pause_schedule("crew.notify", by="ann", reason="a strike")
 
 
 async def _register(service: ApiService) -> None:
@@ -132,6 +144,4 @@ async def _leave_jobs(service: ApiService) -> None:
     answer = await service.client.post("/jobs/cancelled-1/cancel", json={"note": "called off"})
     assert answer.status_code == 200, answer.text
     await _post(service, "paused-1", type="analysis.run")
-    tick = tick_id("crew.notify", read_schedule(CRON).next_after(service.api.reads.now_ms()))
-    scheduled = make_job("crew.notify", NOTICE, now_ms=service.api.reads.now_ms(), id=tick)
-    await service.backend.broker.enqueue([replace(scheduled, not_before=LATER)])
+    await _keep_a_schedule(service)

@@ -20,9 +20,9 @@ from hms_svc.operations.answers.jobs import (
     JobPageAnswer,
 )
 from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePageAnswer
+from hms_svc.operations.answers.schedules import ScheduleList
 from hms_svc.operations.answers.service import (
     QueueList,
-    ScheduleList,
     StatusAnswer,
     WorkerList,
 )
@@ -238,6 +238,8 @@ async def test_what_cannot_be_done_says_why(service: ApiService, ada: Operator) 
         ("/queues/nobody/purge", None): (404, "unknown-id"),
         ("/jobs/undo", None): (404, "unknown-id"),
         ("/schedules/nobody/run", None): (404, "unknown-id"),
+        ("/schedules/nobody/pause", None): (404, "unknown-id"),
+        ("/schedules/nobody/resume", None): (404, "unknown-id"),
         ("/jobs/q-1/retry", None): (409, "refused"),
         ("/jobs/q-1/edit", '{"data":{}}'): (409, "refused"),
         (f"/cases/{CASE}/reopen", None): (409, "duplicate-case"),

@@ -41,6 +41,8 @@ OF_BROKER: list[Asked] = [
     ("POST", "/jobs/acts", {"act": "cancel", "ids": ["some"]}),
     ("POST", "/queues/crew.notify/pause", {}),
     ("POST", "/schedules/crew.notify/run", {}),
+    ("POST", "/schedules/crew.notify/pause", {}),
+    ("POST", "/schedules/crew.notify/resume", {}),
 ]
 OF_DATABASE: list[Asked] = [("GET", "/cases", None), ("POST", "/queues/crew.notify/pause", {})]
 

@@ -20,6 +20,7 @@ from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.ids import JOB_TYPE
 from hms_svc.domain.job import make_job
 from hms_svc.operations.tokens import Scope
+from hms_svc.ports.schedules import DueRuns
 from tests.support.api import NOTICE, ApiService
 from tests.support.database_requests import effect
 
@@ -95,7 +96,7 @@ async def test_headers_refusals_and_the_shape_of_a_type_stand_in_the_document(
     assert all(("header", "Last-Event-ID") in names for names in named.values())
     assert ("header", "Idempotency-Key") in names_of(submission)
     typed = [path for path in paths if "{type}" in path]
-    assert len(typed) == 4
+    assert len(typed) == 6
     for path in typed:
         [of_type] = [each for each in paths[path]["post"]["parameters"] if each["name"] == "type"]
         assert of_type["schema"]["pattern"] == f"^{JOB_TYPE.pattern}$"
@@ -118,11 +119,10 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
     await made(service, ada, "q-1", "q-2")
     await service.api.reads.database.effects.commit([effect("maker-1")])
     await serves(service, "analysis.run", "crew.notify")
-    [schedule] = (await ada.get("/schedules"))["schedules"]
-    due = make_job(
-        "analysis.run", {}, id=schedule["next_job"], now_ms=0, not_before=4_000_000_000_000
+    await service.backend.broker.decide_runs(
+        [DueRuns(type="analysis.run", cron="0 3 * * *", data="{}")]
     )
-    await service.backend.broker.enqueue([due])
+    await ada.get("/schedules")
     batch = NewBatch(id="b-1", members=(), follow_ups=(make_job("left.alone", {}, now_ms=0),))
     await service.backend.broker.enqueue_batch(batch.with_its_id())
     for path in (
@@ -157,6 +157,8 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
         await ada.post("/queues/crew.notify/resume"),
         await ada.post("/queues/crew.notify/purge"),
         await ada.post("/schedules/analysis.run/run"),
+        await ada.post("/schedules/analysis.run/pause", {"reason": "closed"}),
+        await ada.post("/schedules/analysis.run/resume"),
         await ada.post("/workers/w-1/quiet", {"reason": "bad disk"}),
         await ada.post("/workers/w-1/resume"),
         await ada.post("/workers/w-1/stop"),

@@ -57,6 +57,8 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("get", "/failures"): {VIEW, OPERATE},
     ("get", "/schedules"): {VIEW, OPERATE},
     ("post", "/schedules/{type}/run"): {OPERATE},
+    ("post", "/schedules/{type}/pause"): {OPERATE},
+    ("post", "/schedules/{type}/resume"): {OPERATE},
     ("get", "/cases"): {VIEW, OPERATE},
     ("get", "/cases/{case_id}"): {VIEW, OPERATE},
     ("post", "/cases/{case_id}/close"): {OPERATE},

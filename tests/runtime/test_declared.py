@@ -181,7 +181,7 @@ async def test_jobs_that_handlers_hand_in_have_key_and_priority_at_once(
             assert (view.unique_key, view.priority, view.state) == (key, 5, State.QUEUED)
 
 
-async def test_a_tick_that_waits_does_not_have_the_next_one_rejected(
+async def test_a_run_that_waits_does_not_have_the_next_one_rejected(
     open_harness: HarnessMaker,
 ) -> None:
     registry = registry_of(
@@ -190,10 +190,10 @@ async def test_a_tick_that_waits_does_not_have_the_next_one_rejected(
     [declared] = registry
     now = SystemClock().now_ms()
     async with open_harness(registry) as harness:
-        ticks = [tick_job(declared, now + hours * 3_600_000, now) for hours in (1, 2)]
-        answers = await harness.engines.broker.enqueue(ticks)
-        assert [answer.state for answer in answers] == [State.SCHEDULED, State.SCHEDULED]
-        assert {tick.priority for tick in ticks} == {3}
+        runs = [tick_job(declared, now - hours * 3_600_000, now) for hours in (2, 1)]
+        answers = await harness.engines.broker.enqueue(runs)
+        assert [answer.state for answer in answers] == [State.QUEUED, State.QUEUED]
+        assert {run.priority for run in runs} == {3}
         assert Scheduler(harness.engines.broker, registry, SystemClock()).texts
 
 

@@ -18,12 +18,11 @@ from hms_svc.domain.schedule import tick_id
 from hms_svc.domain.views import JobView
 from hms_svc.persistence import outbox
 from hms_svc.runtime.outbox_relay import OutboxRelay
-from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.sdk.registry import Registry
 from tests.support.database_requests import effect
 from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of, result_of
 
-from .test_scheduler import HOUR_MS, HOURS, HandClock
+from .test_scheduler import HOUR_MS, HOURS
 
 LETTER = "test.letter"
 TICK = tick_id(TYPE, HOURS * HOUR_MS)
@@ -101,22 +100,6 @@ async def test_a_follow_up_of_ours_can_be_kept_out_by_nobody(open_harness: Harne
         await follow_up(harness, letter("a", follow_up_id("r1", LETTER)))
         await relay_of(harness).run_once()
         assert [view.id for view in await letters(harness)] == [follow_up_id("r1", LETTER)]
-
-
-async def test_a_tick_that_waits_with_older_data_is_told_and_stays(
-    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
-) -> None:
-    def hourly(data: object) -> Registry:
-        registry = Registry()
-        registry.job(TYPE, schedule="0 * * * *", schedule_data=data)(lambda job: job.data)
-        return registry
-
-    async with open_harness(Registry()) as harness:
-        clock = HandClock(HOURS * HOUR_MS - 1)
-        for data in (1, True):
-            await Scheduler(harness.engines.broker, hourly(data), clock).run_once()
-        assert (await harness.detail(TICK)).view.data == b"1"
-        assert f"tick {TICK} exists already, with other data" in caplog.text
 
 
 async def test_the_handler_of_a_tick_hands_in_jobs_that_go_on_from_its_id(

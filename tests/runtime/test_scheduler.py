@@ -1,4 +1,4 @@
-"""One job a tick, whoever submits it; the newest missed one is caught up; operators see and run them."""
+"""Schedules over a worker in this process: operators see, run, pause and resume them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import pytest
 
 from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.schedule import tick_id
+from hms_svc.operations.schedules import ScheduleView
 from hms_svc.operations.service import Operations, make_operations
-from hms_svc.ports.clock import SystemClock
-from hms_svc.runtime.scheduler import LEAD_MS, Scheduler
+from hms_svc.runtime.scheduler import Scheduler, tick_job
 from hms_svc.sdk.registry import Registry
 from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, result_of
 
@@ -18,73 +17,92 @@ HOURS = 494_000
 """Since 1970: an hour in the year 2026."""
 
 
-class HandClock(SystemClock):
-    """A wall clock that is set by hand."""
-
-    def __init__(self, at_ms: int) -> None:
-        self.at_ms = at_ms
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-
-def hourly() -> Registry:
+def hourly(**declared: object) -> Registry:
     registry = Registry()
-    registry.job(TYPE, schedule="0 * * * *", schedule_data={"sweep": 1})(lambda job: job.data)
+    registry.job(TYPE, schedule="0 * * * *", schedule_data={"sweep": 1}, **declared)(  # type: ignore[arg-type]  # any of its arguments
+        lambda job: job.data
+    )
     return registry
 
 
-async def ticks_known(harness: WorkerHarness) -> list[int]:
-    ids = [tick_id(TYPE, hour * HOUR_MS) for hour in range(HOURS - 5, HOURS + 10)]
-    found = await harness.engines.inspection.details(ids)
-    return [number - 5 for number, detail in enumerate(found) if detail is not None]
-
-
-async def test_several_schedulers_make_one_job_a_tick_in_time(open_harness: HarnessMaker) -> None:
-    async with open_harness(hourly()) as harness:
-        clock = HandClock(HOURS * HOUR_MS + 1)
-        broker, registry = harness.engines.broker, harness.engines.registry
-        first, second = (Scheduler(broker, registry, clock) for _ in range(2))
-        await first.run_once()
-        await second.run_once()
-        assert await ticks_known(harness) == [1]
-        clock.at_ms = (HOURS + 1) * HOUR_MS - LEAD_MS
-        await first.run_once()
-        await second.run_once()
-        assert await ticks_known(harness) == [1, 2]
-
-
-async def test_after_a_long_sleep_no_missed_tick_but_the_waiting_one_is_made(
-    open_harness: HarnessMaker,
-) -> None:
-    async with open_harness(hourly()) as harness:
-        clock = HandClock(HOURS * HOUR_MS + 1)
-        scheduler = Scheduler(harness.engines.broker, harness.engines.registry, clock)
-        await scheduler.run_once()
-        clock.at_ms = (HOURS + 7) * HOUR_MS + 1
-        await scheduler.run_once()
-        await Scheduler(harness.engines.broker, harness.engines.registry, clock).run_once()
-        assert await ticks_known(harness) == [1, 8]
+async def the_schedule(harness: WorkerHarness, operations: Operations) -> ScheduleView:
+    """Return the schedule once a worker has declared it."""
+    while (
+        not (seen := await operations.schedules.all())
+        or not await harness.engines.inspection.schedules()
+    ):
+        await harness.engines.broker.wait_for_work(0.01)
+    [view] = seen
+    return view
 
 
 async def test_operators_see_a_schedule_and_run_it_now(open_harness: HarnessMaker) -> None:
-    async with open_harness(hourly()) as harness:
+    async with open_harness(hourly(overlap="skip", catch_up=0)) as harness:
         operations = operator(harness)
-        with pytest.raises(UnknownId, match=TYPE):
+        with pytest.raises(UnknownId, match=f"no worker has declared a schedule for '{TYPE}'"):
             await operations.schedules.run(TYPE)
         harness.start()
-        while not (seen := await operations.schedules.all()) or not seen[0].next_state:
-            await harness.engines.broker.wait_for_work(0.01)
-        [view] = seen
+        view = await the_schedule(harness, operations)
         assert (view.type, view.cron) == (TYPE, "0 * * * *")
         assert view.description == "At the start of every hour (UTC)"
-        assert view.next_state is State.SCHEDULED
+        assert (view.last_at, view.skipped, view.is_paused) == (None, 0, False)
         with pytest.raises(Refused):
             await operator(harness, read_only=True).schedules.run(TYPE)
-        [answer] = (await operations.schedules.run(TYPE, note="early")).answers
-        assert result_of(await harness.reaches(answer.job_id)) == {"sweep": 1}
+        job_id = await operations.schedules.run(TYPE, note="early")
+        assert result_of(await harness.reaches(job_id)) == {"sweep": 1}
+        view = await the_schedule(harness, operations)
+        assert (view.overlap, view.catch_up) == ("skip", 0)
+        assert (view.last_job, view.last_state) == (job_id, State.COMPLETED)
         audit = await harness.engines.database.audit.records(limit=10, cursor=None)
         assert {record.action for record in audit} == {"job.enqueue"}
+
+
+async def test_what_must_not_overlap_is_not_run_now_and_the_audit_tells(
+    open_harness: HarnessMaker,
+) -> None:
+    async with open_harness(hourly(overlap="skip")) as harness:
+        operations = operator(harness)
+        await Scheduler(
+            harness.engines.broker, harness.engines.registry, harness.engines.clock
+        ).run_once()
+        first = await operations.schedules.run(TYPE)
+        with pytest.raises(Refused, match=f"overlap: job {first} of the run before is queued"):
+            await operations.schedules.run(TYPE)
+        newest, *_ = await harness.engines.database.audit.records(limit=1, cursor=None)
+        assert b'"done":false' in newest.detail
+
+
+async def test_operators_pause_and_resume_a_schedule(open_harness: HarnessMaker) -> None:
+    async with open_harness(hourly()) as harness:
+        operations = operator(harness)
+        with pytest.raises(UnknownId):
+            await operations.schedules.pause(TYPE)
+        harness.start()
+        await the_schedule(harness, operations)
+        await operations.schedules.pause(TYPE, reason="the road is closed")
+        view = await the_schedule(harness, operations)
+        assert view.is_paused
+        assert (view.paused_by, view.pause_reason) == (
+            harness.settings.actor,
+            "the road is closed",
+        )
+        await operations.schedules.resume(TYPE)
+        assert not (await the_schedule(harness, operations)).is_paused
+        audit = await harness.engines.database.audit.records(limit=10, cursor=None)
+        assert {record.action for record in audit} == {"schedule.pause", "schedule.resume"}
+        for forbidden in (operator(harness, read_only=True).schedules,):
+            with pytest.raises(Refused):
+                await forbidden.pause(TYPE)
+            with pytest.raises(Refused):
+                await forbidden.resume(TYPE)
+
+
+def test_the_job_of_a_run_has_the_version_of_its_data() -> None:
+    registry = hourly(version=2, upgrade={1: lambda data: data}, priority=3)
+    [declared] = registry
+    job = tick_job(declared, HOURS * HOUR_MS, HOURS * HOUR_MS + 5)
+    assert (job.version, job.priority, job.not_before) == (2, 3, HOURS * HOUR_MS)
+    assert job.data == b'{"sweep":1}'
 
 
 def operator(harness: WorkerHarness, *, read_only: bool = False) -> Operations:
@@ -98,17 +116,3 @@ def operator(harness: WorkerHarness, *, read_only: bool = False) -> Operations:
         database=engines.database,
         read_only=read_only,
     )
-
-
-async def test_a_clock_that_was_ahead_for_a_round_silences_no_schedule(
-    open_harness: HarnessMaker,
-) -> None:
-    async with open_harness(hourly()) as harness:
-        clock = HandClock(HOURS * HOUR_MS + 1)
-        scheduler = Scheduler(harness.engines.broker, harness.engines.registry, clock)
-        clock.at_ms = (HOURS + 6) * HOUR_MS + 1
-        await scheduler.run_once()
-        for hour in range(3):
-            clock.at_ms = (HOURS + hour) * HOUR_MS + 1
-            await scheduler.run_once()
-        assert await ticks_known(harness) == [1, 2, 3, 7]

@@ -20,7 +20,6 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Lane, make_job
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import WorkerState
 from hms_svc.operations import trial_jobs
@@ -33,6 +32,7 @@ from hms_svc.operations.tokens import Scope
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act
+from hms_svc.ports.schedules import DueRuns
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.registry import Registry
 from hms_svc.services import builtin_registry
@@ -168,10 +168,7 @@ async def every_act(
     )
     case = await dao.insert_case(POTHOLE, "c", kind="pothole")
     await register(operator, "w-7-a", schedules=(("x.z", DAILY),))
-    tick = read_schedule(DAILY).next_after(operations.reads.now_ms())
-    await operator.engines.broker.enqueue(
-        [make_job("x.z", {}, now_ms=1, id=tick_id("x.z", tick), not_before=tick)]
-    )
+    await operator.engines.broker.decide_runs([DueRuns(type="x.z", cron=DAILY)])
 
     async def act(verb: str, job_ids: Sequence[str]) -> None:
         claims = {job_id: Claim(0, ended=True) for job_id in job_ids}
@@ -200,6 +197,8 @@ async def every_act(
         "undo": actions.undo,
         "enqueue": lambda: actions.enqueue_test(draft),
         "run-now": lambda: operations.schedules.run("x.z"),
+        "pause-schedule": lambda: operations.schedules.pause("x.z"),
+        "resume-schedule": lambda: operations.schedules.resume("x.z"),
         "pause": lambda: actions.pause("x.y"),
         "resume": lambda: actions.resume("x.y"),
         "purge": lambda: actions.purge("x.y"),

@@ -11,7 +11,7 @@ import pytest
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import check_job_id
-from hms_svc.domain.schedule import Schedule, make_schedule, read_schedule, tick_id, type_of_tick
+from hms_svc.domain.schedule import Schedule, make_schedule, read_schedule, tick_id
 from hms_svc.sdk.registry import Registry
 
 
@@ -19,12 +19,27 @@ def ms(*at: int, zone: str = "UTC") -> int:
     return int(datetime(*at, tzinfo=ZoneInfo(zone)).timestamp() * 1000)  # type: ignore[arg-type, misc]  # a date and time of any length
 
 
-def test_ticks_before_and_after_a_time() -> None:
+def test_ticks_after_a_time() -> None:
     schedule = make_schedule("*/5 * * * *")
-    at = ms(2026, 1, 1, 9, 4, 59)
-    assert schedule.next_after(at) == ms(2026, 1, 1, 9, 5)
+    assert schedule.next_after(ms(2026, 1, 1, 9, 4, 59)) == ms(2026, 1, 1, 9, 5)
     assert schedule.next_after(ms(2026, 1, 1, 9, 5)) == ms(2026, 1, 1, 9, 10)
-    assert schedule.last_before(at) == ms(2026, 1, 1, 9, 0)
+    ticks = schedule.between(ms(2026, 1, 1, 9, 5), ms(2026, 1, 1, 9, 20))
+    assert list(ticks) == [ms(2026, 1, 1, 9, minute) for minute in (10, 15, 20)]
+
+
+@pytest.mark.parametrize("cron", ["30 2 * * *", "0 2,3 * * *", "0 * * * *", "*/30 * * * *"])
+@pytest.mark.parametrize("day", [(2026, 10, 25), (2026, 3, 29)])
+def test_a_change_of_clocks_gives_each_tick_once_wherever_one_begins(
+    cron: str, day: tuple[int, int, int]
+) -> None:
+    schedule = make_schedule(cron, "Europe/Berlin")
+    begin, end = ms(*day) - 3 * 3_600_000, ms(*day) + 6 * 3_600_000
+    ticks = list(schedule.between(begin, end))
+    assert ticks == sorted(set(ticks))
+    for at in range(begin, end, 300_000):
+        assert schedule.next_after(at) == next(
+            tick for tick in (*ticks, schedule.next_after(end)) if tick > at
+        )
 
 
 def test_a_zone_means_its_own_clocks_also_when_they_change() -> None:
@@ -72,20 +87,6 @@ def test_the_id_of_a_tick_names_it_and_is_legal_for_the_longest_type() -> None:
 def test_the_id_of_a_tick_leaves_room_for_ids_that_go_on_from_it() -> None:
     for letters in range(1, 129):
         assert len(tick_id("a" * letters, ms(2026, 1, 1, 9))) <= 100
-
-
-@pytest.mark.parametrize(
-    ("job_id", "type"),
-    [
-        ("hms:tick:roads.sweep:20260101T0900Z", "roads.sweep"),
-        ("hms:tick:roads.sweep:20260101T0900Z.letter", ""),
-        (tick_id("a" * 128, 0), ""),
-        ("tick:roads.sweep:20260101T0900Z", ""),
-        ("01a220c8-c826-7618-8115-0ab76f18072b", ""),
-    ],
-)
-def test_the_id_of_a_tick_names_its_type(job_id: str, type: str) -> None:
-    assert type_of_tick(job_id) == type
 
 
 def test_a_machine_without_time_zone_data_is_told_what_to_install(

@@ -7,15 +7,14 @@ from typing import ClassVar
 
 from textual.widget import Widget
 
-from hms_svc.domain.schedule import type_of_tick
 from hms_svc.domain.views import JobPage, JobView
 from hms_svc.tui import columns, rows
 from hms_svc.tui.commands import Target
 from hms_svc.tui.page_lines import PageText
 from hms_svc.tui.preview import Read, preview_schedule
-from hms_svc.tui.queries import SchedulePage, SchedulesQuery
+from hms_svc.tui.queries import SchedulesQuery
 from hms_svc.tui.screens.job_list import JobList
-from hms_svc.tui.snapshot import ScreenQuery, Snapshot
+from hms_svc.tui.snapshot import SchedulePage, ScreenQuery, Snapshot
 from hms_svc.tui.text import Column, Line, Row, cell, line
 from hms_svc.tui.widgets.grid import Grid
 
@@ -77,13 +76,6 @@ class Schedules(JobList):
         found = next((each for each in schedules if each.type == key), None)
         return None if found is None else preview_schedule(found, snapshot.at)
 
-    def _job_target(self) -> Target | None:
-        """Return the selected jobs; for the next job of a schedule, the schedule itself."""
-        target = super().target()
-        if target is None or len(target.ids) != 1 or not (type := type_of_tick(target.ids[0])):
-            return target
-        return Target(kind="schedule", ids=(type,))
-
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
         """Return a row for each job."""
         return rows.job_rows(jobs, snapshot.at, cause=self.cause)
@@ -92,5 +84,5 @@ class Schedules(JobList):
         """Return the schedule at the cursor, or the selected jobs, depending on the focused table."""
         crons = self.query_one("#crons", Grid)
         if self.focused is not crons:
-            return self._job_target()
+            return super().target()
         return None if crons.chosen is None else Target(kind="schedule", ids=(crons.chosen,))

@@ -10,7 +10,7 @@ import msgspec
 
 from hms_svc.brokers.chunks import chunks
 from hms_svc.brokers.limits import LOOKS_AT_ONCE, MOST_STEPS
-from hms_svc.brokers.redis import job_calls, worker_calls
+from hms_svc.brokers.redis import job_calls, schedule_calls, worker_calls
 from hms_svc.brokers.redis.acceptance import Acceptor
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.idle_waiter import IdleWaiter
@@ -38,6 +38,7 @@ from hms_svc.ports.broker import (
     Settlement,
     Signals,
 )
+from hms_svc.ports.schedules import DecidedRuns, DueRuns
 from hms_svc.ports.step_results import Kept, StepRecord
 
 _CHECK_SECONDS: Final = 5.0
@@ -90,6 +91,14 @@ class RedisBroker:
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes."""
         return await self._acceptor.enqueue_raw(type, items)
+
+    async def decide_runs(self, due: Sequence[DueRuns]) -> list[DecidedRuns]:
+        """Begin or skip due runs of schedules."""
+        return await self._link.run(schedule_calls.decide_runs(due))
+
+    async def run_now(self, job: Job) -> str:
+        """Begin a run of a schedule."""
+        return await self._link.run(schedule_calls.run_now(job, self._link.clock.now_ms()))
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
         """Lease ready jobs; each claim begins with another type.

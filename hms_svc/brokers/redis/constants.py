@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Final, TypeAlias
 
-from hms_svc.brokers import chunks, codes, limits, refused_acts, unreported_ends
+from hms_svc.brokers import chunks, codes, limits, refused_acts, schedules, unreported_ends
 from hms_svc.brokers.failures import SLOT_MS, SLOTS
 from hms_svc.brokers.redis import record
 from hms_svc.brokers.unreported_ends import Effects, Fate, fate_of
@@ -101,6 +101,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     **{f"FATE_{fate.name}": fate.value for fate in Fate},
     "FATES": _fates(),
     **_texts(refused_acts),
+    **_texts(schedules),
     "NOT_KNOWN": NOT_KNOWN,
     "MOVED_ON": MOVED_ON,
     "NOT_SEEN": NOT_SEEN,

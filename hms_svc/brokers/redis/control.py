@@ -8,7 +8,13 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.chunks import in_slices
-from hms_svc.brokers.redis import bus_calls, erasure, operator_calls, worker_calls
+from hms_svc.brokers.redis import (
+    bus_calls,
+    erasure,
+    operator_calls,
+    schedule_calls,
+    worker_calls,
+)
 from hms_svc.brokers.redis.eviction import RedisEviction
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
@@ -129,6 +135,14 @@ class RedisControl:
     async def resume(self, type: str) -> None:
         """Clear the mark and notify workers."""
         await self._link.run(operator_calls.resume(type))
+
+    async def pause_schedule(self, type: str, *, by: str, reason: str) -> bool:
+        """Mark a schedule as paused."""
+        return await self._link.run(schedule_calls.pause(type, by=by, reason=reason))
+
+    async def resume_schedule(self, type: str) -> bool:
+        """Clear the mark."""
+        return await self._link.run(schedule_calls.pause(type, by="", reason=""))
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
         """Record a request if the worker is in the register, and notify the worker."""

@@ -20,6 +20,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pages import Key, RedisWalks
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.redis.wrong_types import faults_of
+from hms_svc.brokers.schedules import read_state
 from hms_svc.brokers.type_limits import read_limits
 from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.batches import BatchPage, BatchView
@@ -36,6 +37,7 @@ from hms_svc.domain.views import (
     WorkerView,
 )
 from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.schedules import ScheduleState
 
 _GROUPS_AT_ONCE: Final = 250
 
@@ -119,6 +121,11 @@ class RedisInspector:
             rows += found
         groups = [readable(row[5].decode(), partial(_stored_group, row)) for row in rows]
         return groups_of(group for group in groups if group is not None)
+
+    async def schedules(self) -> dict[str, ScheduleState]:
+        """Return what is kept of each schedule."""
+        found = await self._link.ask("HGETALL", self._link.keys.ours("schedules"))
+        return {type.decode(): read_state(state) for type, state in found.items()}
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Read all records in one round trip."""

@@ -181,6 +181,12 @@ FAMILIES: Final = (
     KeyFamily(
         "hms:{ns}:waits:{worker}", "string", "types that an idle worker waits for", "a minute"
     ),
+    KeyFamily(
+        "hms:{ns}:schedules",
+        "hash",
+        "type: what was decided on its schedule (JSON)",
+        "types that have or had a schedule",
+    ),
     KeyFamily("hms:{ns}:fence", "string", "the last fence issued", "one"),
     KeyFamily(
         "hms:{ns}:healing", "string", "a worker walks the records", "60 seconds for each step"

@@ -19,6 +19,7 @@ _HEADS: Final = {
     "enqueue_batch": _ACCEPTS,
     "refuse": _ACCEPTS,
     "publish": _ACCEPTS,
+    "schedules": _ACCEPTS,
     "queues": _READS,
     "grouped": _READS,
     "failures": _READS,
@@ -28,7 +29,7 @@ _HEADS: Final = {
     "signals": _READS,
 }
 """A full Redis refuses scripts that accept jobs or events; all others still run and drain it."""
-_ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb"})
+_ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb", "schedules"})
 
 
 class Script(msgspec.Struct, frozen=True):

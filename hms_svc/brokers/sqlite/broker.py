@@ -13,6 +13,7 @@ from hms_svc.brokers.sqlite import (
     enqueue,
     job_claims,
     lapsed_leases,
+    schedules,
     settlement,
     type_limits,
 )
@@ -39,6 +40,7 @@ from hms_svc.ports.broker import (
     Settlement,
     Signals,
 )
+from hms_svc.ports.schedules import DecidedRuns, DueRuns
 from hms_svc.ports.side_thread import aside
 from hms_svc.ports.step_results import Kept, StepRecord
 
@@ -96,6 +98,20 @@ class SQLiteBroker:
         read = await aside(size, lambda: enqueue.read_items(type, items, now))
         return await self._file.write(
             lambda transaction: enqueue.enqueue_raw(transaction, type, read, now), notify="work"
+        )
+
+    async def decide_runs(self, due: Sequence[DueRuns]) -> list[DecidedRuns]:
+        """Begin or skip due runs of schedules."""
+        now = self._clock.now_ms()
+        return await self._file.write(
+            lambda transaction: schedules.decide_runs(transaction, due, now), notify="work"
+        )
+
+    async def run_now(self, job: Job) -> str:
+        """Begin a run of a schedule."""
+        now = self._clock.now_ms()
+        return await self._file.write(
+            lambda transaction: schedules.run_now(transaction, job, now), notify="work"
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:

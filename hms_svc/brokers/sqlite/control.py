@@ -38,7 +38,7 @@ from hms_svc.brokers.refused_acts import (
     STILL_RUNNING,
 )
 from hms_svc.brokers.retention import Retention
-from hms_svc.brokers.sqlite import erasure, retention, undo
+from hms_svc.brokers.sqlite import erasure, retention, schedules, undo
 from hms_svc.brokers.sqlite.causes import repair_causes
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -276,6 +276,17 @@ class SQLiteControl:
             ),
             notify="work",
         )
+
+    async def pause_schedule(self, type: str, *, by: str, reason: str) -> bool:
+        """Mark a schedule as paused."""
+        now = self._file.clock.now_ms()
+        return await self._file.write(
+            lambda transaction: schedules.pause(transaction, type, by, reason, now)
+        )
+
+    async def resume_schedule(self, type: str) -> bool:
+        """Clear the mark."""
+        return await self.pause_schedule(type, by="", reason="")
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
         """Store the request with the worker's registration, where its next poll for signals finds it."""

@@ -23,11 +23,13 @@ from hms_svc.brokers.codes import (
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.job_pages import Slices, fill_page, read_cursor, write_cursor
+from hms_svc.brokers.schedules import read_state
 from hms_svc.brokers.sqlite.batches import SQL as BATCHES
 from hms_svc.brokers.sqlite.batches import views as batch_views
 from hms_svc.brokers.sqlite.causes import stored_groups
 from hms_svc.brokers.sqlite.pages import Key, SQLiteWalks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.schedules import SQL as SCHEDULES
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
@@ -50,6 +52,7 @@ from hms_svc.domain.views import (
 )
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.schedules import ScheduleState
 from hms_svc.sqlite.filesystem import capacity_of
 from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 
@@ -181,6 +184,11 @@ class SQLiteInspector:
         rows = await self._file.fetch(SQL["failures"])
         arrivals = await self._file.fetch(SQL["arrivals"], (slots[0] - 1, slots[-1]))
         return groups_of(stored_groups(rows, arrivals, now))
+
+    async def schedules(self) -> dict[str, ScheduleState]:
+        """Return what is kept of each schedule."""
+        rows = await self._file.fetch(SCHEDULES["states"])
+        return {row["type"]: read_state(row["state"]) for row in rows}
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Return the details of each id."""

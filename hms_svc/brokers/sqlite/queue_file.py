@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -226,6 +226,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         _add_causes(connection)
         _add_limits(connection)
         _add_batches(connection)
+        _add_schedules(connection)
         connection.executemany(
             "INSERT INTO meta (name, value) VALUES (?, ?)",
             [("schema", SCHEMA_VERSION), ("fence", 1), ("boot", boot_id())],
@@ -265,12 +266,18 @@ def _add_batches(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
+def _add_schedules(connection: sqlite3.Connection) -> None:
+    connection.execute(statements_of("schedules.sql")["create_schedules"])
+
+
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
     """Migrate an older file to the current version; up to version 4 this reads each failed job once."""
     if version < 7:
         _to_version_7(connection, version)
-    connection.execute("ALTER TABLE jobs ADD COLUMN member_of TEXT")
-    _add_batches(connection)
+    if version < 8:
+        connection.execute("ALTER TABLE jobs ADD COLUMN member_of TEXT")
+        _add_batches(connection)
+    _add_schedules(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION
 

@@ -15,13 +15,16 @@ from hms_svc.http_api.route_description import describes
 from hms_svc.operations.action_table import ON_WORKERS
 from hms_svc.operations.answers.acts import OutcomeAnswer
 from hms_svc.operations.answers.jobs import FailureGroupAnswer, FailureList
+from hms_svc.operations.answers.schedules import (
+    ScheduleAnswer,
+    ScheduleList,
+    SchedulePaused,
+    ScheduleRun,
+)
 from hms_svc.operations.answers.service import (
     Paused,
     QueueAnswer,
     QueueList,
-    ScheduleAnswer,
-    ScheduleList,
-    ScheduleRun,
     StatusAnswer,
     WorkerAnswer,
     WorkerList,
@@ -41,7 +44,7 @@ class Pause(Body):
 
 
 class Reason(Body):
-    """The reason; recorded in the audit log, and shown with the worker."""
+    """The reason; recorded in the audit log, and shown with the worker or the schedule."""
 
     reason: str = Field(default="", max_length=1000)
 
@@ -149,9 +152,34 @@ async def list_schedules(caller: Viewer) -> Response:
     router,
     "run-now",
     operation="run_schedule",
-    **describes("ScheduleRun", 202, body="Note", problems=(404,)),
+    detail="409 if runs must not overlap, and the run before has not ended.",
+    **describes("ScheduleRun", 202, body="Note", problems=(404, 409)),
 )
 async def _run_now(type: str, caller: Operator) -> Response:
     body = await read_body(caller.request, Note)
-    answers = (await caller.operations.schedules.run(type, note=body.note)).answers
-    return answer(ScheduleRun(type=type, id=answers[0].job_id, enqueued=len(answers)), 202)
+    job_id = await caller.operations.schedules.run(type, note=body.note)
+    return answer(ScheduleRun(type=type, id=job_id, enqueued=1), 202)
+
+
+@action_route(
+    router,
+    "pause-schedule",
+    operation="pause_schedule",
+    **describes("SchedulePaused", body="Reason", problems=(404,)),
+)
+async def _pause_schedule(type: str, caller: Operator) -> Response:
+    body = await read_body(caller.request, Reason)
+    await caller.operations.schedules.pause(type, reason=body.reason)
+    return answer(SchedulePaused(type=type, paused=True))
+
+
+@action_route(
+    router,
+    "resume-schedule",
+    operation="resume_schedule",
+    **describes("SchedulePaused", body="Nothing", problems=(404,)),
+)
+async def _resume_schedule(type: str, caller: Operator) -> Response:
+    await read_body(caller.request, Nothing)
+    await caller.operations.schedules.resume(type)
+    return answer(SchedulePaused(type=type, paused=False))

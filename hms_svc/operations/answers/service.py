@@ -1,4 +1,4 @@
-"""Answers about queues, workers, schedules, and the health of the service."""
+"""Answers about queues, workers, and the health of the service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from msgspec import UNSET, UnsetType
 
 from hms_svc.domain.health import Health, Level, Trouble, TroubleKind
 from hms_svc.domain.job_limits import Limit
-from hms_svc.domain.lifecycle import State
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerRequest, WorkerState, WorkerView
 from hms_svc.operations.answers.times import Time, age_seconds
@@ -19,7 +18,6 @@ from hms_svc.ports.inspection import BrokerHealth, Capacity
 
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Status
-    from hms_svc.operations.schedules import ScheduleView
     from hms_svc.operations.worker_actions import WorkerPlan
 
 HealthLevel: TypeAlias = Literal["well", "note", "degraded", "down"]
@@ -332,46 +330,3 @@ def total_counts(counts: Iterable[QueueCounts]) -> Mapping[str, int]:
     """Return the sums of the counts of all queues."""
     found = list(counts)
     return {name: sum(getattr(each, name) for each in found) for name in COUNTED}
-
-
-class ScheduleAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The schedule of a job type. `next_state` and `last_state` are null if that job is not known."""
-
-    type: str
-    cron: str
-    description: str
-    next_at: Time
-    next_job: str
-    next_state: State | None
-    last_at: Time
-    last_job: str
-    last_state: State | None
-
-    @classmethod
-    def of(cls, view: ScheduleView) -> Self:
-        """Return the answer for a schedule."""
-        return cls(
-            type=view.type,
-            cron=view.cron,
-            description=view.description,
-            next_at=to_rfc3339(view.next_at),
-            next_job=view.next_job,
-            next_state=view.next_state,
-            last_at=to_rfc3339(view.last_at),
-            last_job=view.last_job,
-            last_state=view.last_state,
-        )
-
-
-class ScheduleList(msgspec.Struct, frozen=True):
-    """All schedules."""
-
-    schedules: tuple[ScheduleAnswer, ...]
-
-
-class ScheduleRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The job that a schedule has enqueued, and the number of jobs."""
-
-    type: str
-    id: str
-    enqueued: int

@@ -6,7 +6,8 @@ import msgspec
 
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.operations.answers.jobs import EndedJobAnswer, FailureGroupAnswer
-from hms_svc.operations.answers.service import QueueAnswer, ScheduleAnswer, queue_fields
+from hms_svc.operations.answers.schedules import ScheduleAnswer
+from hms_svc.operations.answers.service import QueueAnswer, queue_fields
 from hms_svc.operations.answers.times import Time, time_or_none
 from hms_svc.operations.type_detail import Percentiles, ServingWorker, TypeDetail, TypeSettings
 

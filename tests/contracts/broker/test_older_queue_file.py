@@ -16,7 +16,9 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_7 = """
+TO_VERSION_8 = "DROP TABLE schedules; UPDATE meta SET value = 8 WHERE name = 'schema';"
+TO_VERSION_7 = f"""
+{TO_VERSION_8}
 DROP TRIGGER member_removed; DROP TRIGGER batch_removed; DROP INDEX jobs_of_batch;
 DROP TABLE batches; DROP TABLE follow_ups; DROP TABLE removed_members;
 ALTER TABLE jobs DROP COLUMN member_of;

@@ -1,4 +1,5 @@
--- Version 8 of the queue file, with causes.sql, limits.sql and batches.sql. Times are Unix milliseconds unless noted otherwise.
+-- Version 9 of the queue file, with causes.sql, limits.sql, batches.sql and schedules.sql. Times are Unix milliseconds
+-- unless noted otherwise.
 -- A file created as version 1 keeps three of its columns, empty: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
