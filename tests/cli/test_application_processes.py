@@ -25,6 +25,7 @@ APP = """
 from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from hms_svc import Registry, RunningJob
 
@@ -154,7 +155,7 @@ def test_an_application_that_configures_logging_is_left_alone(run: Run, cli: Cli
 def test_a_resource_that_does_not_open_ends_a_drain(run: Run) -> None:
     done = run(*DRAIN, "--app", "city:registry", opening='raise OSError("no server")')
     assert done.returncode == 1
-    said = "city.py:15: resource pool could not be opened: OSError: no server"
+    said = "city.py:16: resource pool could not be opened: OSError: no server"
     assert said in done.stderr
     assert "in pool" in done.stderr, "the traceback shows the line"
     assert " serves " not in done.stderr
@@ -228,13 +229,13 @@ def attempt_done(cli: Cli) -> bool:
 
 
 def test_a_parameter_that_no_resource_fits_is_told_before_a_worker_starts(run: Run) -> None:
-    wrong = '@registry.job("fee.refund")\nasync def refund(job: RunningJob, path: Path): pass'
+    wrong = '@registry.job("fee.refund")\nasync def refund(job: RunningJob, amount: Decimal): pass'
     done = run(*DRAIN, "--app", "city:registry", setting_up=wrong)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert line.startswith(
-        "hms-svc: app city:registry: city.py:10: type fee.refund: handler refund: parameter path: "
-        "no resource provides pathlib.Path; there are: city.Pool by pool (city.py:"
+        "hms-svc: app city:registry: city.py:11: type fee.refund: handler refund: parameter amount: "
+        "no resource provides decimal.Decimal; there are: city.Pool by pool (city.py:"
     )
 
 
