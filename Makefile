@@ -6,7 +6,7 @@ export VENV
 # Where this is set, every process of the tests compiles the program again.
 export PYTHONDONTWRITEBYTECODE :=
 PY := $(VENV)/bin/python
-CHECKED := hms_svc tests tools benchmarks
+CHECKED := hms_svc tests tools benchmarks examples
 UV ?= uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate

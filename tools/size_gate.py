@@ -8,7 +8,7 @@ from pathlib import Path
 
 LIMIT = 400
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("hms_svc", "tui", "tools", "benchmarks")
+SOURCES = ("hms_svc", "tui", "tools", "benchmarks", "examples")
 SUFFIXES = frozenset({".py", ".lua", ".sql", ".tcss", ".sh"})
 
 

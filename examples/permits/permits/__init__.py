@@ -1,0 +1,1 @@
+"""Building permits of a city: applied for, paid, drawn up, and made known to the neighbours."""
