@@ -81,15 +81,17 @@ def advance(transaction: Transaction, batch_id: str, now: int) -> None:
 
 
 def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> None:
-    """Accept a follow-up as a job that is submitted now; one whose id is known by now was made."""
+    """Accept a follow-up as a job that is submitted now; another job with its id stands in its place."""
     execute = transaction.connection.execute
     [stored] = execute(SQL["follow_up"], (batch_id, number)).fetchone()
     execute(SQL["note_made"], (batch_id, number))
     if not stored:
         execute(SQL["note_skipped"], (batch_id,))
         return
-    job = _read_job(stored)
-    enqueue(transaction, [msgspec.structs.replace(job, enqueued_at=now)], now)
+    job = msgspec.structs.replace(_read_job(stored), enqueued_at=now)
+    [answer] = enqueue(transaction, [job], now)
+    if answer.acceptance is not Acceptance.ACCEPTED:
+        execute(SQL["note_skipped"], (batch_id,))
     transaction.lets_in = True
 
 

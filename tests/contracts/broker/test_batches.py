@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from hms_svc import bootstrap
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.batches import BatchState, BatchView, NewBatch, When
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Job, Lane
-from hms_svc.domain.lifecycle import State
+from hms_svc.domain.lifecycle import State, Trigger
+from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch
 from hms_svc.ports.control import Act, ActRequest
-from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness
+from hms_svc.settings import Settings
+from tests.support.broker_engines import (
+    LEASE_MS,
+    TYPE,
+    BrokerHarness,
+    ManualClock,
+    transfer_between,
+)
 
 DONE = "permit.done"
 ENDS = (State.COMPLETED, State.REJECTED, State.DEAD, State.CANCELLED)
@@ -124,10 +134,7 @@ async def test_members_that_were_settled_in_one_step_count_together(harness: Bro
     assert (await view_of(harness)).counts == {"completed": 5, "queued": 1}
 
 
-def _disposition(state: State) -> Any:
-    from hms_svc.domain.lifecycle import Trigger
-    from hms_svc.domain.outcome import Disposition
-
+def _disposition(state: State) -> Disposition:
     return Disposition(state=state, trigger=Trigger.FINISHED)
 
 
@@ -172,8 +179,6 @@ async def test_a_member_that_expired_or_that_nobody_serves_has_ended(
 
 
 def replaced(batch: NewBatch, **fields: Any) -> NewBatch:
-    import msgspec
-
     return msgspec.structs.replace(batch, **fields)
 
 
@@ -443,3 +448,41 @@ async def test_what_is_to_follow_is_erased_once_its_batch_has_ended(harness: Bro
     assert await states(harness, "b.then0", "b.then1") == [None, "queued"]
     found = await view_of(harness)
     assert (found.total, found.ended) == (2, 1)
+
+
+async def test_a_job_that_is_to_follow_another_batch_is_not_taken(harness: BrokerHarness) -> None:
+    await submit(harness, 1)
+    member = replaced(batch_of(harness, 0, id="c"), members=(harness.job({}, id="b.then0"),))
+    refused = EnqueuedBatch(Acceptance.CONFLICT, "b.then0")
+    assert await harness.broker.enqueue_batch(in_batch(member)) == refused
+    follow_up = replaced(batch_of(harness, 1, id="c"), follow_ups=(harness.job({}, id="b.then0"),))
+    assert await harness.broker.enqueue_batch(in_batch(follow_up)) == refused
+
+
+async def test_a_job_with_the_id_of_one_that_is_to_follow_stands_in_its_place(
+    harness: BrokerHarness,
+) -> None:
+    await submit(harness, 1, then=2)
+    await harness.enqueue(harness.job({"other": 1}, id="b.then0", not_before=2**42))
+    await end(harness, State.COMPLETED)
+    assert await states(harness, "b.then0", "b.then1") == ["scheduled", "queued"]
+    assert (await harness.detail("b.then0")).view.batch is None
+    await end(harness, State.COMPLETED, DONE)
+    found = await view_of(harness)
+    assert (found.state, found.ended, found.total) == (BatchState.ENDED, 2, 2)
+
+
+async def test_the_archive_keeps_the_batch_of_a_job(
+    harness: BrokerHarness, settings: Settings, clock: ManualClock
+) -> None:
+    await submit(harness, 1, then=0)
+    await end(harness, State.DEAD)
+    ended = await harness.control.to_archive(older_than=clock.now_ms() + 1, limit=10)
+    database = bootstrap.database(settings, clock)
+    await database.open()
+    assert await transfer_between(harness, database).move(ended) == 1
+    archived = await database.archive.get("b.0")
+    await database.close()
+    assert archived is not None
+    assert archived.view.batch == "b"
+    assert await harness.inspection.batch("b") is None

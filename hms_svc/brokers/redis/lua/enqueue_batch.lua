@@ -14,7 +14,8 @@ if open == '0' then return { 'exists', '' } end
 for _, jobs in ipairs({ args.members, args.follow_ups }) do
   for _, job in ipairs(jobs) do
     local known = read_head(job[1])
-    if known[STATE] and known[BATCH] ~= id then return { 'conflict', job[1] } end
+    local follows = redis.call('HGET', P .. 'follow-up-ids', job[1]) or id
+    if known[STATE] and known[BATCH] ~= id or follows ~= id then return { 'conflict', job[1] } end
   end
 end
 if not digest then

@@ -65,7 +65,11 @@ SELECT digest, is_open FROM batches WHERE id = ?
 
 -- name: taken
 SELECT jobs.id FROM json_each(:ids) AS asked JOIN jobs ON jobs.id = asked.value
-WHERE jobs.member_of IS NOT :batch LIMIT 1
+WHERE jobs.member_of IS NOT :batch
+UNION ALL
+SELECT follow_ups.id FROM json_each(:ids) AS asked JOIN follow_ups ON follow_ups.id = asked.value
+WHERE follow_ups.batch <> :batch AND length(job) > 0
+LIMIT 1
 
 -- name: add
 INSERT INTO batches (id, digest, condition, total, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?)
