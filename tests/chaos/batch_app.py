@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Final
 
@@ -14,12 +15,14 @@ APP: Final = "tests.chaos.batch_app:app"
 ID: Final = "the-batch"
 MEMBER: Final = "batch.member"
 LAST: Final = "batch.last"
+RUN_SECONDS: Final = 0.02
 app = Registry()
 
 
 @app.job(MEMBER, retry=RetryPolicy(max_attempts=3, base_seconds=0.05))
 async def member(job: RunningJob) -> int:
     """End as the number says: most complete, some at once in other ways, some after retries."""
+    await asyncio.sleep(RUN_SECONDS)
     number: int = job.data
     match number % 20:
         case 3:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from functools import partial
 
 import pytest
 
@@ -30,18 +29,23 @@ def producer(site: Site, members: int) -> subprocess.Popen[str]:
     )
 
 
-def submit(site: Site, members: int) -> None:
-    """Submit the batch, whatever was submitted of it before."""
-    printed, _ = producer(site, members).communicate(timeout=PATIENCE_SECONDS)
+def told(submitting: subprocess.Popen[str]) -> None:
+    """Wait until a producer was told that all of the batch is accepted."""
+    printed, _ = submitting.communicate(timeout=PATIENCE_SECONDS)
     assert printed == "accepted\n"
 
 
-def kill_producers(site: Site, chance: random.Random, members: int, most: int) -> int:
-    """Kill producers, each when some more members are accepted; return how many were amid their submission."""
-    amid = 0
+def kill_producers(
+    site: Site, chance: random.Random, served: Served, members: int, most: int
+) -> tuple[int, int]:
+    """Kill producers, each when some more of the first half are accepted, and a worker after each.
+
+    Return how many producers were amid their submission, and how many workers were killed.
+    """
+    amid = workers = 0
     for number in range(most):
         process = producer(site, members)
-        aim = members * (number + chance.random()) / most
+        aim = members / 2 * (number + chance.random()) / most
 
         def is_time(process: subprocess.Popen[str] = process, aim: float = aim) -> bool:
             return accepted(site) >= aim or process.poll() is not None
@@ -50,7 +54,8 @@ def kill_producers(site: Site, chance: random.Random, members: int, most: int) -
         process.kill()
         process.communicate()
         amid += 0 < accepted(site) < members
-    return amid
+        workers += kill_one(chance, [served]) is not None
+    return amid, workers
 
 
 def accepted(site: Site) -> int:
@@ -74,14 +79,15 @@ def follows_once(
     """Submit a batch beside kills, and look at what follows it."""
     began = time.monotonic()
     served = site.serve("--processes", str(processes), app=APP, test_folder=site.folder)
-    amid = kill_producers(site, chance, members, producers)
+    amid, beside = kill_producers(site, chance, served, members, producers)
     wait_until("those that are accepted have ended", lambda: _is_quiet(site))
     if accepted(site) < members:
         assert site.jobs(LAST) == [], "it follows before all members are accepted"
-    submit(site, members)
-    workers = kill_workers(site, chance, served, members, kills, seconds)
+    last = producer(site, members)
+    workers = beside + kill_workers(site, chance, served, members, kills, seconds)
+    told(last)
     served.wait_until("all have ended", lambda: ended(site, LAST) == 1, seconds=seconds)
-    submit(site, members)
+    told(producer(site, members))
     site.stop()
     states = Counter(job.state for job in site.jobs(MEMBER))
     took = time.monotonic() - began
@@ -94,24 +100,23 @@ def follows_once(
     assert [job.state for job in site.jobs(LAST)] == [State.COMPLETED]
 
 
-def have_ended(site: Site, members: int) -> bool:
-    return ended(site, MEMBER) >= members
-
-
 def kill_workers(
-    site: Site,
-    chance: random.Random,
-    served: Served,
-    members: int,
-    kills: int,
-    seconds: float,
+    site: Site, chance: random.Random, served: Served, members: int, kills: int, seconds: float
 ) -> int:
-    """Kill workers, evenly over what is left to do; return how many were killed."""
-    killed, first = 0, ended(site, MEMBER)
-    for number in range(1, kills + 1):
-        aim = first + (members - first) * number // (kills + 1)
-        wait_until("work goes on", partial(have_ended, site, aim), seconds)
-        killed += kill_one(chance, [served]) is not None
+    """Kill workers, half of them while the last hundred members end; return how many were killed."""
+    first = ended(site, MEMBER)
+    early = [first + int(chance.random() * (members - first)) for _ in range(kills // 2)]
+    late = [members - chance.randrange(1, 100) for _ in range(kills - kills // 2)]
+    killed = 0
+    for aim in sorted(early + late):
+
+        def was_killed(aim: int = aim) -> bool:
+            if ended(site, MEMBER) == members:
+                return True
+            return ended(site, MEMBER) >= aim and kill_one(chance, [served]) is not None
+
+        wait_until("work goes on", was_killed, seconds)
+        killed += ended(site, MEMBER) < members
     return killed
 
 
