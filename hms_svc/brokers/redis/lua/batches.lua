@@ -1,162 +1,158 @@
 -- Inserted after limits.lua before every script: batches, and what follows them.
 --
--- members:{batch} is a sorted set of the jobs of a batch; a score is the rank of the state, then the time (ms) since which
--- the job is in it. batch:{batch} is a hash: digest (of what was submitted), condition, total, open ("1" until all
+-- members:{batch} is a sorted set of the jobs of a batch; a score is the rank of the state, then the time (ms) since
+-- which the job is in it. batch:{batch} is a hash: digest (of what was submitted), condition, total, open ("1" until all
 -- members are accepted), at, by, follow_ups (their number), following (their ids and types as JSON), made (how many of
--- them), ended (ms, 0 before), removed and removed:{state} (jobs that were removed, in all and in it). follow-ups:{batch} is a hash: of each
--- follow-up that was not made, by its number, what is needed to make it, see batches.make.
+-- them), ended (ms, 0 before), removed and removed:{state} (jobs that were removed, in all and in it).
+-- follow-ups:{batch} is a hash: of each follow-up that was not made, by its number, what is needed to make it, see
+-- batches.make. The functions are made when the first of them is called: a script that moves no job of a batch needs
+-- none.
 
--- Of jobs that the script moves, by batch: the state.
-batches.moved = {}
+local made
+function batches()
+  if made then return made end
+  local batches = {}
+  made = batches
 
-function batches.rank_of(state)
-  return LAST_STATE - state
-end
-
-function batches.note(id, batch, state)
-  if not batch or batch == '' then return end
-  local states = batches.moved[batch]
-  if not states then
-    states = {}
-    batches.moved[batch] = states
+  function batches.rank_of(state)
+    return LAST_STATE - state
   end
-  states[id] = state
-end
 
--- The batch of a job of which only the first fields are known, and they are unchanged.
-function batches.of_front(job)
-  if job[UNIQUE_SIZE] == 0 then return nil end
-  local first = HEAD_SIZE + 1 + job[WORKER_SIZE] + job[CAUSE_SIZE] + job[TYPE_SIZE]
-  return string.match(string.sub(job[RECORD], first, first + job[UNIQUE_SIZE] - 1), '/(.*)$')
-end
-
--- The batch of a job whose record is missing, among those that have not ended; "" if there is none.
-function batches.of_lost(id)
-  for _, batch in ipairs(redis.call('SMEMBERS', P .. 'unended-batches')) do
-    if redis.call('ZSCORE', P .. 'members:' .. batch, id) then return batch end
+  -- The batch of a job of which only the first fields are known, and they are unchanged.
+  function batches.of_front(job)
+    local first = HEAD_SIZE + 1 + job[WORKER_SIZE] + job[CAUSE_SIZE] + job[TYPE_SIZE]
+    return string.match(string.sub(job[RECORD], first, first + job[UNIQUE_SIZE] - 1), '/(.*)$')
   end
-  return ''
-end
 
--- Write a job of a batch that is submitted now. `rest` is its record without its position; `unique` the digest of its
--- unique key, "" for none; `named` 1 if it has a priority; `held` what to say, before an id, if its key is held. `at` (ms)
--- is when it was submitted if its record has another time. A known id is not changed.
-function batches.make(at, id, rest, unique, named, held)
-  if redis.call('EXISTS', job_key(id)) == 1 then return end
-  local job = parse(struct.pack(POSITION_FORMAT, 0) .. rest)
-  local type, outcome = job[TYPE], ''
-  job[ENQUEUED] = at or job[ENQUEUED]
-  if named == 0 then job[PRIORITY] = tonumber(redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0') end
-  local holder = unique ~= '' and unique_holder(type, unique, id)
-  if holder then
-    job[STATE], job[POSITION] = REJECTED, wall
-    file_under(job, cause_of(REJECTED, type, REASON_UNIQUE, 'enqueue'))
-    outcome = outcome_of(REASON_UNIQUE, 'enqueue', held .. holder)
-    count(type, 'rejected')
-    announce(wall, 'job.rejected', id, 0, event_data(type, REASON_UNIQUE, 'enqueue', held .. holder), job)
-  else
-    hold_unique(id, type, unique)
-    if job[NOT_BEFORE] > wall then
-      job[STATE], job[POSITION] = SCHEDULED, job[NOT_BEFORE]
-    else
-      job[STATE] = QUEUED
-      take_turn(job)
+  -- The batch of a job whose record is missing, among those that have not ended; "" if there is none.
+  function batches.of_lost(id)
+    for _, batch in ipairs(redis.call('SMEMBERS', P .. 'unended-batches')) do
+      if redis.call('ZSCORE', P .. 'members:' .. batch, id) then return batch end
     end
+    return ''
   end
-  redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), '', outcome, ''))
-  enter(id, job)
-  count(type, 'accepted')
-end
 
-function batches.make_next(batch, number)
-  local key, field = P .. 'follow-ups:' .. batch, int(number)
-  local packed = redis.call('HGET', key, field)
-  redis.call('HINCRBY', P .. 'batch:' .. batch, 'made', 1)
-  if not packed then
-    redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1)
-    return
+  -- Write a job of a batch that is submitted now. `rest` is its record without its position; `unique` the digest of
+  -- its unique key, "" for none; `named` 1 if it has a priority; `held` what to say, before an id, if its key is held.
+  -- `at` (ms) is when it was submitted if its record has another time. A known id is not changed.
+  function batches.make(at, id, rest, unique, named, held)
+    if redis.call('EXISTS', job_key(id)) == 1 then return end
+    local job = parse(struct.pack(POSITION_FORMAT, 0) .. rest)
+    local type, outcome = job[TYPE], ''
+    job[ENQUEUED] = at or job[ENQUEUED]
+    if named == 0 then job[PRIORITY] = tonumber(redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0') end
+    local holder = unique ~= '' and unique_holder(type, unique, id)
+    if holder then
+      job[STATE], job[POSITION] = REJECTED, wall
+      file_under(job, cause_of(REJECTED, type, REASON_UNIQUE, 'enqueue'))
+      outcome = outcome_of(REASON_UNIQUE, 'enqueue', held .. holder)
+      count(type, 'rejected')
+      announce(wall, 'job.rejected', id, 0, event_data(type, REASON_UNIQUE, 'enqueue', held .. holder), job)
+    else
+      hold_unique(id, type, unique)
+      if job[NOT_BEFORE] > wall then
+        job[STATE], job[POSITION] = SCHEDULED, job[NOT_BEFORE]
+      else
+        job[STATE] = QUEUED
+        take_turn(job)
+      end
+    end
+    redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), '', outcome, ''))
+    enter(id, job)
+    count(type, 'accepted')
   end
-  local id, rest, unique, named, held = unpack(cmsgpack.unpack(packed))
-  redis.call('HDEL', key, field)
-  redis.call('HDEL', P .. 'follow-up-ids', id)
-  -- A job with its id that is not of the batch stands in its place.
-  if redis.call('EXISTS', job_key(id)) == 1 then redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1) end
-  batches.make(wall, id, rest, unique, named, held)
-end
 
--- Whether a job of a batch has ended in another way than completed.
-function batches.has_failed(batch)
-  if redis.call('ZCOUNT', P .. 'members:' .. batch, '-inf', '(' .. int(batches.rank_of(COMPLETED) * PRIORITY_STEP)) > 0 then
+  function batches.make_next(batch, number)
+    local key, field = P .. 'follow-ups:' .. batch, int(number)
+    local packed = redis.call('HGET', key, field)
+    redis.call('HINCRBY', P .. 'batch:' .. batch, 'made', 1)
+    if not packed then
+      redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1)
+      return
+    end
+    local id, rest, unique, named, held = unpack(cmsgpack.unpack(packed))
+    redis.call('HDEL', key, field)
+    redis.call('HDEL', P .. 'follow-up-ids', id)
+    -- A job with its id that is not of the batch stands in its place.
+    if redis.call('EXISTS', job_key(id)) == 1 then redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1) end
+    batches.make(wall, id, rest, unique, named, held)
+  end
+
+  -- Whether a job of a batch has ended in another way than completed.
+  function batches.has_failed(batch)
+    local completed = int(batches.rank_of(COMPLETED) * PRIORITY_STEP)
+    if redis.call('ZCOUNT', P .. 'members:' .. batch, '-inf', '(' .. completed) > 0 then return true end
+    for state = COMPLETED + 1, LAST_STATE do
+      if redis.call('HEXISTS', P .. 'batch:' .. batch, 'removed:' .. int(state)) == 1 then return true end
+    end
+    return false
+  end
+
+  -- Whether all members are accepted, and no job is missing because keys were deleted by others.
+  function batches.is_whole(batch)
+    local open, total, follow_ups, made, removed =
+      unpack(redis.call('HMGET', P .. 'batch:' .. batch, 'open', 'total', 'follow_ups', 'made', 'removed'))
+    return open == '0' and redis.call('ZCARD', P .. 'members:' .. batch) + removed >= total - follow_ups + made
+  end
+
+  -- Whether the jobs of all batches that have not ended are known.
+  function batches.are_sound()
+    for _, batch in ipairs(redis.call('SMEMBERS', P .. 'unended-batches')) do
+      if redis.call('HGET', P .. 'batch:' .. batch, 'open') == '0' and not batches.is_whole(batch) then return false end
+    end
     return true
   end
-  for state = COMPLETED + 1, LAST_STATE do
-    if redis.call('HEXISTS', P .. 'batch:' .. batch, 'removed:' .. int(state)) == 1 then return true end
-  end
-  return false
-end
 
--- Whether all members are accepted, and no job is missing because keys were deleted by others.
-function batches.is_whole(batch)
-  local open, total, follow_ups, made, removed =
-    unpack(redis.call('HMGET', P .. 'batch:' .. batch, 'open', 'total', 'follow_ups', 'made', 'removed'))
-  return open == '0' and redis.call('ZCARD', P .. 'members:' .. batch) + removed >= total - follow_ups + made
-end
-
--- Whether the jobs of all batches that have not ended are known.
-function batches.are_sound()
-  for _, batch in ipairs(redis.call('SMEMBERS', P .. 'unended-batches')) do
-    if redis.call('HGET', P .. 'batch:' .. batch, 'open') == '0' and not batches.is_whole(batch) then return false end
-  end
-  return true
-end
-
--- Make the next follow-up of a batch if it is its turn, and record whether the batch has ended.
-function batches.advance(batch)
-  local key, unfinished = P .. 'batch:' .. batch, int(batches.rank_of(COMPLETED - 1) * PRIORITY_STEP)
-  local condition, follow_ups, made, ended =
-    unpack(redis.call('HMGET', key, 'condition', 'follow_ups', 'made', 'ended'))
-  if not batches.is_whole(batch) or redis.call('ZCOUNT', P .. 'members:' .. batch, unfinished, '+inf') > 0 then
-    if ended ~= '0' then
-      redis.call('HSET', key, 'ended', 0)
-      redis.call('SADD', P .. 'unended-batches', batch)
+  -- Make the next follow-up of a batch if it is its turn, and record whether the batch has ended.
+  function batches.advance(batch)
+    local key, unfinished = P .. 'batch:' .. batch, int(batches.rank_of(COMPLETED - 1) * PRIORITY_STEP)
+    local condition, follow_ups, made, ended =
+      unpack(redis.call('HMGET', key, 'condition', 'follow_ups', 'made', 'ended'))
+    if not batches.is_whole(batch) or redis.call('ZCOUNT', P .. 'members:' .. batch, unfinished, '+inf') > 0 then
+      if ended ~= '0' then
+        redis.call('HSET', key, 'ended', 0)
+        redis.call('SADD', P .. 'unended-batches', batch)
+      end
+    elseif tonumber(made) < tonumber(follow_ups) and (condition == WHEN_ENDED or not batches.has_failed(batch)) then
+      batches.make_next(batch, tonumber(made))
+      if not moved_batches[batch] then batches.advance(batch) end
+    elseif ended == '0' then
+      redis.call('HSET', key, 'ended', int(wall))
+      redis.call('SREM', P .. 'unended-batches', batch)
     end
-  elseif tonumber(made) < tonumber(follow_ups) and (condition == WHEN_ENDED or not batches.has_failed(batch)) then
-    batches.make_next(batch, tonumber(made))
-    if not batches.moved[batch] then batches.advance(batch) end
-  elseif ended == '0' then
-    redis.call('HSET', key, 'ended', int(wall))
+  end
+
+  -- Write the states of the jobs that the script has moved, and let their batches go on.
+  function batches.finish()
+    local batch, states = next(moved_batches)
+    while batch do
+      moved_batches[batch] = nil
+      if redis.call('EXISTS', P .. 'batch:' .. batch) == 1 then
+        local places = {}
+        for id, state in pairs(states) do
+          places[#places + 1] = int(batches.rank_of(state) * PRIORITY_STEP + wall)
+          places[#places + 1] = id
+        end
+        flush('ZADD', P .. 'members:' .. batch, places)
+        batches.advance(batch)
+      end
+      batch, states = next(moved_batches)
+    end
+  end
+
+  -- A job of a batch was removed. With the last one its batch is.
+  function batches.remove(id, batch, state)
+    if batch == '' or redis.call('ZREM', P .. 'members:' .. batch, id) == 0 then return end
+    redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed', 1)
+    redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed:' .. int(state), 1)
+    if redis.call('EXISTS', P .. 'members:' .. batch) == 1 then return end
+    for _, packed in ipairs(redis.call('HVALS', P .. 'follow-ups:' .. batch)) do
+      redis.call('HDEL', P .. 'follow-up-ids', cmsgpack.unpack(packed)[1])
+    end
+    redis.call('UNLINK', P .. 'batch:' .. batch, P .. 'follow-ups:' .. batch)
+    redis.call('ZREM', P .. 'submitted-batches', batch)
     redis.call('SREM', P .. 'unended-batches', batch)
   end
-end
 
--- Write the states of the jobs that the script has moved, and let their batches go on.
-function batches.finish()
-  local batch, states = next(batches.moved)
-  while batch do
-    batches.moved[batch] = nil
-    if redis.call('EXISTS', P .. 'batch:' .. batch) == 1 then
-      local places = {}
-      for id, state in pairs(states) do
-        places[#places + 1] = int(batches.rank_of(state) * PRIORITY_STEP + wall)
-        places[#places + 1] = id
-      end
-      flush('ZADD', P .. 'members:' .. batch, places)
-      batches.advance(batch)
-    end
-    batch, states = next(batches.moved)
-  end
-end
-
--- A job of a batch was removed. With the last one its batch is.
-function batches.remove(id, batch, state)
-  if batch == '' or redis.call('ZREM', P .. 'members:' .. batch, id) == 0 then return end
-  redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed', 1)
-  redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed:' .. int(state), 1)
-  if redis.call('EXISTS', P .. 'members:' .. batch) == 1 then return end
-  for _, packed in ipairs(redis.call('HVALS', P .. 'follow-ups:' .. batch)) do
-    redis.call('HDEL', P .. 'follow-up-ids', cmsgpack.unpack(packed)[1])
-  end
-  redis.call('UNLINK', P .. 'batch:' .. batch, P .. 'follow-ups:' .. batch)
-  redis.call('ZREM', P .. 'submitted-batches', batch)
-  redis.call('SREM', P .. 'unended-batches', batch)
+  return batches
 end

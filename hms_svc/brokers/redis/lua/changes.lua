@@ -133,8 +133,24 @@ local function is_expired(job)
   return job[CLAIMS] == 0 and job[EXPIRES] ~= NO_TIME and job[EXPIRES] <= wall
 end
 
--- Their functions are defined in limits.lua and in batches.lua.
-local limiter, batches = {}, {}
+-- Its functions are defined in limits.lua.
+local limiter = {}
+
+-- Defined in batches.lua: returns its functions.
+local batches
+
+-- Of jobs of batches that the script moves, by batch and id: the state.
+local moved_batches = {}
+
+local function note_batch(id, batch, state)
+  if not batch or batch == '' then return end
+  local states = moved_batches[batch]
+  if not states then
+    states = {}
+    moved_batches[batch] = states
+  end
+  states[id] = state
+end
 
 local function leave(id, job)
   local state, type = job[STATE], job[TYPE]
@@ -163,7 +179,7 @@ local function enter(id, job)
     push(come, cause_key(job), id)
   end
   tally(type, state, 1)
-  batches.note(id, job[BATCH], state)
+  note_batch(id, job[BATCH], state)
   if state == QUEUED and job[SUSPECT] < LIMITED then
     add(woken, (job[SUSPECT] == 1 and '!' or '') .. type, 'jobs', 1)
   end
@@ -263,7 +279,7 @@ local function lose(id, type)
   job[STATE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, REFUSED_BYTES, wall, wall
   job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
   job[WORKER], job[CAUSE], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', '', type, '', '', ''
-  job[BATCH] = batches.of_lost(id)
+  job[BATCH] = batches().of_lost(id)
   file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
   limiter.leave(id, type)
   redis.call('SET', job_key(id), assemble(job, envelope, 'null', raw or '', outcome_of(REASON_LOST, 'runtime', detail), ''))

@@ -37,7 +37,7 @@ local function has_stale_mirror(type)
 end
 
 if redis.call('EXISTS', flag) == 1 then return { 0, 0 } end
-local sound, stale = redis.call('SISMEMBER', P .. 'job-types', '!') == 1 and batches.are_sound(), {}
+local sound, stale = redis.call('SISMEMBER', P .. 'job-types', '!') == 1 and batches().are_sound(), {}
 for _, type in ipairs(sound and args.types or {}) do
   sound = sound and is_sound(type)
   register_dues(type)

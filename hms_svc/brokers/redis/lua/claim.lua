@@ -44,7 +44,7 @@ end
 
 local function lease_out(id, job, fence, most, processing)
   local record, cause_at = job[RECORD], HEAD_SIZE + 1 + job[WORKER_SIZE]
-  batches.note(id, batches.of_front(job), PROCESSING)
+  if job[UNIQUE_SIZE] > 0 then note_batch(id, batches().of_front(job), PROCESSING) end
   job[OUTCOME_AT], job[WORKER_SIZE] = job[OUTCOME_AT] - job[WORKER_SIZE] + #worker, #worker
   job[STATE], job[FENCE], job[LANE] = PROCESSING, fence, lane
   job[ATTEMPT], job[CLAIMS] = job[ATTEMPT] + 1, job[CLAIMS] + 1

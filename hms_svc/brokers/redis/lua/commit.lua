@@ -118,7 +118,7 @@ end
 
 -- Keys that other programs may have changed come last, and each command on them may fail.
 local function finish()
-  batches.finish()
+  if next(moved_batches) then batches().finish() end
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end
   write_dues()

@@ -1,7 +1,8 @@
 -- Accept some members of a batch, with its record if they are the first.
 --
--- args     batch, digest, condition, total, at (Unix ms), by, following: ids and types of its follow-ups (JSON), members,
---          follow_ups: for each what batches.make takes, beginning with its id; last: whether these are the last members
+-- args     batch, digest, condition, total, at (Unix ms), by, following: ids and types of its follow-ups (JSON),
+--          members and follow_ups: for each what batches.make takes, beginning with its id; last: whether these are the
+--          last members
 -- returns  "accepted", "exists" if all members were accepted before, or "conflict" and the id that belongs to a job of
 --          no or another batch, "" if another batch has the id of this one
 -- Invariant: members, the record and what follows are one step. A repetition changes nothing.
@@ -29,10 +30,10 @@ if not digest then
     redis.call('HSET', P .. 'follow-up-ids', job[1], id)
   end
 end
-for _, job in ipairs(args.members) do batches.make(nil, unpack(job)) end
+for _, job in ipairs(args.members) do batches().make(nil, unpack(job)) end
 if args.last then
   redis.call('HSET', key, 'open', '0')
-  batches.moved[id] = batches.moved[id] or {}
+  moved_batches[id] = moved_batches[id] or {}
 end
 finish()
 return { 'accepted', '' }

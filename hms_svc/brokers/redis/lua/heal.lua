@@ -42,7 +42,7 @@ for _, id in ipairs(args.ids) do
     end
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])
     redis.call('SADD', P .. 'job-types', job[TYPE])
-    batches.note(id, job[BATCH], job[STATE])
+    note_batch(id, job[BATCH], job[STATE])
     if not redis.call('ZSCORE', key, id) then
       redis.call('ZADD', key, place_of(job), id)
       note_due(job[STATE], job[TYPE], place_of(job))

@@ -13,13 +13,13 @@ for _, found in ipairs(args.jobs) do
     if type ~= '' and redis.call('ZREM', index_of(state, type), id) == 1 then
       tally(type, state, -1)
       if GROUPED[state] then remove_from_groups(id) end
-      batches.remove(id, batches.of_lost(id), state)
+      batches().remove(id, batches().of_lost(id), state)
       removed = removed + 1
     end
   elseif (TERMINAL[job[STATE]] or job[STATE] == DISCARDED) and (type == '' or job[STATE] == state) then
     leave(id, job)
     free_unique(id, job)
-    batches.remove(id, job[BATCH], job[STATE])
+    if job[BATCH] ~= '' then batches().remove(id, job[BATCH], job[STATE]) end
     redis.call('UNLINK', job_key(id), P .. 'progress:' .. id, P .. 'steps:' .. id)
     removed = removed + 1
   end
