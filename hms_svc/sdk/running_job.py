@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec
 
 from hms_svc.domain.errors import (
     ActionDenied,
@@ -40,6 +40,7 @@ else:  # a default, for `RunningJob` without brackets, is for type checkers: Pyt
 
     PayloadT_co = TypeVar("PayloadT_co", covariant=True)
 
+P = ParamSpec("P")
 ValueT = TypeVar("ValueT")
 ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
 """Receives a report of a job: share, message, and whether it is a line of its log."""
@@ -257,7 +258,7 @@ class RunningJob(Generic[PayloadT_co]):
         return context_of(self.claimed.job) if self.trace is None else self.trace.context
 
     async def step(
-        self, name: str, function: Callable[..., Any], /, *given: Any, **named: Any
+        self, name: str, function: Callable[P, Any], /, *given: P.args, **named: P.kwargs
     ) -> Any:
         """Call a function once, and return its result; a later attempt gets the kept result without a call.
 
@@ -269,7 +270,7 @@ class RunningJob(Generic[PayloadT_co]):
         return await self._own_steps().run(name, function, *given, **named)
 
     def step_blocking(
-        self, name: str, function: Callable[..., Any], /, *given: Any, **named: Any
+        self, name: str, function: Callable[P, Any], /, *given: P.args, **named: P.kwargs
     ) -> Any:
         """Call a plain function as `step` does, from a plain handler."""
         return self._own_steps().run_blocking(name, function, *given, **named)

@@ -75,7 +75,7 @@ async def enqueues(job: RunningJob[Application], city: City) -> None:
 
     job.transaction(write)  # mypy
     number: str = await job.transaction(write)  # mypy
-    print(number, await job.step("count", city.complaints, "no ward"))
+    print(number, await job.step("count", city.complaints, "no ward"))  # mypy
 
 
 def add_street(data: Any) -> Any:
