@@ -215,7 +215,13 @@ async def announced(job: RunningJob[Announced]) -> str:
     return f"ward {job.payload.ward}: {states.get('completed', 0)} citizens were told"
 
 
-@registry.job("report.nightly", schedule="0 3 * * *", time_zone="America/New_York", retry=PATIENT)
+@registry.job(
+    "report.nightly",
+    schedule="0 3 * * *",
+    time_zone="America/New_York",
+    overlap="skip",
+    retry=PATIENT,
+)
 async def report(job: RunningJob, city: City, settings: PermitSettings) -> Night:
     """Count what the city has granted and earned, and the complaints of each ward."""
     done, complaints = job.cursor or (0, 0)
