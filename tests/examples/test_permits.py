@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import os
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,41 @@ def test_its_own_tests_pass() -> None:
         command, cwd=EXAMPLE, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_it_runs_as_its_page_says(tmp_path: Path) -> None:
+    with pretend_city(citizens=20) as city:
+        environment = {
+            **ENVIRONMENT,
+            "HMS_SVC_CONFIG": "config.toml",
+            "HMS_SVC_DATA_DIR": str(tmp_path),
+            "HMS_SVC_APPS__PERMITS__CITY_URL": city.url,
+            "HMS_SVC_APPS__PERMITS__DOCUMENTS": str(tmp_path / "documents"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+        def program(*arguments: str) -> list[dict[str, Any]]:
+            command = [sys.executable, "-m", "hms_svc", *arguments]
+            ran = subprocess.run(
+                command, cwd=EXAMPLE, env=environment, capture_output=True, text=True, check=False
+            )
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+            return [json.loads(line) for line in ran.stdout.splitlines()]
+
+        program("enqueue", "jobs.json", "--json")
+        program("serve", "--drain")
+        jobs = program("jobs", "list", "--json", "--limit", "1000")
+    states = Counter((job["type"], job["state"]) for job in jobs)
+    assert states == {
+        ("permits.tables", "completed"): 1,
+        ("permit.apply", "completed"): 2,
+        ("permit.apply", "held"): 1,
+        ("fee.charge", "completed"): 2,
+        ("document.render", "completed"): 2,
+        ("citizen.notify", "completed"): 22,
+        ("ward.announce", "completed"): 1,
+        ("ward.announced", "completed"): 1,
+    }
 
 
 def statements(file: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from hms_svc import RunningJob
+from hms_svc.sdk import registry
 from hms_svc.testing import Bench
 from pretend_city import pretend_city
 from tests.support.local_http import local_http
@@ -77,6 +80,24 @@ def test_the_first_service_runs_fails_is_tested_and_packed(tmp_path: Path) -> No
     run([*program, "serve", "--drain"], installed, elsewhere)
     shown = run([*program, "jobs", "show", "packed", "--json"], installed, elsewhere).stdout
     assert json.loads(shown)["result"] == {"pole": "L-19", "bulbs": 1}
+
+
+def first_column(text: str, head: str) -> list[str]:
+    """Return the names in the first column of the table with this head."""
+    rows = text.split(head, 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`(\w+)", row.split(" | ")[0])]
+
+
+def test_each_argument_of_a_declaration_is_documented() -> None:
+    documented = first_column(page("operating.md"), "| argument | default | meaning |")
+    arguments = set(inspect.signature(registry.Registry.job).parameters) - {"self", "type"}
+    assert set(documented) == arguments
+
+
+def test_the_members_of_the_running_job_exist() -> None:
+    members = first_column(page("services.md"), "| member | meaning |")
+    assert len(members) >= 15
+    assert [name for name in members if not hasattr(RunningJob, name)] == []
 
 
 WORDS = [
