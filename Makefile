@@ -16,7 +16,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    formatting, lint, types, import contracts, file sizes, spelling, links"
 	@echo "make check   lint and test"
-	@echo "make interop the tests with parts that others wrote: Prometheus, a browser, generated clients, and others"
+	@echo "make interop the tests with parts that others wrote: Prometheus, a browser, generated clients, installers, odd terminals"
 	@echo "make docs    build the documentation site into dist/docs; a broken link fails"
 	@echo "make wheel   build the wheels and the source distribution into dist/"
 	@echo "make distributions  install both wheels into empty environments, and run the sample"

@@ -173,6 +173,7 @@ def write_service(folder: Path, dependencies: str) -> None:
     (folder / "city" / "services.py").write_text(SERVICES)
 
 
+@pytest.mark.interop
 def test_the_image_is_installed_from_what_it_copies_and_takes_a_service(tmp_path: Path) -> None:
     image = Image(tmp_path)
     [_, install, freeze] = pip_lines(stages()[0])

@@ -21,6 +21,7 @@ import pytest
 from hms_svc.cli.root import BAD_INPUT, OUTAGE, REFUSED
 from tests.support.command_line import ROOT, SAMPLES, drain, environment, make_cli
 
+pytestmark = pytest.mark.interop
 WALK: Final = Path(__file__).with_name("walk_commands.py")
 NAMELESS: Final = ("unshare", "--user", "--map-user=54321")
 """A user id that has no name; root loses the right to look behind permissions, too."""

@@ -17,6 +17,7 @@ from tests.distributions.environments import (
 )
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.interop
 ENQUEUE = """
 from hms_svc import Job
 

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from hms_svc.domain.extras import EXTRAS
 from tests.distributions.environments import ROOT, Environment, requirements_of
 
+pytestmark = pytest.mark.interop
 POSTGRES = {"database_url": "postgresql://clerk:secret@db.example/city"}
 OTEL = {"otlp_endpoint": "http://collector.example:4318"}
 OIDC = {
