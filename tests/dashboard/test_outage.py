@@ -138,7 +138,7 @@ async def test_an_unreachable_database_is_named_as_the_cause(
             await driver.until(
                 "the query fails", lambda: driver.console.store.snapshot.query_trouble
             )
-            for key, text in (("6", "STALE"), ("9", "waiting")):
+            for key, text in (("6", "STALE"), ("9", "no answer yet")):
                 await driver.press(key)
                 await driver.until(f"{text} is shown", partial(top_has, driver, text))
                 top = driver.lines()[0]

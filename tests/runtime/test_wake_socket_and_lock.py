@@ -239,10 +239,10 @@ async def test_a_newer_queue_file_is_refused_by_its_version(tmp_path: Path) -> N
     queue = QueueFile(tmp_path / "queue.db", SystemClock())
     await queue.open()
     await queue.write(
-        lambda on: on.connection.execute("UPDATE meta SET value=9 WHERE name='schema'")
+        lambda on: on.connection.execute("UPDATE meta SET value=99 WHERE name='schema'")
     )
     await queue.close()
-    with pytest.raises(SchemaMismatch, match="schema 9"):
+    with pytest.raises(SchemaMismatch, match="schema 99"):
         await queue.open()
 
 
