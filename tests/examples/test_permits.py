@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def test_it_runs_as_its_page_says(tmp_path: Path) -> None:
         ("ward.announce", "completed"): 1,
         ("ward.announced", "completed"): 1,
     }
+
+
+def test_it_is_a_package_that_workers_find(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(tmp_path), str(EXAMPLE)], env=ENVIRONMENT, check=True)
+    [point] = [
+        point
+        for found in distributions(path=[str(tmp_path)])
+        for point in found.entry_points.select(group="hms_svc.apps")
+    ]
+    assert (point.name, point.value) == ("permits", "permits.jobs:registry")
+    names = {path.name for path in tmp_path.glob("permits/*.py")}
+    assert names == {path.name for path in EXAMPLE.glob("permits/*.py")}
 
 
 def statements(file: Path) -> int:
