@@ -100,7 +100,7 @@ def _id_of(given: str | None) -> str:
 
 
 def _join(job: NewJob, job_id: str) -> None:
-    """Give a job its id in a batch, unless it was named by its producer."""
+    """Set the id of a job of a batch, unless its producer did; raise BadInput for no job."""
     if not isinstance(job, NewJob):
         raise BadInput(f"a batch takes jobs, such as apply.job(payload), not {type(job).__name__}")
     if job.is_named:

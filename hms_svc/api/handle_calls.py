@@ -164,7 +164,7 @@ async def find_all(where: str, limit: int) -> list[Found]:
     ]
 
 
-class Submitted(NamedTuple):
+class SubmittedJobs(NamedTuple):
     """What became of a submission: one answer for each job, and the holders of unique keys."""
 
     answers: Sequence[Enqueued]
@@ -187,18 +187,18 @@ class Submitted(NamedTuple):
         ]
 
 
-async def submit(jobs: Sequence[NewJob]) -> Submitted:
+async def submit(jobs: Sequence[NewJob]) -> SubmittedJobs:
     """Submit jobs on the loop that the call belongs to; raises as `Job.enqueue` does."""
     answers = await enqueue([job.envelope for job in jobs])
-    return Submitted(answers, await _holders(answers))
+    return SubmittedJobs(answers, await _holders(answers))
 
 
-async def submit_here(jobs: Sequence[NewJob]) -> Submitted:
+async def submit_here(jobs: Sequence[NewJob]) -> SubmittedJobs:
     """Submit jobs from any running loop; raises as `Job.enqueue` does."""
     answers = await enqueue_here([job.envelope for job in jobs])
     if not _some_rejected(answers):
-        return Submitted(answers, {})
-    return Submitted(answers, await on_right_loop(lambda: _holders(answers)))
+        return SubmittedJobs(answers, {})
+    return SubmittedJobs(answers, await on_right_loop(lambda: _holders(answers)))
 
 
 async def _holders(answers: Sequence[Enqueued]) -> dict[str, str]:

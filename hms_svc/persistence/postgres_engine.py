@@ -21,7 +21,7 @@ from hms_svc.persistence.postgres_errors import (
     shared_sessions,
     text_of,
 )
-from hms_svc.persistence.postgres_listener import Listener
+from hms_svc.persistence.postgres_listener import OutboxListener
 from hms_svc.persistence.postgres_locks import lock_numbers, lock_space
 from hms_svc.persistence.postgres_pool import Pool
 from hms_svc.persistence.postgres_statements import OwnTransaction
@@ -54,7 +54,7 @@ class PostgresEngine:
     ) -> None:
         self.where = str(address)
         self._pool = Pool(address, size=pool_size, statement_seconds=statement_seconds)
-        self._listener = Listener(address)
+        self._listener = OutboxListener(address)
         self._running: set[asyncio.Task[Any]] = set()
         self._bound = (
             AnswerBound(self.where, self._pool.probe, DatabaseUnavailable) if bounded else None

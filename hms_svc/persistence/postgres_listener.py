@@ -15,7 +15,7 @@ _STATEMENT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 1.0
 
 
-class Listener:
+class OutboxListener:
     """Listens on one channel. A lost connection is opened again by the next `open`."""
 
     def __init__(self, address: PostgresAddress) -> None:

@@ -24,7 +24,7 @@ MOST_KEY_CHARACTERS: Final = 1000
 _SHOWN_CHARACTERS: Final = 60
 
 
-class LimitAnswer(NamedTuple):
+class LimitDecision(NamedTuple):
     """Jobs that were queued again, and by fence the outcome of those that must not run."""
 
     queued: list[ClaimedJob]
@@ -52,7 +52,7 @@ class KeyedLimits:
         """Whether any type declares a limit with a key."""
         return bool(self._declared)
 
-    async def let_in(self, claimed: Sequence[ClaimedJob]) -> LimitAnswer:
+    async def let_in(self, claimed: Sequence[ClaimedJob]) -> LimitDecision:
         """Let jobs in, or have them queued again.
 
         A key that cannot be made is an error of the job; a payload that does not fit its model is
@@ -74,15 +74,15 @@ class KeyedLimits:
                 failure = Failure(type(error).__name__, writable(fault)[:2000])
                 ended[job.token.fence] = RaisedError(failure, "limits", error)
         if not wanted:
-            return LimitAnswer([], ended)
+            return LimitDecision([], ended)
         try:
             answers = await self._broker.take_places(wanted)
         except BrokerUnavailable as outage:
-            return LimitAnswer(
+            return LimitDecision(
                 [], ended | {each.claimed.token.fence: Unreachable(outage) for each in wanted}
             )
         pairs = zip(wanted, answers, strict=True)
-        return LimitAnswer([each.claimed for each, may_run in pairs if not may_run], ended)
+        return LimitDecision([each.claimed for each, may_run in pairs if not may_run], ended)
 
 
 def limits_of_job(claimed: ClaimedJob, declared: JobType) -> tuple[KeyedLimit, ...]:

@@ -12,7 +12,7 @@ import msgspec
 from hms_svc.domain.errors import BadInput
 from hms_svc.sdk.resources import (
     Function,
-    Scope,
+    ResourceScope,
     described,
     is_required,
     parameters_for_resources,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Needs: TypeAlias = Mapping[str, Function]
 """The resource of each parameter, by the parameter's name."""
-Path: TypeAlias = tuple[Scope, ...]
+Path: TypeAlias = tuple[ResourceScope, ...]
 NONE_REPLACED: Final[Mapping[Any, Function]] = MappingProxyType({})
 """What takes the place of resources and settings, by type: nothing."""
 
@@ -51,7 +51,7 @@ class _Resource(msgspec.Struct, frozen=True):
     """A resource, the scope that declares it, and the type that it provides."""
 
     function: Function
-    scope: Scope
+    scope: ResourceScope
     type: Any
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class Injection:
         }
         _refuse_cycles(needs)
         self.types: dict[str, InjectedType] = {}
-        served: dict[Scope, None] = {}
+        served: dict[ResourceScope, None] = {}
         for declared in registry:
             path = self._scopes.path_of_type(declared.type)
             served |= dict.fromkeys(path)

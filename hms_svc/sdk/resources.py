@@ -34,7 +34,7 @@ _ITERATORS: Final = (
 )
 
 
-class Scope:
+class ResourceScope:
     """Settings, resources and middleware of one registry, each in the order of their declaration."""
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ class Scopes:
     """The scope of a registry and those that it includes: which registry declares which type."""
 
     def __init__(self) -> None:
-        self.own = Scope()
-        self._paths: dict[Scope, tuple[Scope, ...]] = {self.own: (self.own,)}
-        self._homes: dict[str, Scope] = {}
+        self.own = ResourceScope()
+        self._paths: dict[ResourceScope, tuple[ResourceScope, ...]] = {self.own: (self.own,)}
+        self._homes: dict[str, ResourceScope] = {}
 
     def declare(self, type: str) -> None:
         """Note that a type is declared in this registry itself."""
@@ -61,15 +61,15 @@ class Scopes:
             self._paths[scope] = (self.own, *path)
         self._homes |= other._homes
 
-    def all(self) -> tuple[Scope, ...]:
+    def all(self) -> tuple[ResourceScope, ...]:
         """Return all scopes: this registry's first."""
         return tuple(self._paths)
 
-    def path_of(self, scope: Scope) -> tuple[Scope, ...]:
+    def path_of(self, scope: ResourceScope) -> tuple[ResourceScope, ...]:
         """Return the scopes from this registry's to the given one."""
         return self._paths[scope]
 
-    def path_of_type(self, type: str) -> tuple[Scope, ...]:
+    def path_of_type(self, type: str) -> tuple[ResourceScope, ...]:
         """Return the scopes from this registry's to the one that declares the type."""
         return self._paths[self._homes[type]]
 

@@ -14,7 +14,7 @@ from hms_svc.brokers.redis import job_calls
 from hms_svc.brokers.redis.calls import binary
 from hms_svc.brokers.redis.job_calls import BatchRow, DraftRow, RefusedRow
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.record import Outcome, Record, RecordDraft, draft_of, refused_draft
+from hms_svc.brokers.redis.record import Record, RecordDraft, RecordOutcome, draft_of, refused_draft
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import new_job_id
@@ -53,7 +53,9 @@ class RefusedItem(msgspec.Struct, frozen=True, gc=False):
         return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
 
 
-def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | None) -> RefusedItem:
+def _refused(
+    job: Job, state: State, at: int, outcome: RecordOutcome, item: Item | None
+) -> RefusedItem:
     kept = keep_bytes(item) if item is not None else None
     draft = refused_draft(job, state, at, outcome, kept)
     event_data = {
@@ -67,14 +69,16 @@ def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | Non
 
 def refused_for_key(job: Job, holder: str, at: int) -> RefusedItem:
     """Return the record of a job whose unique key another job holds."""
-    outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=held_by(job.unique_key, holder))
+    outcome = RecordOutcome(
+        reason=REASON_UNIQUE, by="enqueue", detail=held_by(job.unique_key, holder)
+    )
     return _refused(job, State.REJECTED, at, outcome, None)
 
 
 def refused_bytes(type: str, item: Item, at: int, reason: str, detail: str) -> RefusedItem:
     """Return the dead letter of an item, with its bytes."""
     job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=at)
-    outcome = Outcome(reason=reason, by="intake", detail=detail)
+    outcome = RecordOutcome(reason=reason, by="intake", detail=detail)
     return _refused(job, State.DEAD, at, outcome, item)
 
 

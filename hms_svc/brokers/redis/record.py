@@ -115,7 +115,7 @@ class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
     raw_digest: str = ""
 
 
-class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
+class RecordOutcome(msgspec.Struct, omit_defaults=True, gc=False):
     """The outcome of the last settlement, act or crash."""
 
     reason: str = ""
@@ -128,7 +128,7 @@ class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
 
 write_json: Final = msgspec.json.Encoder().encode
 _read_envelope: Final = msgspec.json.Decoder(KeptEnvelope).decode
-_read_outcome: Final = msgspec.json.Decoder(Outcome).decode
+_read_outcome: Final = msgspec.json.Decoder(RecordOutcome).decode
 
 
 class RecordDraft(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +157,7 @@ def draft_of(job: Job, now: int) -> RecordDraft:
 
 
 def refused_draft(
-    job: Job, state: State, at: int, outcome: Outcome, kept: KeptBytes | None = None
+    job: Job, state: State, at: int, outcome: RecordOutcome, kept: KeptBytes | None = None
 ) -> RecordDraft:
     """Return the record of a job that can never run, with the refused bytes."""
     envelope = _envelope_of(job) or KeptEnvelope()
@@ -324,7 +324,7 @@ class Record:
     def erased(self) -> tuple[bytes, bytes, bytes, str]:
         """Return envelope, outcome and history without personal data, and the resulting failure group."""
         outcome, origin = self._outcome(), self._envelope().retried_from
-        kept = Outcome(reason=outcome.reason, by=outcome.by)
+        kept = RecordOutcome(reason=outcome.reason, by=outcome.by)
         cause = NO_CAUSE
         if (state := self.state) in FAILED:
             cause = cause_of(
@@ -337,7 +337,7 @@ class Record:
             cause,
         )
 
-    def _view(self, outcome: Outcome, kept: KeptEnvelope) -> JobView:
+    def _view(self, outcome: RecordOutcome, kept: KeptEnvelope) -> JobView:
         fields, state, position = self._fields, self.state, self._fields[_POSITION]
         assert state is not None, "a discarded job is not shown"
         waits = state in (State.SCHEDULED, State.RETRYING)
@@ -375,8 +375,8 @@ class Record:
     def _envelope(self) -> KeptEnvelope:
         return _read_envelope(self._part(_ENVELOPE)) if self._fields[_ENVELOPE] else KeptEnvelope()
 
-    def _outcome(self) -> Outcome:
-        return _read_outcome(self._part(_OUTCOME)) if self._fields[_OUTCOME] else Outcome()
+    def _outcome(self) -> RecordOutcome:
+        return _read_outcome(self._part(_OUTCOME)) if self._fields[_OUTCOME] else RecordOutcome()
 
     def _part(self, wanted: int) -> bytes:
         """Return one of the texts, named by the field of its size."""

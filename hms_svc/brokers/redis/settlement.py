@@ -11,7 +11,7 @@ from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.history import failure_text, line
 from hms_svc.brokers.redis.calls import ScriptCall
 from hms_svc.brokers.redis.job_calls import Settled, SettledRow, SettlementKind, settle
-from hms_svc.brokers.redis.record import Outcome, write_json
+from hms_svc.brokers.redis.record import RecordOutcome, write_json
 from hms_svc.brokers.settlement_events import counters_of, event_data, events_of, step_of
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import DELAYED
@@ -36,7 +36,7 @@ def _row(settlement: Settlement, mark: int, kinds: dict[SettlementKind, int]) ->
         events,
         counters_of(done),
     )
-    outcome = Outcome(
+    outcome = RecordOutcome(
         reason=done.reason,
         by=done.by,
         detail=done.detail,
