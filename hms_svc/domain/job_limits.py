@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from hms_svc.domain.plain_text import duration_text, plural
 
-LimitKey = Callable[[Any], object]
+PayloadT_contra = TypeVar("PayloadT_contra", contravariant=True)
+
+LimitKey = Callable[[PayloadT_contra], object]
 """Takes the payload and returns the value for which a limit counts: text or a whole number."""
 
 
-class Concurrency(msgspec.Struct, frozen=True):
+class Concurrency(msgspec.Struct, Generic[PayloadT_contra], frozen=True):
     """At most `most` jobs of a type run at the same time, in the whole fleet.
 
     With `key` this holds for each value that it returns, and the jobs of one value
@@ -21,10 +23,10 @@ class Concurrency(msgspec.Struct, frozen=True):
     """
 
     most: int
-    key: LimitKey | None = None
+    key: LimitKey[PayloadT_contra] | None = None
 
 
-class Rate(msgspec.Struct, frozen=True):
+class Rate(msgspec.Struct, Generic[PayloadT_contra], frozen=True):
     """At most `most` jobs of a type begin within any `per_seconds`, in the whole fleet; `key` as for Concurrency.
 
     The window slides: all of them may begin at once, and the next one when the first of them is
@@ -33,7 +35,7 @@ class Rate(msgspec.Struct, frozen=True):
 
     most: int
     per_seconds: float = 1.0
-    key: LimitKey | None = None
+    key: LimitKey[PayloadT_contra] | None = None
 
 
 class Limit(msgspec.Struct, frozen=True, array_like=True):
@@ -51,7 +53,7 @@ class Limit(msgspec.Struct, frozen=True, array_like=True):
         return f"{jobs} within {window}"
 
 
-def limit_of(declared: Concurrency | Rate) -> Limit:
+def limit_of(declared: Concurrency[Any] | Rate[Any]) -> Limit:
     """Return what a broker counts for a declared limit."""
     window = declared.per_seconds if isinstance(declared, Rate) else 0
     return Limit(declared.most, round(window * 1000))

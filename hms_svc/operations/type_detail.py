@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -313,6 +313,6 @@ def _isolation_text(declared: JobType) -> str:
     return ", ".join(parts)
 
 
-def _limit_text(declared: Concurrency | Rate) -> str:
+def _limit_text(declared: Concurrency[Any] | Rate[Any]) -> str:
     key = f" for each {name_of(declared.key)}" if declared.key is not None else ""
     return f"{limit_of(declared)}{key}"

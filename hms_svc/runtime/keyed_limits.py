@@ -97,7 +97,7 @@ def limits_of_job(claimed: ClaimedJob, declared: JobType) -> tuple[KeyedLimit, .
 
 
 def _keyed(
-    declared: JobType, number: int, limit: Concurrency | Rate, payload: Any
+    declared: JobType, number: int, limit: Concurrency[Any] | Rate[Any], payload: Any
 ) -> KeyedLimit | None:
     key = _key_of(declared, limit, payload)
     if key is None:
@@ -109,7 +109,7 @@ def _keyed(
     return KeyedLimit(digest, f"{counted} for {value!r}", counted, number)
 
 
-def _key_of(declared: JobType, limit: Concurrency | Rate, payload: Any) -> str | None:
+def _key_of(declared: JobType, limit: Concurrency[Any] | Rate[Any], payload: Any) -> str | None:
     """Return the value of a limit's key as text; None if the limit does not apply to the job."""
     assert limit.key is not None
     where = f"limit of {declared.type}: {name_of(limit.key)}"

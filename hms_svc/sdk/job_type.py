@@ -47,7 +47,7 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     slots: int | None = None
     unique: Callable[[Any], str] | None = None
-    limits: tuple[Concurrency | Rate, ...] = ()
+    limits: tuple[Concurrency[Any] | Rate[Any], ...] = ()
     schedule: Schedule | None = None
     schedule_data: Any = None
     overlap: Overlap = "allow"

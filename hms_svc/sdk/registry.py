@@ -62,7 +62,7 @@ class Registry:
         priority: int = 0,
         slots: int | None = None,
         unique: Callable[[Any], str] | None = None,
-        limits: Sequence[Concurrency | Rate] = (),
+        limits: Sequence[Concurrency[Any] | Rate[Any]] = (),
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",

@@ -57,7 +57,7 @@ async def wrong_result(job: RunningJob[Application]) -> Granted:
     return Document(permit=job.id)  # mypy
 
 
-@registry.job("g.limit", payload=Announcement, limits=[Concurrency(2, key=lambda g: g.wrd)])
+@registry.job("g.limit", payload=Announcement, limits=[Concurrency(2, key=lambda g: g.wrd)])  # mypy
 async def limited(job: RunningJob[Announcement]) -> None: ...
 
 

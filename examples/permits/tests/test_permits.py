@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from hms_svc.testing import Bench
+from hms_svc.testing import Bench, Outcome
 from permits.jobs import (
     PermitSettings,
     announce,
@@ -139,7 +139,7 @@ def test_a_busy_city_says_when_to_come_back(bench: Bench, city: PretendCity) -> 
 def test_all_citizens_of_a_ward_are_told_once(bench: Bench, city: PretendCity) -> None:
     bench.kill_before_settlement()
     bench.run(announce, Announcement(ward=3, text="The road is closed"))
-    ended = []
+    ended: list[Outcome] = []
     while bench.enqueued(announce) or bench.enqueued(notify):
         ended += bench.drain()
         bench.advance(1)
