@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from hms_svc.domain.ids import follow_up_id
     from hms_svc.domain.job_limits import Concurrency, Rate
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
+    from hms_svc.domain.uniqueness import Debounce, Unique
     from hms_svc.sdk.middleware import Run
     from hms_svc.sdk.running_job import RunningJob, current_job
     from hms_svc.sdk.transactions import BlockingTransaction, Transaction
@@ -83,6 +84,8 @@ _HOMES: Final = {
     "Run": "hms_svc.sdk.middleware",
     "Concurrency": "hms_svc.domain.job_limits",
     "Rate": "hms_svc.domain.job_limits",
+    "Debounce": "hms_svc.domain.uniqueness",
+    "Unique": "hms_svc.domain.uniqueness",
     "RunningJob": "hms_svc.sdk.running_job",
     "current_job": "hms_svc.sdk.running_job",
     "follow_up_id": "hms_svc.domain.ids",
@@ -152,6 +155,7 @@ __all__ = [
     "DatabaseReplaced",
     "DatabaseUnavailable",
     "DeadLetter",
+    "Debounce",
     "DeclaredType",
     "DuplicateCase",
     "EffectConflict",
@@ -184,6 +188,7 @@ __all__ = [
     "Snooze",
     "Transaction",
     "TransactionError",
+    "Unique",
     "UnknownId",
     "ValidationFailed",
     "Worker",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
 from hms_svc.api import portal
-from hms_svc.api.new_job import NewJob, enqueue_here
+from hms_svc.api.new_job import NewJob, enqueue_here, note_answers
 
 if TYPE_CHECKING:
     from hms_svc.aio import jobs, sql
@@ -24,14 +24,14 @@ class Job(NewJob):
 
     async def enqueue(self) -> str:
         """Enqueue the job, and return its state once it is durable. See `hms_svc.Job.enqueue`."""
-        [answer] = await enqueue_here([self.envelope])
-        return answer.state.value
+        [state] = note_answers([self], await enqueue_here([self.envelope]))
+        return state
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
         """Enqueue many jobs, 5,000 per commit, and return their states."""
-        answers = await enqueue_here([job.envelope for job in jobs])
-        return [answer.state.value for answer in answers]
+        given = list(jobs)
+        return note_answers(given, await enqueue_here([job.envelope for job in given]))
 
 
 async def close() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 from hms_svc.api.new_job import NewJob, enqueue, enqueue_here
-from hms_svc.api.portal import on_right_loop
 from hms_svc.api.service_here import job_service
 from hms_svc.api.type_variables import ResultT_co
 from hms_svc.domain.errors import (
@@ -51,10 +50,11 @@ class JobHandle(Generic[ResultT_co]):
     ("queued", "scheduled", "rejected"), or the state at which it was found.
     `existed` is whether the job was known before it was submitted through this handle, with the
     same type and data.
-    `held_by` is the id of the job that holds its unique key, if it was rejected for that.
+    `held_by` is the id of the job that stands for its unique key, if it was rejected for that;
+    `replaced` that of the waiting job that was cancelled for this one.
     """
 
-    __slots__ = ("_read_result", "existed", "held_by", "id", "last_state", "type")
+    __slots__ = ("_read_result", "existed", "held_by", "id", "last_state", "replaced", "type")
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class JobHandle(Generic[ResultT_co]):
         *,
         existed: bool = False,
         held_by: str | None = None,
+        replaced: str | None = None,
         read_result: ReadResult = read_json,
     ) -> None:
         self.id = id
@@ -71,6 +72,7 @@ class JobHandle(Generic[ResultT_co]):
         self.last_state = last_state
         self.existed = existed
         self.held_by = held_by
+        self.replaced = replaced
         self._read_result = read_result
 
     def __repr__(self) -> str:
@@ -165,10 +167,9 @@ async def find_all(where: str, limit: int) -> list[Found]:
 
 
 class SubmittedJobs(NamedTuple):
-    """What became of a submission: one answer for each job, and the holders of unique keys."""
+    """What became of a submission: one answer for each job."""
 
     answers: Sequence[Enqueued]
-    holders: dict[str, str]
 
     def handles(
         self, form: type[HandleT], jobs: Sequence[NewJob], read_result: ReadResult = read_json
@@ -180,7 +181,8 @@ class SubmittedJobs(NamedTuple):
                 job.type,
                 answer.state.value,
                 existed=answer.acceptance is Acceptance.EXISTS,
-                held_by=self.holders.get(job.id),
+                held_by=answer.held_by,
+                replaced=answer.replaced,
                 read_result=read_result,
             )
             for job, answer in zip(jobs, self.answers, strict=True)
@@ -189,21 +191,9 @@ class SubmittedJobs(NamedTuple):
 
 async def submit(jobs: Sequence[NewJob]) -> SubmittedJobs:
     """Submit jobs on the loop that the call belongs to; raises as `Job.enqueue` does."""
-    answers = await enqueue([job.envelope for job in jobs])
-    return SubmittedJobs(answers, await _holders(answers))
+    return SubmittedJobs(await enqueue([job.envelope for job in jobs]))
 
 
 async def submit_here(jobs: Sequence[NewJob]) -> SubmittedJobs:
     """Submit jobs from any running loop; raises as `Job.enqueue` does."""
-    answers = await enqueue_here([job.envelope for job in jobs])
-    if not _some_rejected(answers):
-        return SubmittedJobs(answers, {})
-    return SubmittedJobs(answers, await on_right_loop(lambda: _holders(answers)))
-
-
-async def _holders(answers: Sequence[Enqueued]) -> dict[str, str]:
-    return await (await job_service()).holders(answers) if _some_rejected(answers) else {}
-
-
-def _some_rejected(answers: Sequence[Enqueued]) -> bool:
-    return any(answer.state is State.REJECTED for answer in answers)
+    return SubmittedJobs(await enqueue_here([job.envelope for job in jobs]))

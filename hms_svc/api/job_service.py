@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hms_svc.domain.batches import BatchView
 from hms_svc.domain.errors import BadInput, BadSetting, Refused, UnknownId
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.lifecycle import REASON_UNIQUE, State
-from hms_svc.domain.unique_keys import holder_in
 from hms_svc.domain.views import JobDetail, JobView
 from hms_svc.operations.bulk import BulkActs
 from hms_svc.operations.job_ends import JobEnds
-from hms_svc.operations.job_watch import LOOKUP_BATCH
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
-from hms_svc.ports.broker import Enqueued
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Act, Control
@@ -124,18 +120,6 @@ class JobService:
         if not plan.job_ids:
             raise Refused(f"no job that could be cancelled matches {where}")
         return (await acts.carry_out(plan, note=reason)).batch
-
-    async def holders(self, answers: Sequence[Enqueued]) -> dict[str, str]:
-        """Return, of jobs that were rejected for their unique keys, the id of the job that holds it."""
-        rejected = [answer.job_id for answer in answers if answer.state is State.REJECTED]
-        found: dict[str, str] = {}
-        for start in range(0, len(rejected), LOOKUP_BATCH):
-            for detail in await self._inspection.details(rejected[start : start + LOOKUP_BATCH]):
-                if detail is None or detail.view.reason != REASON_UNIQUE:
-                    continue
-                if holder := holder_in(detail.view.detail):
-                    found[detail.view.id] = holder
-        return found
 
     def _acts(self, database: Database) -> BulkActs:
         return BulkActs(

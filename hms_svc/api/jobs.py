@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hms_svc.api.new_job import NewJob, enqueue
+from hms_svc.api.new_job import NewJob, enqueue, note_answers
 from hms_svc.api.portal import block
 
 
@@ -23,15 +23,17 @@ class Job(NewJob):
     def enqueue(self) -> str:
         """Enqueue the job, and return its state once it is durable.
 
-        The state is "queued", "scheduled", or "rejected" if another job holds its unique key;
-        for a job that is already known, its current state. Raises BrokerUnavailable, or IdConflict if the id belongs to another job.
+        The state is "queued", "scheduled", or "rejected" if another job stands for its unique key, which
+        `held_by` names then; for a job that is already known, its current state. Raises BrokerUnavailable, or IdConflict if the id belongs to another job.
         """
-        [answer] = block(lambda: enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")
-        return answer.state.value
+        answers = block(lambda: enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")
+        [state] = note_answers([self], answers)
+        return state
 
     @staticmethod
     def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
         """Enqueue many jobs, 5,000 per commit, and return their states. The fastest way to enqueue."""
-        envelopes = [job.envelope for job in jobs]
+        given = list(jobs)
+        envelopes = [job.envelope for job in given]
         answers = block(lambda: enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
-        return [answer.state.value for answer in answers]
+        return note_answers(given, answers)

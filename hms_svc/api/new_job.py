@@ -66,9 +66,20 @@ class NewJob:
         self.id = self.envelope.id
         self.type = self.envelope.type
         self.data = data
+        self.held_by: str | None = None
+        """The job that stands for its unique key, once this one was enqueued and rejected for that."""
+        self.replaced: str | None = None
+        """The waiting job that was cancelled for this one, once this one was enqueued."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, type={self.type!r})"
+
+
+def note_answers(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> list[str]:
+    """Note in jobs what became of them, and return their states."""
+    for job, answer in zip(jobs, answers, strict=True):
+        job.held_by, job.replaced = answer.held_by, answer.replaced
+    return [answer.state.value for answer in answers]
 
 
 async def enqueue(jobs: Sequence[Envelope]) -> list[Enqueued]:

@@ -9,6 +9,7 @@ from hms_svc.api.declared_type import DeclaredType
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Rate
+from hms_svc.domain.uniqueness import Debounce, Unique
 from hms_svc.sdk import registry
 from hms_svc.sdk.job_type import NO_UPGRADES, Handler, Isolate, Upgrade
 
@@ -82,7 +83,7 @@ class Registry(registry.Registry):
         timeout_seconds: float | None = None,
         priority: int = 0,
         slots: int | None = None,
-        unique: Callable[[ModelT], str] | None = None,
+        unique: Callable[[ModelT], str] | Unique[ModelT] | Debounce[ModelT] | None = None,
         limits: Sequence[Concurrency[ModelT] | Rate[ModelT]] = (),
         schedule: str | None = None,
         schedule_data: Any = None,
@@ -108,7 +109,7 @@ class Registry(registry.Registry):
         timeout_seconds: float | None = None,
         priority: int = 0,
         slots: int | None = None,
-        unique: Callable[[Any], str] | None = None,
+        unique: Callable[[Any], str] | Unique[Any] | Debounce[Any] | None = None,
         limits: Sequence[Concurrency[Any] | Rate[Any]] = (),
         schedule: str | None = None,
         schedule_data: Any = None,

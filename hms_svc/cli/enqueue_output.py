@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
+def _remark(answer: Enqueued) -> str:
+    """Return what else became of a job, and which job stands in its place or stood in that of another."""
+    from hms_svc.ports.broker import Acceptance
+
+    remarks = []
+    if answer.acceptance is not Acceptance.ACCEPTED:
+        remarks.append("already known")
+    if answer.held_by:
+        remarks.append(f"job {answer.held_by} holds its unique key")
+    if answer.replaced:
+        remarks.append(f"it replaces job {answer.replaced}")
+    return f" ({'; '.join(remarks)})" if remarks else ""
+
+
 class Output:
     """Collects what was accepted, prints it, and waits if requested.
 
@@ -65,8 +79,7 @@ class Output:
             if self._as_json:
                 emit(accepted)
             elif len(self._types) <= SHOWN:
-                known_text = " (already known)" if accepted.exists else ""
-                echo(f"{answer.job_id}  {type_name}  {answer.state}{known_text}")
+                echo(f"{answer.job_id}  {type_name}  {answer.state}{_remark(answer)}")
 
     async def finish(self, backend: Backend, handlers: Collection[str]) -> int:
         """Wait if requested; return the exit code: 3 if a job did not end as completed.

@@ -23,6 +23,7 @@ from hms_svc.domain.plain_text import brief
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.suggestions import misspelt
 from hms_svc.domain.timestamps import check_time, from_rfc3339
+from hms_svc.domain.uniqueness import UniqueRule
 
 MAX_DATA_BYTES: Final = 1024 * 1024
 MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
@@ -45,7 +46,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unknown envelope fields, which are kept and passed on. A higher
     `priority` (-1000 to 1000) runs first within its type; None means the one that
     the type declares. `version` is that of the payload's form: None in an accepted job means 1.
-    `batch` is the id of the batch that it belongs to.
+    `unique` is the rule that its type declares for its key (None: the usual one),
+    `batch` the id of the batch that it belongs to.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extra: bytes | None = None
     retried_from: str | None = None
     version: int | None = None
+    unique: UniqueRule | None = None
     batch: str | None = None
 
     def payload(self) -> JsonValue:

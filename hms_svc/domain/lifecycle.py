@@ -36,6 +36,7 @@ class Trigger(StrEnum):
     UNSERVED = "unserved"
     OPERATOR = "operator"
     UNDONE = "undone"
+    REPLACED = "replaced"
 
 
 TERMINAL: Final = frozenset({State.COMPLETED, State.REJECTED, State.DEAD, State.CANCELLED})
@@ -59,6 +60,7 @@ REASON_EXPIRED: Final = "expired"
 REASON_ID_CONFLICT: Final = "id_conflict"
 REASON_LOST: Final = "lost"
 REASON_CANCELLED: Final = "cancelled"
+REASON_REPLACED: Final = "replaced"
 
 _S = State
 TRANSITIONS: Final[dict[State | None, dict[State, frozenset[Trigger]]]] = {
@@ -70,12 +72,12 @@ TRANSITIONS: Final[dict[State | None, dict[State, frozenset[Trigger]]]] = {
     },
     _S.SCHEDULED: {
         _S.QUEUED: frozenset({Trigger.DUE, Trigger.OPERATOR}),
-        _S.CANCELLED: frozenset({Trigger.OPERATOR}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR, Trigger.REPLACED}),
         _S.DEAD: frozenset({Trigger.EXPIRED, Trigger.OPERATOR}),
     },
     _S.QUEUED: {
         _S.PROCESSING: frozenset({Trigger.CLAIMED}),
-        _S.CANCELLED: frozenset({Trigger.OPERATOR, Trigger.UNDONE}),
+        _S.CANCELLED: frozenset({Trigger.OPERATOR, Trigger.UNDONE, Trigger.REPLACED}),
         _S.DEAD: frozenset({Trigger.EXPIRED, Trigger.UNSERVED, Trigger.OPERATOR, Trigger.UNDONE}),
         _S.REJECTED: frozenset({Trigger.UNDONE}),
         _S.SCHEDULED: frozenset({Trigger.UNDONE}),

@@ -1,10 +1,12 @@
-"""The sentence that a job is rejected with because another one holds its unique key."""
+"""The sentences that tell which job stands for a unique key."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _HELD_BY: Final = " is held by job "
+REPLACED_BY: Final = "by job {job}"
+"""The detail of a job that was cancelled because another one with its key has replaced it."""
 
 
 def held_by(unique_key: str | None, holder: str) -> str:

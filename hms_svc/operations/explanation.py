@@ -21,6 +21,7 @@ from hms_svc.domain.lifecycle import (
     REASON_MALFORMED,
     REASON_NO_HANDLER,
     REASON_PAYLOAD,
+    REASON_REPLACED,
     REASON_TIMEOUT,
     REASON_UNIQUE,
     REASON_UPGRADE,
@@ -89,10 +90,17 @@ def explain(facts: JobFacts) -> str:
         case State.DEAD:
             text = f"died{_ended(facts)}: {_dead(facts)}"
         case State.CANCELLED:
-            detail = f": {view.detail}" if view.detail else ""
-            text = f"was cancelled by {view.by or 'an unknown operator'}{_ended(facts)}{detail}"
+            text = _cancelled(facts)
     where = "; its record is in the archive" if facts.archived else ""
     return f"Job {view.id} ({view.type}) {text}{where}{job_clause(view, facts.batch)}."
+
+
+def _cancelled(facts: JobFacts) -> str:
+    view = facts.detail.view
+    if view.reason == REASON_REPLACED:
+        return f"was replaced {view.detail}, which has its unique key{_ended(facts)}: it had not been claimed"
+    detail = f": {view.detail}" if view.detail else ""
+    return f"was cancelled by {view.by or 'an unknown operator'}{_ended(facts)}{detail}"
 
 
 def _effect(view: JobView) -> str:
@@ -275,7 +283,7 @@ def _rejected(facts: JobFacts) -> str:
     text = {
         REASON_PAYLOAD: f"its data does not match the payload model: {detail}",
         REASON_GOVERNANCE: f"governance ({view.by}) denied it: {detail}",
-        REASON_UNIQUE: f"another job that is not finished holds its unique key: {detail}",
+        REASON_UNIQUE: f"another job stands for its unique key: {detail}",
     }
     return text.get(view.reason, f"validator {view.reason} rejected it: {detail}")
 

@@ -17,6 +17,7 @@ from hms_svc.domain.job_limits import Concurrency, Rate, limit_of
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.plain_text import duration_text, plural
+from hms_svc.domain.uniqueness import rule_of
 from hms_svc.domain.views import FailureGroup, JobView, QueueView, WorkerView
 from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.queue_explanation import explain_queue
@@ -80,6 +81,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     validators: tuple[str, ...]
     action: str
     is_unique: bool
+    unique: str
     limits: tuple[str, ...]
     isolation: str
     schedule: str
@@ -251,6 +253,7 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         ),
         action=declared.action or "",
         is_unique=declared.unique is not None,
+        unique="" if declared.unique is None else str(rule_of(declared.unique)),
         limits=tuple(map(_limit_text, declared.limits)),
         isolation=_isolation_text(declared),
         schedule=declared.schedule.text if declared.schedule is not None else "",
@@ -283,7 +286,7 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
         ("version", f"{found.version}: older payloads are upgraded" if found.version > 1 else ""),
         ("validators", ", ".join(found.validators)),
         ("action", f"{found.action}, vetted by governance" if found.action else ""),
-        ("unique", "by a key computed from the payload" if found.is_unique else ""),
+        ("unique", found.unique and f"by a key computed from the payload: {found.unique}"),
         ("limits", "; ".join(found.limits)),
         ("isolation", found.isolation),
         *of_workers,

@@ -16,10 +16,11 @@ import msgspec
 
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken, log_fields
-from hms_svc.domain.job_limits import KeyedLimit, Limit
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import WorkerState
+from hms_svc.ports.key_claims import KeyClaim, PlaceClaim
 from hms_svc.ports.schedules import ScheduleKeeper
 from hms_svc.ports.step_results import Kept, StepRecord
 
@@ -33,11 +34,17 @@ class Acceptance(StrEnum):
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The result for one job: `state` is that of its record after the call."""
+    """The result for one job: `state` is that of its record after the call.
+
+    `held_by` is the job that stands for its unique key, if this one was rejected for that; `replaced` is
+    the waiting job that was cancelled for this one.
+    """
 
     job_id: str
     acceptance: Acceptance
     state: State
+    held_by: str | None = None
+    replaced: str | None = None
 
 
 def conflicts(answers: Iterable[Enqueued]) -> list[str]:
@@ -77,24 +84,6 @@ class ClaimRequest(msgspec.Struct, frozen=True):
     limit: int
     lease_ms: int
     lane: Lane = Lane.NORMAL
-
-
-class KeyClaim(msgspec.Struct, frozen=True):
-    """A claimed job that was accepted without a unique key, and the key that its type derives."""
-
-    claimed: ClaimedJob
-    unique_key: str
-
-
-class PlaceClaim(msgspec.Struct, frozen=True):
-    """A claimed job, and the limits with a key that its type declares, for the values of its keys.
-
-    `lease_ms` is for how long it was claimed.
-    """
-
-    claimed: ClaimedJob
-    limits: tuple[KeyedLimit, ...]
-    lease_ms: int
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,8 @@ from hms_svc.domain.errors import BrokerUnavailable, HmsError
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.job_limits import Concurrency, KeyedLimit, Rate, limit_of
 from hms_svc.domain.outcome import Failure
-from hms_svc.ports.broker import Broker, PlaceClaim
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.key_claims import PlaceClaim
 from hms_svc.runtime.decide import Outcome, RaisedError, Unreachable
 from hms_svc.sdk.job_defaults import payload_of
 from hms_svc.sdk.job_type import JobType

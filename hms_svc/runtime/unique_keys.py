@@ -10,9 +10,12 @@ from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import REASON_UNIQUE
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.unique_keys import held_by
-from hms_svc.ports.broker import Broker, KeyClaim
+from hms_svc.domain.uniqueness import key_function, rule_of
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.key_claims import KeyClaim
 from hms_svc.runtime.decide import Outcome, RaisedError, RejectedAttempt, Stopped, Unreachable
 from hms_svc.sdk.job_defaults import KeyFault, declared_key
+from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.source_places import name_of
@@ -27,12 +30,13 @@ class UniqueKeys:
     def __init__(self, broker: Broker, registry: Registry) -> None:
         self._broker = broker
         self._declared = {
-            declared.type: declared for declared in registry if declared.unique is not None
+            declared.type: declared for declared in registry if _is_taken_at_claim(declared)
         }
+        self._rules = {type: rule_of(each.unique) for type, each in self._declared.items()}
 
     @property
     def are_declared(self) -> bool:
-        """Whether any type declares a unique key."""
+        """Whether any type declares a unique key that a claimed job can hold."""
         return bool(self._declared)
 
     async def take(self, claimed: Sequence[ClaimedJob]) -> dict[int, Outcome]:
@@ -46,7 +50,7 @@ class UniqueKeys:
         for job in claimed:
             try:
                 if (key := self._missing_key(job)) is not None:
-                    wanted.append(KeyClaim(job, key))
+                    wanted.append(KeyClaim(job, key, self._rules[job.job.type]))
             except PayloadFault:
                 continue
             except KeyFault as fault:
@@ -61,7 +65,8 @@ class UniqueKeys:
 
     def _broken(self, claimed: ClaimedJob, fault: KeyFault) -> Outcome:
         error = fault.__cause__ or fault
-        where = name_of(self._declared[claimed.job.type].unique)
+        unique = self._declared[claimed.job.type].unique
+        where = name_of(unique and key_function(unique))
         failure = Failure(type(error).__name__, writable(fault)[:2000])
         return RaisedError(failure, where, error)
 
@@ -78,6 +83,12 @@ class UniqueKeys:
             for each, holder in pairs
             if holder != each.claimed.token.job_id
         }
+
+
+def _is_taken_at_claim(declared: JobType) -> bool:
+    """Return whether a job that is claimed without a key takes one: not if it would be free by then."""
+    rule = rule_of(declared.unique)
+    return declared.unique is not None and (rule.until == "ended" or rule.window_ms > 0)
 
 
 def _refusal(wanted: KeyClaim, holder: str | None) -> Outcome:

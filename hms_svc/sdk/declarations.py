@@ -22,7 +22,7 @@ from hms_svc.domain.job import FIRST_VERSION, MAX_PRIORITY, MOST_VERSIONS, encod
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.domain.strict_json import check_strict
 from hms_svc.sdk.resources import takes_positional
-from hms_svc.sdk.run_declarations import isolation_faults, limit_faults
+from hms_svc.sdk.run_declarations import isolation_faults, limit_faults, unique_faults
 from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
 from hms_svc.sdk.value_checks import (
     has_no_parameters,
@@ -109,7 +109,7 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _one("timeout_seconds", declared.timeout_seconds, _timeout)
     yield from _one("priority", declared.priority, _priority)
     yield from _one("slots", declared.slots, _slots)
-    yield from _one("unique", declared.unique, _unique)
+    yield from unique_faults(declared.unique)
     yield from limit_faults(declared.limits)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
     yield from _one("overlap", declared.overlap, _overlap)
@@ -288,16 +288,6 @@ def _upgrades(version: int, values: Any) -> Iterator[DeclarationFault]:
     for number in range(FIRST_VERSION, version):
         if number not in values:
             yield "version", version, f"has no upgrade from version {number}"
-
-
-def _unique(value: Any) -> str:
-    if value is None:
-        return ""
-    if not callable(value) or not takes_one(value):
-        return "is not a function that takes one argument, the payload, and returns the key"
-    if is_async(value) or is_generator(value):
-        return "is not a plain function that returns the key at once"
-    return ""
 
 
 def _data(declared: JobType, value: Any) -> str:

@@ -11,6 +11,7 @@ from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import HmsError, MalformedJob, MalformedJson
 from hms_svc.domain.job import FIRST_VERSION, MAX_KEY_CHARACTERS, Job
 from hms_svc.domain.strict_json import JsonValue, check_strict
+from hms_svc.domain.uniqueness import PLAIN, UniqueRule, key_function, rule_of
 from hms_svc.ports.broker import Enqueued, EnqueuedBatch, Producer
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault, parse_submitted
@@ -31,15 +32,21 @@ class Defaults(msgspec.Struct, frozen=True):
     unique_key: str | None = None
     priority: int | None = None
     version: int | None = None
+    unique: UniqueRule = PLAIN
 
     def apply(self, job: Job) -> Job:
         """Return the job with the defaults applied."""
         key = self.unique_key if job.unique_key is None else job.unique_key
         priority = self.priority if job.priority is None else job.priority
         version = self.version if job.version is None else job.version
-        if (key, priority, version) == (job.unique_key, job.priority, job.version):
+        if (key, priority, version) != (job.unique_key, job.priority, job.version):
+            job = msgspec.structs.replace(job, unique_key=key, priority=priority, version=version)
+        if self.unique == PLAIN or key is None:
             return job
-        return msgspec.structs.replace(job, unique_key=key, priority=priority, version=version)
+        due = job.not_before
+        if due is None and self.unique.delay_ms:
+            due = job.enqueued_at + self.unique.delay_ms
+        return msgspec.structs.replace(job, unique=self.unique, not_before=due)
 
 
 NOTHING: Final = Defaults()
@@ -68,7 +75,7 @@ def _defaults_by(job: Job, declared: JobType) -> Defaults:
         raise MalformedJob(str(error), error.field, error.faults) from error
     except KeyFault as error:
         raise MalformedJob(str(error), "unique_key") from error
-    return Defaults(key, declared.priority or None, job.version)
+    return Defaults(key, declared.priority or None, job.version, rule_of(declared.unique))
 
 
 class Completer:
@@ -141,7 +148,7 @@ def complete_if_possible(job: Job, registry: Registry) -> Job:
             key = declared_key(job, declared)
     except (PayloadFault, KeyFault):
         pass
-    return Defaults(key, declared.priority or None).apply(job)
+    return Defaults(key, declared.priority or None, unique=rule_of(declared.unique)).apply(job)
 
 
 def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
@@ -163,7 +170,7 @@ def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
         key = None
     except KeyFault as error:
         raise MalformedJob(str(error), "unique_key") from error
-    return Defaults(key, declared.priority or None).apply(edited)
+    return Defaults(key, declared.priority or None, unique=rule_of(declared.unique)).apply(edited)
 
 
 def declared_key(job: Job, declared: JobType) -> str | None:
@@ -181,7 +188,7 @@ def key_of(declared: JobType, payload: Any) -> str | None:
     if declared.unique is None:
         return None
     try:
-        key = declared.unique(payload)
+        key = key_function(declared.unique)(payload)
     except Exception as error:
         message = f"raised {type(error).__name__}: {writable(error)[:200]}"
         raise _fault(declared, message) from error
@@ -196,7 +203,8 @@ def key_of(declared: JobType, payload: Any) -> str | None:
 
 
 def _fault(declared: JobType, message: str) -> KeyFault:
-    return KeyFault(f"unique key of {declared.type}: {name_of(declared.unique)} {message}")
+    named = declared.unique and name_of(key_function(declared.unique))
+    return KeyFault(f"unique key of {declared.type}: {named} {message}")
 
 
 def payload_of(job: Job, declared: JobType) -> Any:

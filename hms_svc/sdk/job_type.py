@@ -11,6 +11,7 @@ import msgspec
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Rate
+from hms_svc.domain.uniqueness import Debounce, KeyFunction, Unique
 from hms_svc.sdk.source_places import place_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     priority: int = 0
     slots: int | None = None
-    unique: Callable[[Any], str] | None = None
+    unique: KeyFunction | Unique[Any] | Debounce[Any] | None = None
     limits: tuple[Concurrency[Any] | Rate[Any], ...] = ()
     schedule: Schedule | None = None
     schedule_data: Any = None

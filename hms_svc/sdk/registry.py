@@ -12,6 +12,7 @@ from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.domain.globs import Glob, has_globs
 from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.job_limits import Concurrency, Limit, Rate, limit_of
+from hms_svc.domain.uniqueness import Debounce, KeyFunction, Unique
 from hms_svc.sdk.app_settings import check_section_name, check_settings
 from hms_svc.sdk.declarations import (
     check_declaration,
@@ -61,7 +62,7 @@ class Registry:
         timeout_seconds: float | None = None,
         priority: int = 0,
         slots: int | None = None,
-        unique: Callable[[Any], str] | None = None,
+        unique: KeyFunction | Unique[Any] | Debounce[Any] | None = None,
         limits: Sequence[Concurrency[Any] | Rate[Any]] = (),
         schedule: str | None = None,
         schedule_data: Any = None,
@@ -81,7 +82,7 @@ class Registry:
         accept it; `action` is vetted by governance after them, before the handler.
         `unique` takes the payload and returns a key: a job without a
         `unique_key` gets this one, and while an unfinished job holds it,
-        another of the type is rejected. `limits` hold in the whole fleet: a job that has to wait
+        another of the type is rejected. `Unique` and `Debounce` have further rules. `limits` hold in the whole fleet: a job that has to wait
         for one stays queued, and does not hold back others. `priority` applies to jobs without
         one. `slots` is how many jobs of the type one worker runs at the same time, at most: never
         more than three quarters of its slots if it serves other types, too.

@@ -1,11 +1,12 @@
-"""Validation of what a declaration says about runs: limits, and isolation."""
+"""Validation of what a declaration says about runs: limits, uniqueness, and isolation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from hms_svc.domain.job_limits import Concurrency, Rate
+from hms_svc.domain.uniqueness import Debounce, Unique, Until, key_function
 from hms_svc.sdk.value_checks import is_async, is_generator, is_number, is_whole, takes_one
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 MOST_LIMITED: Final = 10_000
 SHORTEST_WINDOW_SECONDS: Final = 0.01
 LONGEST_WINDOW_SECONDS: Final = 7 * 86_400
+_WINDOW: Final = (
+    f"is not a number of seconds, {SHORTEST_WINDOW_SECONDS} to {LONGEST_WINDOW_SECONDS}"
+)
 MOST_MEMORY_MB: Final = 1_048_576
 MOST_JOBS_PER_PROCESS: Final = 1_000_000
 Fault = tuple[str, Any, str]
@@ -45,12 +49,54 @@ def limit_faults(values: Any) -> Iterator[Fault]:
         if not is_whole(limit.most, 1, MOST_LIMITED):
             yield f"{name}.most", limit.most, f"is not a whole number from 1 to {MOST_LIMITED}"
         if isinstance(limit, Rate) and not _is_window(limit.per_seconds):
-            message = (
-                f"is not a number of seconds, {SHORTEST_WINDOW_SECONDS} to {LONGEST_WINDOW_SECONDS}"
-            )
-            yield f"{name}.per_seconds", limit.per_seconds, message
+            yield f"{name}.per_seconds", limit.per_seconds, _WINDOW
         if message := _limit_key(limit.key):
             yield f"{name}.key", limit.key, message
+
+
+def unique_faults(value: Any) -> Iterator[Fault]:
+    """Yield what is wrong with the declaration of a unique key."""
+    if value is None:
+        return
+    name = "unique.key" if isinstance(value, Unique | Debounce) else "unique"
+    function: Any = key_function(value)
+    if message := _key_function(function):
+        yield name, function, message
+    if isinstance(value, Unique):
+        yield from _unique_faults(value)
+    elif isinstance(value, Debounce):
+        yield from _debounce_faults(value)
+
+
+def _unique_faults(value: Unique[Any]) -> Iterator[Fault]:
+    window = value.window_seconds
+    if value.until not in get_args(Until):
+        yield "unique.until", value.until, 'is not "ended", "started" or "window"'
+    if window is not None and not _is_window(window):
+        yield "unique.window_seconds", window, _WINDOW
+    if window is None and value.until == "window":
+        yield "unique.window_seconds", window, 'is needed with until="window"'
+
+
+def _debounce_faults(value: Debounce[Any]) -> Iterator[Fault]:
+    if not _is_window(value.seconds):
+        yield "unique.seconds", value.seconds, _WINDOW
+        return
+    most = value.most_seconds
+    if most is None:
+        return
+    if not _is_window(most):
+        yield "unique.most_seconds", most, _WINDOW
+    elif most < value.seconds:
+        yield "unique.most_seconds", most, f"is less than seconds, {value.seconds:g}"
+
+
+def _key_function(value: Any) -> str:
+    if not callable(value) or not takes_one(value):
+        return "is not a function that takes one argument, the payload, and returns the key"
+    if is_async(value) or is_generator(value):
+        return "is not a plain function that returns the key at once"
+    return ""
 
 
 def _is_window(value: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hms_svc.domain.uniqueness import Debounce, Unique
 from hms_svc.sdk.registry import Registry
 
 registry = Registry()
@@ -30,4 +31,14 @@ def sync_ward() -> None:
 
 @registry.job("sync.desk", unique=broken_key)
 def sync_operator() -> None:
+    """Do nothing."""
+
+
+@registry.job("remind.ward", payload=Ward, unique=Unique(ward_key, "window", 60))
+def remind_ward() -> None:
+    """Do nothing."""
+
+
+@registry.job("render.ward", payload=Ward, unique=Debounce(ward_key, 60))
+def render_ward() -> None:
     """Do nothing."""

@@ -41,6 +41,38 @@ def test_enqueue_gives_jobs_their_declared_key_and_priority(cli: Cli) -> None:
     assert rows[0]["id"] in shown[1]["detail"]
 
 
+def test_enqueue_says_which_job_stands(cli: Cli) -> None:
+    for type in ("sync.ward", "remind.ward"):
+        given = json.dumps({"type": type, "data": {"ward": 7}})
+        first = cli("enqueue", "-", "--json", stdin=given).row
+        second = cli("enqueue", "-", "--json", stdin=given, code=3).row
+        assert "held_by" not in first
+        assert second["held_by"] == first["id"]
+        third = cli("enqueue", "-", stdin=given, code=3)
+        assert f"rejected (job {first['id']} holds its unique key)" in third.out
+        why = cli("jobs", "why", second["id"]).out
+        assert "another job stands for its unique key" in why
+        assert first["id"] in why
+
+
+def test_enqueue_says_which_job_is_replaced(cli: Cli) -> None:
+    given = json.dumps({"type": "render.ward", "data": {"ward": 7}})
+    first, second = cli("enqueue", "-", "--json", "--count", 2, stdin=given).rows
+    assert (second["state"], second["replaced"]) == ("scheduled", first["id"])
+    shown = cli("jobs", "show", first["id"], "--json").row
+    assert (shown["state"], shown["reason"]) == ("cancelled", "replaced")
+    why = cli("jobs", "why", first["id"]).out
+    assert f"was replaced by job {second['id']}, which has its unique key" in why
+    third = cli("enqueue", "-", stdin=given)
+    assert f"scheduled (it replaces job {second['id']})" in third.out
+
+
+def test_a_form_of_the_declaration_is_shown(cli: Cli) -> None:
+    cli("enqueue", "-", stdin=json.dumps({"type": "remind.ward", "data": {"ward": 7}}))
+    shown = cli("queues", "show", "remind.ward").out
+    assert "a job stands for 1 m" in " ".join(shown.split())
+
+
 def test_what_a_job_names_itself_stands(cli: Cli) -> None:
     row = cli("enqueue", "-", "--json", stdin=jobs(7, unique_key="mine", priority=0)).row
     shown = cli("jobs", "show", row["id"], "--json").row

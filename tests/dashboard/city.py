@@ -268,6 +268,7 @@ TYPE: Final = TypeDetail(
         validators=("crew_exists",),
         action="notify_crew",
         is_unique=False,
+        unique="",
         limits=(),
         isolation="",
         schedule="",

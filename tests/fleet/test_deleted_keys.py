@@ -13,8 +13,9 @@ from hms_svc.domain.causes import OTHER_CAUSES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import PlaceClaim, WorkerRegistration
+from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.key_claims import PlaceClaim
 from tests.support.fleet import TYPE, Fleet
 from tests.support.waiting import until
 

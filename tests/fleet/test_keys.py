@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 
+from msgspec.structs import replace
+
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job_limits import KeyedLimit, Limit
+from hms_svc.domain.uniqueness import UniqueRule
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.ports.broker import PlaceClaim, ProgressReport, WorkerRegistration
+from hms_svc.ports.broker import ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
+from hms_svc.ports.key_claims import PlaceClaim
 from hms_svc.ports.schedules import DueRuns
 from hms_svc.ports.step_results import StepRecord
 from tests.support.fleet import TYPE, Fleet
@@ -44,6 +48,8 @@ async def be_busy(fleet: Fleet) -> None:
     one = await every_state(fleet)
     fleet.server.cli("LPUSH", "jobs:left.alone", b'{"data":{}}')
     await fleet.broker.enqueue([fleet.job(unique_key="k")])
+    window = UniqueRule("window", window_ms=60_000)
+    await fleet.broker.enqueue([replace(fleet.job(unique_key="w"), unique=window)])
     await fleet.broker.reap(100)
     fleet.server.cli("LPUSH", "jobs:left.alone", b'{"data":{}}')
     await fleet.accept(type="rescued.job")

@@ -11,8 +11,9 @@ from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import Acceptance, KeyClaim, ProgressReport
+from hms_svc.ports.broker import Acceptance, ProgressReport
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.key_claims import KeyClaim
 from hms_svc.settings import Settings
 from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.proxy import Proxy

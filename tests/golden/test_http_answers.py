@@ -30,8 +30,15 @@ EVENT: Final = {"specversion": "1.0", "id": "1", "source": "/city", "type": "x.y
 EVENTS: Final = "application/cloudevents-batch+json"
 WITHOUT_FILE: Final = frozenset({"getMetrics", "denyJob"})
 """Operations of which no answer is kept: numbers that differ from run to run, and the same as approveJob."""
-RARE: Final = {"Queue.faults", "Queue.limited", "Raw.sha256_of_beginning"}
-"""What the document describes and this world has not: keys of a wrong type, and very long pushes."""
+RARE: Final = {
+    "Accepted.replaced",
+    "EnvelopeJob.held_by",
+    "EnvelopeJob.replaced",
+    "Queue.faults",
+    "Queue.limited",
+    "Raw.sha256_of_beginning",
+}
+"""What the document describes and this world has not: debounced jobs, keys of a wrong type, and very long pushes."""
 Request = tuple[str, str, str, dict[str, Any]]
 READS: Final[tuple[Request, ...]] = (
     ("status", "GET", "/status", {}),
@@ -76,6 +83,17 @@ POSTS: Final[tuple[Request, ...]] = (
         "POST",
         "/jobs",
         {"json": {"id": "p-1", "type": "crew.notify", "data": NOTICE}},
+    ),
+    (
+        "post-jobs-of-one-key",
+        "POST",
+        "/jobs",
+        {
+            "json": [
+                {"id": id, "type": "crew.notify", "data": NOTICE, "unique_key": "k-1"}
+                for id in ("u-1", "u-2")
+            ]
+        },
     ),
     ("post-jobs", "POST", "/jobs", {"json": [{"id": "p-2", "type": "other.type", "data": 1}]}),
     (

@@ -52,6 +52,20 @@ async def test_posted_jobs_have_their_declared_key_and_priority(service: ApiServ
     assert (await service.post(job(7))).json()["state"] == "rejected"
 
 
+async def test_the_answer_says_which_job_stands_or_is_replaced(service: ApiService) -> None:
+    first = (await service.post(job(7))).json()
+    assert "held_by" not in first
+    assert "replaced" not in first
+    array = (await service.post([job(7), job(8)])).json()
+    assert [each.get("held_by") for each in array] == [first["id"], None]
+    throttled = (await service.post([{"type": "remind.ward", "data": {"ward": 7}}] * 2)).json()
+    assert throttled[1]["held_by"] == throttled[0]["id"]
+    drawn = (await service.post([{"type": "render.ward", "data": {"ward": 7}}] * 2)).json()
+    assert [each["state"] for each in drawn] == ["scheduled", "scheduled"]
+    assert drawn[1]["replaced"] == drawn[0]["id"]
+    assert (await record(service, drawn[0]["id"]))["reason"] == "replaced"
+
+
 async def test_a_key_that_cannot_be_made_is_a_fault_of_the_request(service: ApiService) -> None:
     answer = await service.post([job(7), {"type": "sync.desk", "data": {}}])
     assert answer.status_code == 422

@@ -14,9 +14,10 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import Broker, KeyClaim
+from hms_svc.ports.broker import Broker
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act
+from hms_svc.ports.key_claims import KeyClaim
 from hms_svc.runtime.scheduler import Scheduler, tick_job
 from hms_svc.sdk.running_job import RunningJob
 from tests.support.redis_server import RedisServer

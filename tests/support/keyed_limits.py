@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.job_limits import KeyedLimit, Limit
-from hms_svc.ports.broker import PlaceClaim
+from hms_svc.ports.key_claims import PlaceClaim
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness
 
 TWO = Limit(2)

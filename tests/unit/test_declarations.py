@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting, Outage
 from hms_svc.domain.outcome import Cancel
+from hms_svc.domain.uniqueness import Debounce, Unique
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry
 
@@ -134,6 +135,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"slots": 2.0}, "slots 2.0"),
     ({"unique": "key"}, "unique 'key' is not a function that takes one argument, the payload"),
     ({"unique": two}, "unique two (tests/unit/test_declarations.py:"),
+    ({"unique": Unique("key")}, "unique.key 'key' is not a function that takes one argument"),  # type: ignore[arg-type]  # the mistake under test
+    (
+        {"unique": Unique(one, until="done")},  # type: ignore[arg-type]  # the mistake under test
+        """unique.until 'done' is not "ended", "started" or "window\"""",
+    ),
+    ({"unique": Unique(one, "window")}, 'unique.window_seconds None is needed with until="window"'),
+    ({"unique": Unique(one, window_seconds=0)}, "unique.window_seconds 0 is not a number of sec"),
+    ({"unique": Debounce(one, 0)}, "unique.seconds 0 is not a number of seconds, 0.01 to 604800"),
+    ({"unique": Debounce(one, 9, 8)}, "unique.most_seconds 8 is less than seconds, 9"),
+    ({"overlap": "never"}, """overlap 'never' is not "allow" or "skip\""""),
+    ({"catch_up": 101}, "catch_up 101 is not a whole number of runs from 0 to 100"),
     ({"unique": later}, "is not a plain function that returns the key at once"),
     ({"unique": counts}, "is not a plain function that returns the key at once"),
     ({"time_zone": "Nowhere"}, "time zone 'Nowhere' is unknown"),

@@ -48,9 +48,9 @@ class RefusedItem(msgspec.Struct, frozen=True, gc=False):
             binary(self.event_data),
         )
 
-    def answer(self) -> Enqueued:
+    def answer(self, held_by: str | None = None) -> Enqueued:
         """Return the answer for the producer: accepted, and already ended."""
-        return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
+        return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state, held_by)
 
 
 def _refused(
@@ -151,9 +151,13 @@ class Acceptor:
         held = []
         for fault in faults:
             job = jobs[fault.place]
-            if fault.holder:
+            if fault.into:
+                answers[fault.place] = Enqueued(
+                    job.id, Acceptance.ACCEPTED, State(fault.into), replaced=fault.holder
+                )
+            elif fault.holder:
                 refused = refused_for_key(job, fault.holder, now)
-                answers[fault.place] = refused.answer()
+                answers[fault.place] = refused.answer(fault.holder)
                 held.append((fault.place, refused))
             else:
                 answers[fault.place] = await self._known(job, fault.record, repeated)
@@ -214,6 +218,8 @@ def _size_of(drafted: tuple[Job, RecordDraft]) -> int:
 def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
     """Return a draft as the scripts take it."""
     row = job.id, binary(draft.rest)
+    if draft.rule:
+        return *row, draft.position, draft.unique or False, draft.names_priority, draft.rule
     if draft.position == 0 and not draft.unique and not draft.names_priority:
         return row
     return *row, draft.position, draft.unique or False, draft.names_priority
@@ -222,7 +228,11 @@ def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
 def _batch_row(job: Job) -> BatchRow:
     draft = draft_of(job, 0)
     held = held_by(job.unique_key, "") if job.unique_key else ""
-    return job.id, binary(draft.rest), draft.unique, int(draft.names_priority), held
+    row = job.id, binary(draft.rest), draft.unique, int(draft.names_priority), held
+    if not draft.rule:
+        return row
+    digest, window_ms, replaces, most_ms = draft.rule
+    return *row, digest, window_ms, int(replaces), most_ms
 
 
 def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, int, list[DraftRow]]]:
@@ -237,4 +247,5 @@ def _known(job: Job, known: Record, repeated: bool) -> Enqueued:
     if not is_same(job, known):
         return Enqueued(job.id, Acceptance.CONFLICT, state)
     is_own = repeated and known.enqueued_at == job.enqueued_at
-    return Enqueued(job.id, Acceptance.ACCEPTED if is_own else Acceptance.EXISTS, state)
+    acceptance = Acceptance.ACCEPTED if is_own else Acceptance.EXISTS
+    return Enqueued(job.id, acceptance, state, known.held_by)

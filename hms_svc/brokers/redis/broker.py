@@ -15,10 +15,12 @@ from hms_svc.brokers.redis.acceptance import Acceptor
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.idle_waiter import IdleWaiter
 from hms_svc.brokers.redis.intake import Intake
+from hms_svc.brokers.redis.keys import worker_field
 from hms_svc.brokers.redis.lease_keeper import RedisLeaseKeeper
 from hms_svc.brokers.redis.link import Link, new_mark, new_nonce
-from hms_svc.brokers.redis.record import digest_of, keyed_envelope, worker_field
+from hms_svc.brokers.redis.record import keyed_envelope
 from hms_svc.brokers.redis.settlement import settle_call
+from hms_svc.brokers.redis.unique_keys import digest_of, rule_row
 from hms_svc.brokers.settlement_events import as_cancelled
 from hms_svc.brokers.unreported_ends import Effects, effects_of
 from hms_svc.brokers.worker_views import read_request
@@ -30,14 +32,13 @@ from hms_svc.ports.broker import (
     ClaimRequest,
     Enqueued,
     EnqueuedBatch,
-    KeyClaim,
     KnownEffects,
-    PlaceClaim,
     ProgressReport,
     ReapReport,
     Settlement,
     Signals,
 )
+from hms_svc.ports.key_claims import KeyClaim, PlaceClaim
 from hms_svc.ports.schedules import DecidedRuns, DueRuns
 from hms_svc.ports.step_results import Kept, StepRecord
 
@@ -150,8 +151,9 @@ class RedisBroker:
             (
                 wanted.claimed.token.job_id,
                 wanted.claimed.token.fence,
-                digest_of(wanted.unique_key),
+                digest_of(wanted.unique_key) if wanted.rule.until == "ended" else "",
                 keyed_envelope(wanted.claimed.job, wanted.unique_key),
+                rule_row(wanted.unique_key, wanted.rule),
             )
             for wanted in claims
         ]

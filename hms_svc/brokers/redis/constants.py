@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from hms_svc.brokers import chunks, codes, limits, refused_acts, schedules, unreported_ends
 from hms_svc.brokers.failures import SLOT_MS, SLOTS
 from hms_svc.brokers.redis import record
+from hms_svc.brokers.redis.unique_keys import DIGEST_SIZE
 from hms_svc.brokers.unreported_ends import Effects, Fate, fate_of
 from hms_svc.domain import lifecycle
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
@@ -18,6 +19,7 @@ from hms_svc.domain.causes import FAILED, GROUPED, MOST_CAUSES, MOST_HISTORIES, 
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.lifecycle import State, Trigger
+from hms_svc.domain.unique_keys import REPLACED_BY
 from hms_svc.domain.verdict import DENIED
 from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN
 
@@ -122,6 +124,8 @@ CONSTANTS: Final[dict[str, Value]] = {
     "STALE_MS": limits.STALE_MS,
     "STEPS_KEPT_SECONDS": limits.STEPS_KEPT_SECONDS,
     "LIMITED": codes.LIMITED,
+    "DIGEST_SIZE": DIGEST_SIZE,
+    "REPLACED_BY": REPLACED_BY,
     "LIMIT_CHECK_MS": limits.LIMIT_CHECK_MS,
     "LIMIT_SAMPLE": limits.LIMIT_SAMPLE,
     "LIMITS_AT_ONCE": limits.LIMITS_AT_ONCE,

@@ -17,8 +17,9 @@ from hms_svc.brokers.redis import (
 )
 from hms_svc.brokers.redis.eviction import RedisEviction
 from hms_svc.brokers.redis.inspector import RedisInspector
+from hms_svc.brokers.redis.keys import worker_field
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.record import HEAD_SIZE, Record, worker_field
+from hms_svc.brokers.redis.record import HEAD_SIZE, Record
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest

@@ -9,17 +9,24 @@ import msgspec
 
 from hms_svc.brokers.redis.calls import ScriptCall, binary, nothing, texts
 from hms_svc.brokers.redis.record import Record
+from hms_svc.brokers.redis.unique_keys import RuleRow
 from hms_svc.brokers.unreported_ends import Effects
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch, ReapReport
 
 DraftRow: TypeAlias = (
-    tuple[str, msgspec.Raw] | tuple[str, msgspec.Raw, int, str | Literal[False], bool]
+    tuple[str, msgspec.Raw]
+    | tuple[str, msgspec.Raw, int, str | Literal[False], bool]
+    | tuple[str, msgspec.Raw, int, str | Literal[False], bool, RuleRow]
 )
 """Id, the record without its position; then, if the job has any of them: position (of a queued job:
-what to add to its time), digest of the unique key or False, whether the job has a priority."""
-BatchRow: TypeAlias = tuple[str, msgspec.Raw, str, int, str]
+what to add to its time), the unique key or False, whether the job has a priority, and
+the rule for its key if it is not the usual one."""
+BatchRow: TypeAlias = (
+    tuple[str, msgspec.Raw, str, int, str]
+    | tuple[str, msgspec.Raw, str, int, str, str, int, int, int]
+)
 """A job of a batch, see `batches.make` of `batches.lua`."""
 RefusedRow: TypeAlias = tuple[str, int, str, msgspec.Raw, bool, int, msgspec.Raw]
 """Type, state, id, record, whether the job has a priority, time (Unix ms), data of its event."""
@@ -41,11 +48,15 @@ class SettlementKind(NamedTuple):
 
 
 class NotEnqueued(NamedTuple):
-    """A job that was not accepted: its place (from 0), and its record ("" if it is to be read) or who holds its key."""
+    """A job that was not accepted: its place (from 0), and its record ("" if it is to be read) or who holds its key.
+
+    With a state, it was accepted in that state, in place of the job `holder`.
+    """
 
     place: int
     record: bytes
     holder: str
+    into: str = ""
 
 
 class Absorbed(NamedTuple):
@@ -89,10 +100,10 @@ def enqueue(runs: Sequence[tuple[str, int, list[DraftRow]]]) -> ScriptCall[list[
 
 def _faults(reply: list[Any]) -> list[NotEnqueued]:
     return [
-        NotEnqueued(place - 1, b"", detail.decode())
-        if why == b"unique"
-        else NotEnqueued(place - 1, detail, "")
-        for place, why, detail in reply
+        NotEnqueued(place - 1, detail, "")
+        if why == b"known"
+        else NotEnqueued(place - 1, b"", detail.decode(), *(state.decode() for state in into))
+        for place, why, detail, *into in reply
     ]
 
 
@@ -179,9 +190,14 @@ def _records(reply: list[bytes]) -> list[Record]:
     return [Record(job_id.decode(), text) for job_id, text in pairs]
 
 
-def take_keys(claims: Sequence[tuple[str, int, str, bytes]]) -> ScriptCall[list[str]]:
-    """Assign unique keys (id, fence, digest, envelope); return who holds each, "" without the lease."""
-    rows = [(job_id, fence, digest, binary(envelope)) for job_id, fence, digest, envelope in claims]
+def take_keys(
+    claims: Sequence[tuple[str, int, str, bytes, RuleRow | Literal[False]]],
+) -> ScriptCall[list[str]]:
+    """Assign unique keys (id, fence, digest, envelope, rule); return who holds each, "" without the lease."""
+    rows = [
+        (job_id, fence, digest, binary(envelope), rule)
+        for job_id, fence, digest, envelope, rule in claims
+    ]
     return ScriptCall("take_keys", texts, claims=rows)
 
 

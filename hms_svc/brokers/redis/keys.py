@@ -114,7 +114,18 @@ FAMILIES: Final = (
         "1000 groups",
     ),
     KeyFamily("hms:{ns}:causes", "set", "failure groups with jobs", "1000, and 3 for each type"),
-    KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "unfinished jobs"),
+    KeyFamily(
+        "hms:{ns}:unique:{type}",
+        "hash",
+        "digest of a unique key: id, and since when (ms) if that job has replaced others",
+        "unfinished jobs",
+    ),
+    KeyFamily(
+        "hms:{ns}:window:{type}:{digest}",
+        "string",
+        "for the window of a unique key: id, end (ms)",
+        "the window",
+    ),
     KeyFamily(
         "hms:{ns}:cancel-requests", "hash", "cancel requests; id: fence, operator, reason", "slots"
     ),
@@ -230,3 +241,8 @@ class Keys:
     def intake(type: str) -> str:
         """Return the list that foreign producers push to."""
         return f"jobs:{type}"
+
+
+def worker_field(worker: str) -> str:
+    """Return a worker's id without white space, as it is stored in records and registers."""
+    return "_".join(worker.split()) or "_"

@@ -13,8 +13,8 @@ from hms_svc.brokers.redis import worker_calls
 from hms_svc.brokers.redis.calls import Answer, ScriptCall
 from hms_svc.brokers.redis.clients import close_blocking_client
 from hms_svc.brokers.redis.exchange import Argument
+from hms_svc.brokers.redis.keys import worker_field
 from hms_svc.brokers.redis.link import Link, error_text
-from hms_svc.brokers.redis.record import worker_field
 from hms_svc.brokers.redis.scripts import Script, script
 from hms_svc.brokers.type_limits import limits_text
 from hms_svc.domain.errors import BrokerUnavailable

@@ -10,9 +10,8 @@ data and raw bytes stay as they were accepted. The scripts get fields and format
 
 from __future__ import annotations
 
-import hashlib
 import struct
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -20,9 +19,11 @@ from hms_svc.brokers.codes import CODE_OF, DISCARDED, LIMITED, PRIORITY_STEP, ST
 from hms_svc.brokers.envelope import Envelope, envelope_of, has_envelope, wire_form
 from hms_svc.brokers.history import attempts_of, erased_history, history_of, read_history
 from hms_svc.brokers.intake import KeptBytes
+from hms_svc.brokers.redis.unique_keys import RuleRow, rule_row, unique_text
 from hms_svc.domain.causes import FAILED, GROUPED, cause_of
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
-from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.lifecycle import REASON_UNIQUE, TERMINAL, State
+from hms_svc.domain.unique_keys import holder_in
 from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
@@ -142,6 +143,7 @@ class RecordDraft(msgspec.Struct, frozen=True, gc=False):
     position: int
     unique: str
     names_priority: bool
+    rule: RuleRow | Literal[False] = False
 
     def at(self, position: int) -> bytes:
         """Return the record with its position."""
@@ -192,7 +194,7 @@ def _draft(
     cause: str,
 ) -> RecordDraft:
     envelope = write_json(kept) if kept is not None else b""
-    unique, type = digest_of(job.unique_key), job.type.encode()
+    unique, type = unique_text(job), job.type.encode()
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else NO_MARK
     keys = f"{unique}/{job.batch}" if job.batch else unique
     texts = b"".join((cause.encode(), type, keys.encode(), envelope, job.data, raw))
@@ -203,20 +205,14 @@ def _draft(
     fields[_EXPIRES], fields[_NOT_BEFORE] = _time(job.expires_at), _time(job.not_before)
     fields[_PRIORITY], fields[_ENQUEUED] = job.priority or 0, job.enqueued_at
     fields[_ENVELOPE], fields[_DATA], fields[_RAW] = len(envelope), len(job.data), len(raw)
-    head = _HEAD.pack(*fields)
-    rest = b"".join((head[POSITION_SIZE:], texts, outcome))
-    return RecordDraft(state, rest, position, unique, job.priority is not None)
-
-
-def worker_field(worker: str) -> str:
-    """Return a worker's id without white space, as it is stored in records and registers."""
-    return "_".join(worker.split()) or "_"
-
-
-def digest_of(unique_key: str | None) -> str:
-    """Return the digest of a unique key, empty for none."""
-    return (
-        hashlib.sha1(unique_key.encode(), usedforsecurity=False).hexdigest() if unique_key else ""
+    rest = b"".join((_HEAD.pack(*fields)[POSITION_SIZE:], texts, outcome))
+    return RecordDraft(
+        state,
+        rest,
+        position,
+        unique,
+        job.priority is not None,
+        rule_row(job.unique_key, job.unique),
     )
 
 
@@ -254,6 +250,13 @@ class Record:
     def enqueued_at(self) -> int:
         """When the job was created (Unix ms)."""
         return int(self._fields[_ENQUEUED])
+
+    @property
+    def held_by(self) -> str | None:
+        """The id of the job that held its unique key, if it was rejected for that."""
+        outcome = self._outcome()
+        is_held = self.state is State.REJECTED and outcome.reason == REASON_UNIQUE
+        return holder_in(outcome.detail) if is_held else None
 
     @property
     def data(self) -> bytes:

@@ -44,7 +44,17 @@ class Script(msgspec.Struct, frozen=True):
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
     acceptance = ["acceptance"] if name in _ACCEPTING else []
-    parts = ["prelude", "record", "changes", "limits", "batches", "commit", *acceptance, name]
+    parts = [
+        "prelude",
+        "record",
+        "changes",
+        "limits",
+        "uniqueness",
+        "batches",
+        "commit",
+        *acceptance,
+        name,
+    ]
     folder = files(__package__).joinpath("lua")
     body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     text = _HEADS.get(name, _WRITES) + with_constants(body)

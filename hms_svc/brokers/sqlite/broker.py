@@ -32,14 +32,13 @@ from hms_svc.ports.broker import (
     ClaimRequest,
     Enqueued,
     EnqueuedBatch,
-    KeyClaim,
     KnownEffects,
-    PlaceClaim,
     ProgressReport,
     ReapReport,
     Settlement,
     Signals,
 )
+from hms_svc.ports.key_claims import KeyClaim, PlaceClaim
 from hms_svc.ports.schedules import DecidedRuns, DueRuns
 from hms_svc.ports.side_thread import aside
 from hms_svc.ports.step_results import Kept, StepRecord
@@ -127,7 +126,10 @@ class SQLiteBroker:
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
         """Assign claimed jobs their unique keys."""
-        return await self._file.write(lambda transaction: job_claims.take_keys(transaction, claims))
+        now = self._clock.now_ms()
+        return await self._file.write(
+            lambda transaction: job_claims.take_keys(transaction, claims, now)
+        )
 
     async def take_places(self, claims: Sequence[PlaceClaim]) -> list[bool]:
         """Let claimed jobs in by the limits with a key."""

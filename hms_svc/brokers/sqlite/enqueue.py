@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from hms_svc.brokers.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, turn
 from hms_svc.brokers.envelope import write_envelope
 from hms_svc.brokers.intake import keep_bytes, read_item
+from hms_svc.brokers.sqlite import uniqueness
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.errors import BadInput
@@ -23,7 +26,8 @@ from hms_svc.domain.lifecycle import (
     State,
 )
 from hms_svc.domain.strict_json import is_same_json
-from hms_svc.domain.unique_keys import held_by
+from hms_svc.domain.unique_keys import held_by, holder_in
+from hms_svc.domain.uniqueness import PLAIN
 from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.sqlite.statements import run_many
 
@@ -79,15 +83,21 @@ def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: 
     if known is not None:
         same = known[1] == job.type and is_same_json(known[3], job.data)
         answer = Acceptance.EXISTS if same else Acceptance.CONFLICT
-        return Enqueued(job.id, answer, STATE_OF.get(known[2], State.CANCELLED))
-    if job.unique_key is not None:
-        holder = connection.execute(SQL["unique_holder"], (row[1], job.unique_key)).fetchone()
-        if holder is not None:
-            detail = held_by(job.unique_key, holder[0])
-            fields = {"decided_by": "enqueue", "reason": REASON_UNIQUE, "detail": detail}
-            return _refuse(transaction, job, row[1], REJECTED, now, fields)
-    connection.execute(SQL["insert"], row)
-    return _accept(transaction, job, row)
+        holder = holder_in(known[5]) if same and known[4] == REASON_UNIQUE else None
+        return Enqueued(job.id, answer, STATE_OF.get(known[2], State.CANCELLED), holder)
+    if job.unique_key is None:
+        connection.execute(SQL["insert"], row)
+        return _accept(transaction, job, row)
+    rule = job.unique or PLAIN
+    other = uniqueness.holder_of(transaction, row[1], job.unique_key, rule, job.id, now)
+    if other is not None and other.row is None:
+        detail = held_by(job.unique_key, other.id)
+        fields = {"decided_by": uniqueness.BY, "reason": REASON_UNIQUE, "detail": detail}
+        refused = _refuse(transaction, job, row[1], REJECTED, now, fields)
+        return msgspec.structs.replace(refused, held_by=other.id)
+    state = uniqueness.insert(transaction, job, row, other, now)
+    accepted = _accept(transaction, job, (*row[:2], state))
+    return accepted if other is None else msgspec.structs.replace(accepted, replaced=other.id)
 
 
 def _refuse(

@@ -19,6 +19,7 @@ from hms_svc.brokers.codes import (
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
 from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.limits import EXPIRED_AT_ONCE
+from hms_svc.brokers.sqlite import uniqueness
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.sqlite.type_limits import (
@@ -40,7 +41,8 @@ from hms_svc.domain.lifecycle import (
     Trigger,
 )
 from hms_svc.domain.strict_json import encode
-from hms_svc.ports.broker import ClaimRequest, KeyClaim, ServedType
+from hms_svc.ports.broker import ClaimRequest, ServedType
+from hms_svc.ports.key_claims import KeyClaim
 
 Row = tuple[Any, ...]
 
@@ -201,12 +203,12 @@ def _claimed(
     )
 
 
-def take_keys(transaction: Transaction, claims: Sequence[KeyClaim]) -> list[str | None]:
+def take_keys(transaction: Transaction, claims: Sequence[KeyClaim], now: int) -> list[str | None]:
     """Assign claimed jobs their unique keys; return the id of the job that holds each."""
-    return [_take_key(transaction, claim) for claim in claims]
+    return [_take_key(transaction, claim, now) for claim in claims]
 
 
-def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
+def _take_key(transaction: Transaction, wanted: KeyClaim, now: int) -> str | None:
     execute, token = transaction.connection.execute, wanted.claimed.token
     owned = {"row": token.locator, "fence": token.fence}
     found = execute(SQL["key_of"], {**owned, "id": token.job_id}).fetchone()
@@ -215,10 +217,13 @@ def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
     if found[0] is not None:
         return token.job_id
     queue = transaction.queue(wanted.claimed.job.type)
-    holder = execute(SQL["unique_holder"], (queue, wanted.unique_key)).fetchone()
+    key, rule = wanted.unique_key, wanted.rule
+    holder = uniqueness.holder_of(transaction, queue, key, rule, token.job_id, now)
     if holder is not None:
-        return str(holder[0])
-    execute(SQL["take_key"], {**owned, "key": wanted.unique_key})
+        return holder.id
+    uniqueness.begin_window(transaction, queue, key, rule, token.job_id, now)
+    if rule.until == "ended":
+        execute(SQL["take_key"], {**owned, "key": key})
     return token.job_id
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from hms_svc.brokers.sqlite import batches
+from hms_svc.brokers.sqlite import batches, uniqueness
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
 from hms_svc.brokers.sqlite.causes import fill_in_causes, repair_causes
 from hms_svc.brokers.sqlite.statements import statements_of, text_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -227,6 +227,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         _add_limits(connection)
         _add_batches(connection)
         _add_schedules(connection)
+        _add_uniqueness(connection)
         connection.executemany(
             "INSERT INTO meta (name, value) VALUES (?, ?)",
             [("schema", SCHEMA_VERSION), ("fence", 1), ("boot", boot_id())],
@@ -270,6 +271,11 @@ def _add_schedules(connection: sqlite3.Connection) -> None:
     connection.execute(statements_of("schedules.sql")["create_schedules"])
 
 
+def _add_uniqueness(connection: sqlite3.Connection) -> None:
+    for statement in ("create_index", "create_windows"):
+        connection.execute(uniqueness.SQL[statement])
+
+
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
     """Migrate an older file to the current version; up to version 4 this reads each failed job once."""
     if version < 7:
@@ -278,6 +284,9 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         connection.execute("ALTER TABLE jobs ADD COLUMN member_of TEXT")
         _add_batches(connection)
     _add_schedules(connection)
+    for statement in ("add_until", "add_since", "drop_index"):
+        connection.execute(uniqueness.SQL[statement])
+    _add_uniqueness(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION
 

@@ -24,6 +24,7 @@ from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
 from hms_svc.brokers.sqlite.job_claims import end_without_run
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.uniqueness import SQL as WINDOWS
 from hms_svc.brokers.unreported_ends import UNSERVED
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Trigger
 from hms_svc.domain.strict_json import encode
@@ -82,10 +83,11 @@ def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
 
 
 def trim_acts(transaction: Transaction, before: int, now: int) -> None:
-    """Remove undo rows of acts that can no longer be undone, and the history of groups after an hour."""
+    """Remove undo rows of acts that can no longer be undone, the history of groups after an hour, and windows that are over."""
     transaction.connection.execute(OPERATOR["trim_undo"], (before, _ACTS_AT_ONCE))
     transaction.connection.execute(OPERATOR["trim_arrivals"], (slots_until(now)[0],))
     transaction.connection.execute(OPERATOR["trim_failing"], (now - SLOT_MS * SLOTS,))
+    transaction.connection.execute(WINDOWS["trim_windows"], (now, _ACTS_AT_ONCE))
 
 
 def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) -> int:

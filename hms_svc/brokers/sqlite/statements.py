@@ -25,6 +25,8 @@ CONSTANTS: Final[dict[str, str | int]] = {
     **{state.name: code for state, code in codes.CODE_OF.items()},
     "DISCARDED": codes.DISCARDED,
     "FIRST_TERMINAL": codes.FIRST_TERMINAL,
+    "HOLDS_KEY": f"(unique_until = 0 AND state < {codes.FIRST_TERMINAL}"
+    f" OR unique_until = 1 AND state <= {codes.QUEUED} AND fence = 0)",
     "FAILED": _codes_of(FAILED),
     "GROUPED": _codes_of(GROUPED),
     "GROUPED_NAMES": ", ".join(sorted(f"'{state}'" for state in GROUPED)),

@@ -20,7 +20,7 @@ from hms_svc.brokers.unreported_ends import is_expired
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.strict_json import encode
-from hms_svc.ports.broker import PlaceClaim
+from hms_svc.ports.key_claims import PlaceClaim
 
 SQL: Final = statements_of("limits.sql")
 

@@ -27,18 +27,30 @@ from hms_svc.ports.broker import Acceptance, Enqueued
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that has been stored durably. `exists` is true if it was there before, with the same type and data."""
+    """A job that has been stored durably. `exists` is true if it was there before, with the same type and data.
+
+    `held_by` is the job that stands for its unique key, if it was rejected for that; `replaced` is the
+    waiting job that was cancelled for this one.
+    """
 
     id: str
     type: str
     state: State
     exists: bool
+    held_by: str | UnsetType = UNSET
+    replaced: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, type: str, enqueued: Enqueued) -> Self:
         """Return the answer for a job of a type."""
-        exists = enqueued.acceptance is not Acceptance.ACCEPTED
-        return cls(id=enqueued.job_id, type=type, state=enqueued.state, exists=exists)
+        return cls(
+            id=enqueued.job_id,
+            type=type,
+            state=enqueued.state,
+            exists=enqueued.acceptance is not Acceptance.ACCEPTED,
+            held_by=enqueued.held_by or UNSET,
+            replaced=enqueued.replaced or UNSET,
+        )
 
 
 class EnvelopeJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,14 +60,16 @@ class EnvelopeJob(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     state: State | UnsetType = UNSET
     exists: bool
+    held_by: str | UnsetType = UNSET
+    replaced: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, job: Job, enqueued: Enqueued | None) -> Self:
         """Return the answer for a job; `enqueued` is None if only its key is known."""
         if enqueued is None:
             return cls(id=job.id, type=job.type, exists=True)
-        exists = enqueued.acceptance is not Acceptance.ACCEPTED
-        return cls(id=job.id, type=job.type, state=enqueued.state, exists=exists)
+        accepted = Accepted.of(job.type, enqueued)
+        return cls(**msgspec.structs.asdict(accepted))
 
 
 class Received(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from hms_svc.domain.job import ClaimedJob, LeaseToken
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import KeyClaim
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.key_claims import KeyClaim
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
 
 OTHER = "crew.notify"

@@ -128,7 +128,7 @@ async def test_postponed_job_is_scheduled_until_its_time(harness: BrokerHarness)
 async def test_unique_key_refuses_a_second_waiting_job(harness: BrokerHarness) -> None:
     await harness.accept(unique_key="ward-7", id="first")
     answers = await harness.enqueue(harness.job({"n": 2}, unique_key="ward-7", id="second"))
-    assert answers == [Enqueued("second", Acceptance.ACCEPTED, State.REJECTED)]
+    assert answers == [Enqueued("second", Acceptance.ACCEPTED, State.REJECTED, "first")]
     view = (await harness.detail("second")).view
     assert (view.reason, "first" in view.detail) == ("unique", True)
     assert ("job.rejected", "second") in await harness.events()

@@ -9,8 +9,8 @@ import pytest
 from hms_svc.brokers.limits import LIMITS_AT_ONCE, LOOKS_AT_ONCE
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import PlaceClaim
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.key_claims import PlaceClaim
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, ManualClock
 from tests.support.keyed_limits import claimed_ids, declare, keyed, let_in
 

@@ -10,8 +10,9 @@ import pytest
 from hms_svc.domain.job import ClaimedJob, Lane
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import KnownEffects, PlaceClaim
+from hms_svc.ports.broker import KnownEffects
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.key_claims import PlaceClaim
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, ManualClock
 
 OF_TYPE = (Limit(5), Limit(20, 1000))

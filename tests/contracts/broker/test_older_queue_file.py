@@ -16,7 +16,15 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_8 = "DROP TABLE schedules; UPDATE meta SET value = 8 WHERE name = 'schema';"
+TO_VERSION_9 = """
+DROP TABLE unique_windows; DROP INDEX jobs_unique_key;
+ALTER TABLE jobs DROP COLUMN unique_until; ALTER TABLE jobs DROP COLUMN unique_since;
+CREATE UNIQUE INDEX jobs_unique_key ON jobs (queue, unique_key) WHERE unique_key IS NOT NULL AND state < 6;
+UPDATE meta SET value = 9 WHERE name = 'schema';
+"""
+TO_VERSION_8 = (
+    f"{TO_VERSION_9} DROP TABLE schedules; UPDATE meta SET value = 8 WHERE name = 'schema';"
+)
 TO_VERSION_7 = f"""
 {TO_VERSION_8}
 DROP TRIGGER member_removed; DROP TRIGGER batch_removed; DROP INDEX jobs_of_batch;

@@ -11,8 +11,8 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Lane
 from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import PlaceClaim
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.key_claims import PlaceClaim
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, BrokerMaker, ManualClock
 from tests.support.keyed_limits import TWO, claimed_ids, declare, keyed, let_in
 

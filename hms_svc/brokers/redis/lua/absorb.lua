@@ -2,8 +2,8 @@
 --
 -- args     list, type; items: for each, rightmost first: SHA-1 of the item, or of a very large one its length
 --          and the SHA-1 of its first 64 KiB, and one of
---            "accept", id, state, record without its position, position, digest of the unique key or
---              false, whether the job has a priority
+--            "accept", id, state, record without its position, position, unique key or false,
+--              whether the job has a priority, and the rule for its key if it is not the usual one
 --            "refuse", id, state, record, whether the job has a priority, time, data of its event
 --            "known", id
 -- returns  how many were taken, and why no more: "", "moved" (the item is another one), "known", or "unique" and
@@ -24,7 +24,7 @@ end
 local list, type, taken, why, holder = args.list, args.type, 0, '', ''
 intakes[type] = true
 for _, found in ipairs(args.items) do
-  local sha, act, id, state, one, two, three, four = unpack(found)
+  local sha, act, id, state, one, two, three, four, five = unpack(found)
   local item = foreign('LINDEX', list, -1)
   if not item or not matches_mark(item, sha) then
     why = 'moved'
@@ -33,7 +33,8 @@ for _, found in ipairs(args.items) do
   if act == 'accept' then
     local turn = state == QUEUED and turns(type, 1) or 0
     local places = {}
-    why, holder = accept(places, id, type, state, one, two, three, four, turn)
+    why, holder = accept(places, id, type, state, one, two, three, four, turn, five)
+    if why == 'replaced' then why = nil end
     if why then break end
     accepted(type, state, places)
   elseif act == 'refuse' then

@@ -11,18 +11,28 @@ end
 
 -- Write one job; its record lacks its position, in a queued one that is what to add to its time. If it was accepted,
 -- add its position and id to `places`; otherwise return "known" and its record ("" beyond what a script reads), or
--- "unique" and the id that holds its key.
-local function accept(places, id, type, state, rest, position, unique, named, turn)
+-- "unique" and the id that holds its key. If it has replaced a job, it returns "replaced", its id, and the state.
+local function accept(places, id, type, state, rest, position, unique, named, turn, rule)
   local key = job_key(id)
-  local holder = unique and redis.call('EXISTS', key) == 0 and unique_holder(type, unique, id)
-  if holder then return 'unique', holder end
+  local holder, other
+  if (unique or rule) and redis.call('EXISTS', key) == 0 then
+    if rule then
+      holder, other = uniqueness().holder(type, unique, rule, id)
+    else
+      holder = unique_holder(type, unique, id)
+    end
+    if holder and not other then return 'unique', holder end
+  end
   local priority = named and 0 or priority_of(type)
   position = position or 0
   if state == QUEUED then position = position + turn - priority * PRIORITY_STEP end
+  local drafted = state
+  if other then state, position = uniqueness().place_after(other, rule, state, position) end
   local record = struct.pack(POSITION_FORMAT, position) .. rest
-  if priority ~= 0 then
+  if priority ~= 0 or state ~= drafted then
     local job = parse(record)
-    job[PRIORITY] = priority
+    job[STATE] = state
+    if priority ~= 0 then job[PRIORITY] = priority end
     record = assemble(job, envelope_in(job), data_in(job), '', '', '')
   end
   if redis.call('SETNX', key, record) == 0 then
@@ -31,7 +41,14 @@ local function accept(places, id, type, state, rest, position, unique, named, tu
     spent = spent + #known
     return 'known', known
   end
-  if unique then hold_unique(id, type, unique) end
+  if other then uniqueness().replace(other, id) end
+  if unique then hold_unique(id, type, unique, other and other.since) end
+  if rule then uniqueness().begin_window(type, rule, id) end
+  if other then
+    enter(id, parse(record))
+    count(type, 'accepted')
+    return 'replaced', holder, NAMES[state]
+  end
   places[#places + 1] = int(position)
   places[#places + 1] = id
   return nil

@@ -19,13 +19,13 @@ local function why(text, job)
 end
 
 local function to_queue(id, job, fresh)
-  local holder = fresh and job[UNIQUE] ~= '' and unique_holder(job[TYPE], job[UNIQUE], id)
+  local holder = fresh and keeps_unique(job) and unique_holder(job[TYPE], job[UNIQUE], id)
   if holder then return 'cannot be retried: its unique key is held by job ' .. holder end
   local step = step_of(job[STATE], QUEUED, TRIGGER_OPERATOR, detail)
   local waited = job[STATE] == SCHEDULED or job[STATE] == RETRYING
   leave(id, job)
   if fresh then
-    hold_unique(id, job[TYPE], job[UNIQUE])
+    if keeps_unique(job) then hold_unique(id, job[TYPE], job[UNIQUE]) end
     job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = 0, 0, 0, 0
     job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
   end

@@ -35,27 +35,38 @@ function batches()
   -- Write a job of a batch that is submitted now. `rest` is its record without its position; `unique` the digest of
   -- its unique key, "" for none; `named` 1 if it has a priority; `held` what to say, before an id, if its key is held.
   -- `at` (ms) is when it was submitted if its record has another time. A known id is not changed.
-  function batches.make(at, id, rest, unique, named, held)
+  -- Digest to `most` are the rule for the key, if it is not the usual one: see uniqueness.lua.
+  function batches.make(at, id, rest, unique, named, held, digest, window, replaces, most)
     if redis.call('EXISTS', job_key(id)) == 1 then return end
     local job = parse(struct.pack(POSITION_FORMAT, 0) .. rest)
     local type, outcome = job[TYPE], ''
     job[ENQUEUED] = at or job[ENQUEUED]
     if named == 0 then job[PRIORITY] = tonumber(redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0') end
-    local holder = unique ~= '' and unique_holder(type, unique, id)
-    if holder then
+    local holder, other
+    local rule = digest and { digest, window, replaces == 1, most }
+    if rule then
+      holder, other = uniqueness().holder(type, unique, rule, id)
+    elseif unique ~= '' then
+      holder = unique_holder(type, unique, id)
+    end
+    if holder and not other then
       job[STATE], job[POSITION] = REJECTED, wall
       file_under(job, cause_of(REJECTED, type, REASON_UNIQUE, 'enqueue'))
       outcome = outcome_of(REASON_UNIQUE, 'enqueue', held .. holder)
       count(type, 'rejected')
       announce(wall, 'job.rejected', id, 0, event_data(type, REASON_UNIQUE, 'enqueue', held .. holder), job)
     else
-      hold_unique(id, type, unique)
-      if job[NOT_BEFORE] > wall then
-        job[STATE], job[POSITION] = SCHEDULED, job[NOT_BEFORE]
-      else
+      job[STATE], job[POSITION] = SCHEDULED, job[NOT_BEFORE]
+      if job[NOT_BEFORE] <= wall then
         job[STATE] = QUEUED
         take_turn(job)
       end
+      if other then
+        job[STATE], job[POSITION] = uniqueness().place_after(other, rule, job[STATE], job[POSITION])
+        uniqueness().replace(other, id)
+      end
+      hold_unique(id, type, unique, other and other.since)
+      if rule then uniqueness().begin_window(type, rule, id) end
     end
     redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), '', outcome, ''))
     enter(id, job)
@@ -70,12 +81,13 @@ function batches()
       redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1)
       return
     end
-    local id, rest, unique, named, held = unpack(cmsgpack.unpack(packed))
+    local job = cmsgpack.unpack(packed)
+    local id = job[1]
     redis.call('HDEL', key, field)
     redis.call('HDEL', P .. 'follow-up-ids', id)
     -- A job with its id that is not of the batch stands in its place.
     if redis.call('EXISTS', job_key(id)) == 1 then redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1) end
-    batches.make(wall, id, rest, unique, named, held)
+    batches.make(wall, unpack(job))
   end
 
   -- Whether a job of a batch has ended in another way than completed.

@@ -44,6 +44,8 @@ local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
 local woken, intakes, causes = {}, {}, {}
 local hidden, mirrored = {}, {}
 local next_due = {}
+-- What leaves an index that it has entered in the same script.
+local gone_again = {}
 -- By type: how many jobs have stopped running.
 local freed = {}
 
@@ -193,26 +195,37 @@ local function announce(at, type, id, fence, data, job)
   events[#events + 1] = { at, type, id, fence, data }
 end
 
+-- A unique key is its digest; a letter follows if the job holds it only until it is claimed for the first time.
+local function digest_in(unique)
+  return string.sub(unique, 1, DIGEST_SIZE)
+end
+
+-- Whether a job that has not ended holds a unique key.
+local function keeps_unique(job)
+  return job[UNIQUE] ~= '' and (#job[UNIQUE] == DIGEST_SIZE or job[FENCE] == 0)
+end
+
 local function free_unique(id, job)
   if job[UNIQUE] == '' then return end
-  local key = P .. 'unique:' .. job[TYPE]
-  if redis.call('HGET', key, job[UNIQUE]) == id then
-    redis.call('HDEL', key, job[UNIQUE])
-  end
+  local key, digest = P .. 'unique:' .. job[TYPE], digest_in(job[UNIQUE])
+  if string.match(redis.call('HGET', key, digest) or '', '^%S*') == id then redis.call('HDEL', key, digest) end
 end
 
--- The id of another unfinished job that holds this unique key, or nil.
-local function unique_holder(type, digest, id)
-  local holder = redis.call('HGET', P .. 'unique:' .. type, digest)
+-- The id of another unfinished job that holds this unique key, the job, and since when its key is held if it has
+-- replaced others; nil if there is none.
+local function unique_holder(type, unique, id)
+  local value = redis.call('HGET', P .. 'unique:' .. type, digest_in(unique))
+  local holder, since = string.match(value or '', '^(%S+) ?(%d*)$')
   if not holder or holder == id then return nil end
   local job = read(holder)
-  if not job or TERMINAL[job[STATE]] or job[STATE] == DISCARDED then return nil end
-  return holder
+  if not job or TERMINAL[job[STATE]] or job[STATE] == DISCARDED or not keeps_unique(job) then return nil end
+  return holder, job, tonumber(since)
 end
 
-local function hold_unique(id, type, digest)
-  if digest == '' then return end
-  redis.call('HSET', P .. 'unique:' .. type, digest, id, '!', '')
+local function hold_unique(id, type, unique, since)
+  if unique == '' then return end
+  local value = since and id .. ' ' .. int(since) or id
+  redis.call('HSET', P .. 'unique:' .. type, digest_in(unique), value, '!', '')
   redis.call('HSET', P .. 'queue:' .. type, 'unique', '1')
 end
 

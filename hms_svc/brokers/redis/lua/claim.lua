@@ -44,7 +44,11 @@ end
 
 local function lease_out(id, job, fence, most, processing)
   local record, cause_at = job[RECORD], HEAD_SIZE + 1 + job[WORKER_SIZE]
-  if job[UNIQUE_SIZE] > 0 then note_batch(id, batches().of_front(job), PROCESSING) end
+  if job[UNIQUE_SIZE] > 0 then
+    note_batch(id, batches().of_front(job), PROCESSING)
+    local whole = job[UNIQUE_SIZE] > DIGEST_SIZE and job[FENCE] == 0 and parse(record)
+    if whole and #whole[UNIQUE] > DIGEST_SIZE then free_unique(id, whole) end
+  end
   job[OUTCOME_AT], job[WORKER_SIZE] = job[OUTCOME_AT] - job[WORKER_SIZE] + #worker, #worker
   job[STATE], job[FENCE], job[LANE] = PROCESSING, fence, lane
   job[ATTEMPT], job[CLAIMS] = job[ATTEMPT] + 1, job[CLAIMS] + 1

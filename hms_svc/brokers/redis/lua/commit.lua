@@ -121,6 +121,7 @@ local function finish()
   if next(moved_batches) then batches().finish() end
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end
+  for key, list in pairs(gone_again) do flush('ZREM', key, list) end
   write_dues()
   write_causes()
   write_tallies()

@@ -49,8 +49,8 @@ for _, id in ipairs(args.ids) do
       healed = healed + 1
     end
     if GROUPED[job[STATE]] then file_again(id, job) end
-    if job[UNIQUE] ~= '' and not TERMINAL[job[STATE]] and job[STATE] ~= DISCARDED then
-      redis.call('HSETNX', P .. 'unique:' .. job[TYPE], job[UNIQUE], id)
+    if keeps_unique(job) and not TERMINAL[job[STATE]] and job[STATE] ~= DISCARDED then
+      redis.call('HSETNX', P .. 'unique:' .. job[TYPE], digest_in(job[UNIQUE]), id)
       redis.call('HSET', P .. 'queue:' .. job[TYPE], 'unique', '1')
     end
   end

@@ -19,7 +19,7 @@ local function why_not(id, job, state, position, fence, was)
   if job[STATE] ~= tonumber(state) or job[POSITION] ~= tonumber(position) or job[FENCE] ~= tonumber(fence) then
     return fill(MOVED_SINCE, { state = NAMES[job[STATE]] })
   end
-  local holder = not TERMINAL[was[STATE]] and was[UNIQUE] ~= '' and unique_holder(was[TYPE], was[UNIQUE], id)
+  local holder = not TERMINAL[was[STATE]] and keeps_unique(was) and unique_holder(was[TYPE], was[UNIQUE], id)
   return holder and 'its unique key is held by job ' .. holder
 end
 
@@ -27,7 +27,11 @@ local function restore(id, job, was, kept)
   local shown = job[STATE] == DISCARDED and was[STATE] or job[STATE]
   leave(id, job)
   if was[SUSPECT] >= LIMITED then was[SUSPECT] = was[SUSPECT] - LIMITED end
-  if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
+  if TERMINAL[was[STATE]] then
+    free_unique(id, job)
+  elseif keeps_unique(was) then
+    hold_unique(id, was[TYPE], was[UNIQUE])
+  end
   if job[STATE] == DISCARDED then count(job[TYPE], 'discarded', -1) end
   redis.call('SET', job_key(id), assemble(was, envelope_in(job), data_in(job), raw_in(job), outcome_in(was),
     history_in(job) .. step_of(shown, was[STATE], TRIGGER_UNDONE, 'undo')))

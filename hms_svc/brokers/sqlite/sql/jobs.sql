@@ -11,11 +11,8 @@ VALUES (:id, :queue, :state, :at, :priority, :at, :at, :reason, :decided_by,
 ON CONFLICT (id) DO NOTHING
 
 -- name: identify
-SELECT jobs.id, queues.type, jobs.state, jobs.data
+SELECT jobs.id, queues.type, jobs.state, jobs.data, jobs.reason, jobs.detail
 FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
-
--- name: unique_holder
-SELECT id FROM jobs WHERE queue = ? AND unique_key = ? AND state < {FIRST_TERMINAL}
 
 -- name: take_key
 UPDATE jobs SET unique_key = :key WHERE row = :row AND fence = :fence AND state = {PROCESSING}

@@ -176,10 +176,11 @@ FROM jobs WHERE row = :row
 -- name: in_batch
 SELECT undo.id, undo.to_state, undo.to_position, undo.fence AS to_fence, undo.state AS was,
        jobs.row, jobs.queue, jobs.state, jobs.position, jobs.fence, jobs.unique_key,
-       undo.state < {FIRST_TERMINAL} AND EXISTS (
-           SELECT 1 FROM jobs AS other
-           WHERE other.queue = jobs.queue AND other.unique_key = jobs.unique_key
-               AND other.state < {FIRST_TERMINAL} AND other.row <> jobs.row
+       (jobs.unique_until = 0 AND undo.state < {FIRST_TERMINAL}
+           OR jobs.unique_until = 1 AND undo.state <= {QUEUED} AND jobs.fence = 0)
+       AND EXISTS (
+           SELECT 1 FROM (SELECT row, queue, unique_key FROM jobs WHERE unique_key IS NOT NULL AND {HOLDS_KEY}) AS other
+           WHERE other.queue = jobs.queue AND other.unique_key = jobs.unique_key AND other.row <> jobs.row
        ) AS is_taken
 FROM undo LEFT JOIN jobs USING (id)
 WHERE undo.batch = :batch AND undo.at > :since AND undo.id > :after ORDER BY undo.id LIMIT :limit
@@ -346,6 +347,7 @@ FROM jobs WHERE state = {DISCARDED} AND batch IS NOT NULL AND undo_state IS NOT 
 -- name: idle_queues
 SELECT queue FROM queues
 WHERE paused_by IS NULL AND priority = 0 AND type NOT IN (SELECT value FROM json_each(:served))
+    AND NOT EXISTS (SELECT 1 FROM unique_windows WHERE unique_windows.queue = queues.queue)
     AND NOT EXISTS (
         SELECT 1 FROM (VALUES {EACH_STATE}) AS states
         JOIN jobs ON jobs.state = states.column1 AND jobs.queue = queues.queue

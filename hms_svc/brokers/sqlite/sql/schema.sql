@@ -1,5 +1,5 @@
--- Version 9 of the queue file, with causes.sql, limits.sql, batches.sql and schedules.sql. Times are Unix milliseconds
--- unless noted otherwise.
+-- Version 10 of the queue file, with causes.sql, limits.sql, batches.sql, schedules.sql and uniqueness.sql. Times are
+-- Unix milliseconds unless noted otherwise.
 -- A file created as version 1 keeps three of its columns, empty: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     finished_at INTEGER,
     worker TEXT,
     unique_key TEXT,
+    unique_until INTEGER NOT NULL DEFAULT 0,  -- until when it holds the key: 0 its end, 1 its first claim, 2 not at all
+    unique_since INTEGER,  -- when the first of the jobs was accepted that it has replaced
     case_id TEXT,
     reason TEXT,
     decided_by TEXT,
@@ -69,8 +71,6 @@ CREATE TABLE IF NOT EXISTS jobs (
 );
 
 CREATE INDEX IF NOT EXISTS jobs_in_turn ON jobs (state, queue, position);
-CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique_key ON jobs (queue, unique_key)
-    WHERE unique_key IS NOT NULL AND state < {FIRST_TERMINAL};
 
 -- Rows of each state, and the running counters, by queue.
 CREATE TABLE IF NOT EXISTS tallies (
