@@ -9,10 +9,13 @@ import httpx
 import msgspec
 import pytest
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.ids import case_id
+from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import WorkerState
+from hms_svc.operations.answers.batches import BatchAnswer, BatchPageAnswer
 from hms_svc.operations.answers.jobs import (
     Explanation,
     FailureList,
@@ -364,10 +367,15 @@ async def test_reads_have_the_shapes_that_the_document_tells(
     await made(service, ada, "q-1")
     await service.api.reads.database.effects.commit([effect("maker-1")])
     await serves(service, "analysis.run", "crew.notify")
+    follow_up = make_job("ward.report", {}, now_ms=0, id="report")
+    batch = NewBatch(id="wards", members=(), follow_ups=(follow_up,))
+    await service.backend.broker.enqueue_batch(batch.with_its_id())
     told: dict[str, type[msgspec.Struct]] = {
         "/jobs": JobPageAnswer,
         "/jobs/d-1": JobDetailAnswer,
         "/jobs/d-1/why": Explanation,
+        "/batches": BatchPageAnswer,
+        "/batches/wards": BatchAnswer,
         "/status": StatusAnswer,
         "/queues": QueueList,
         "/workers": WorkerList,

@@ -35,6 +35,8 @@ OF_BROKER: list[Asked] = [
     ("GET", "/jobs", None),
     ("GET", "/jobs/some", None),
     ("GET", "/jobs/some/why", None),
+    ("GET", "/batches", None),
+    ("GET", "/batches/some", None),
     ("GET", "/jobs/some/events", None),
     ("POST", "/jobs", JOB),
     ("POST", "/jobs/some/cancel", {}),
