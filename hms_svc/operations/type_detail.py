@@ -77,6 +77,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     priority: int
     slots: int | None
+    weight: int
     payload: str
     validators: tuple[str, ...]
     action: str
@@ -247,6 +248,7 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
         timeout_seconds=timeout_seconds if own is None else own,
         priority=declared.priority,
         slots=declared.slots,
+        weight=declared.weight,
         payload=declared.payload.__name__ if declared.payload is not None else "",
         validators=tuple(
             getattr(each, "__name__", type(each).__name__) for each in declared.validators
@@ -282,6 +284,7 @@ def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
         ("retries within", "" if within is None else f"{_seconds_text(within)} of a run"),
         ("timeout", f"{_seconds_text(found.timeout_seconds)} per attempt"),
         ("priority", str(found.priority) if found.priority else ""),
+        ("weight", f"{found.weight}: of the claims of a worker" if found.weight > 1 else ""),
         ("payload", found.payload or "any JSON: no model is declared"),
         ("version", f"{found.version}: older payloads are upgraded" if found.version > 1 else ""),
         ("validators", ", ".join(found.validators)),

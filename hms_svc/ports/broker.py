@@ -68,12 +68,14 @@ class ServedType(msgspec.Struct, frozen=True):
 
     `capacity` is how many jobs of it are claimed at most; None is as many as the limit of the
     claim.
-    With 0 no job of the type is claimed, and none ends a wait for work.
+    With 0 no job of the type is claimed, and none ends a wait for work. Of types that all have jobs ready, one
+    with twice the `weight` gets twice as many claimed.
     """
 
     type: str
     max_attempts: int
     capacity: int | None = None
+    weight: int = 1
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
@@ -273,7 +275,7 @@ class Broker(Producer, ScheduleKeeper, Protocol):
         ...
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Lease ready jobs: by priority, then by the time they became ready, alternating between types.
+        """Lease ready jobs: by priority, then by the time they became ready; the types take turns by their weights.
 
         If jobs are large, fewer are returned than there are, but at least one; the next claim
         returns more.

@@ -31,7 +31,11 @@ class TypeCapacity:
         self._in_flight = in_flight
         self._availability = availability
         self._served = tuple(
-            ServedType(declared.type, (declared.retry or DEFAULT_RETRY).max_attempts)
+            ServedType(
+                declared.type,
+                (declared.retry or DEFAULT_RETRY).max_attempts,
+                weight=declared.weight,
+            )
             for declared in registry
         )
 
@@ -64,11 +68,11 @@ class TypeCapacity:
     ) -> ServedType:
         type = served.type
         if paused and self._availability.is_paused(type):
-            return ServedType(type, served.max_attempts, 0)
+            return ServedType(type, served.max_attempts, 0, served.weight)
         free = self._slots_of[type] + self._prefetch.ahead_of(type) - self._in_flight.of_type(type)
         if not limited or free >= capacity:
             return served
-        return ServedType(type, served.max_attempts, max(0, free))
+        return ServedType(type, served.max_attempts, max(0, free), served.weight)
 
 
 def capacity_of(types: tuple[ServedType, ...], capacity: int) -> int:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 MOST_ATTEMPTS: Final = 1000
 MOST_SLOTS: Final = 10_000
+MOST_WEIGHT: Final = 1000
 LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
 UTC_NAME: Final = "UTC"
 MOST_CAUGHT_UP: Final = 100
@@ -109,6 +110,7 @@ def _faults(declared: JobType) -> Iterator[DeclarationFault]:
     yield from _one("timeout_seconds", declared.timeout_seconds, _timeout)
     yield from _one("priority", declared.priority, _priority)
     yield from _one("slots", declared.slots, _slots)
+    yield from _one("weight", declared.weight, _weight)
     yield from unique_faults(declared.unique)
     yield from limit_faults(declared.limits)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
@@ -245,6 +247,12 @@ def _priority(value: Any) -> str:
     if is_whole(value, -MAX_PRIORITY, MAX_PRIORITY):
         return ""
     return f"is not a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"
+
+
+def _weight(value: Any) -> str:
+    return (
+        "" if is_whole(value, 1, MOST_WEIGHT) else f"is not a whole number from 1 to {MOST_WEIGHT}"
+    )
 
 
 def _slots(value: Any) -> str:

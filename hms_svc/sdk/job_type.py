@@ -47,6 +47,7 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     priority: int = 0
     slots: int | None = None
+    weight: int = 1
     unique: KeyFunction | Unique[Any] | Debounce[Any] | None = None
     limits: tuple[Concurrency[Any] | Rate[Any], ...] = ()
     schedule: Schedule | None = None

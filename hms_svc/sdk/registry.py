@@ -62,6 +62,7 @@ class Registry:
         timeout_seconds: float | None = None,
         priority: int = 0,
         slots: int | None = None,
+        weight: int = 1,
         unique: KeyFunction | Unique[Any] | Debounce[Any] | None = None,
         limits: Sequence[Concurrency[Any] | Rate[Any]] = (),
         schedule: str | None = None,
@@ -85,7 +86,8 @@ class Registry:
         another of the type is rejected. `Unique` and `Debounce` have further rules. `limits` hold in the whole fleet: a job that has to wait
         for one stays queued, and does not hold back others. `priority` applies to jobs without
         one. `slots` is how many jobs of the type one worker runs at the same time, at most: never
-        more than three quarters of its slots if it serves other types, too.
+        more than three quarters of its slots if it serves other types, too. Of types whose jobs wait, one with
+        twice the `weight` gets twice as many of a worker's claims.
         `schedule` is five cron fields, in the zone `time_zone`: at each
         tick one job with `schedule_data` is enqueued, however many workers run; with `overlap="skip"`
         none while the one before has not ended. Of the ticks that nothing decided on within a minute,
@@ -116,6 +118,7 @@ class Registry:
                     timeout_seconds=timeout_seconds,
                     priority=priority,
                     slots=slots,
+                    weight=weight,
                     unique=unique,
                     limits=tuple(given_limits) if _is_sequence(given_limits) else given_limits,
                     schedule=read_schedule(type, handler, schedule, time_zone),

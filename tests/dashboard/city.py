@@ -264,6 +264,7 @@ TYPE: Final = TypeDetail(
         timeout_seconds=300,
         priority=0,
         slots=6,
+        weight=1,
         payload="CrewNotice",
         validators=("crew_exists",),
         action="notify_crew",

@@ -144,6 +144,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"unique": Unique(one, window_seconds=0)}, "unique.window_seconds 0 is not a number of sec"),
     ({"unique": Debounce(one, 0)}, "unique.seconds 0 is not a number of seconds, 0.01 to 604800"),
     ({"unique": Debounce(one, 9, 8)}, "unique.most_seconds 8 is less than seconds, 9"),
+    ({"weight": 0}, "weight 0 is not a whole number from 1 to 1000"),
     ({"overlap": "never"}, """overlap 'never' is not "allow" or "skip\""""),
     ({"catch_up": 101}, "catch_up 101 is not a whole number of runs from 0 to 100"),
     ({"unique": later}, "is not a plain function that returns the key at once"),

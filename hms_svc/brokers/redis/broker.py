@@ -22,6 +22,7 @@ from hms_svc.brokers.redis.record import keyed_envelope
 from hms_svc.brokers.redis.settlement import settle_call
 from hms_svc.brokers.redis.unique_keys import digest_of, rule_row
 from hms_svc.brokers.settlement_events import as_cancelled
+from hms_svc.brokers.type_turns import TypeTurns
 from hms_svc.brokers.unreported_ends import Effects, effects_of
 from hms_svc.brokers.worker_views import read_request
 from hms_svc.domain.batches import NewBatch
@@ -35,6 +36,7 @@ from hms_svc.ports.broker import (
     KnownEffects,
     ProgressReport,
     ReapReport,
+    ServedType,
     Settlement,
     Signals,
 )
@@ -64,7 +66,7 @@ class RedisBroker:
         self._intake = Intake(link, complete)
         self._idle_waiter = IdleWaiter(link)
         self._healer = Healer(link, self._intake)
-        self._next_type = 0
+        self._turns = TypeTurns()
         self._last_request: ClaimRequest | None = None
         self._unsure_claims: dict[Lane, _Claim] = {}
         self._unsure_marks: dict[int, int] = {}
@@ -102,7 +104,7 @@ class RedisBroker:
         return await self._link.run(schedule_calls.run_now(job, self._link.clock.now_ms()))
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Lease ready jobs; each claim begins with another type.
+        """Lease ready jobs; the types take turns.
 
         A claim whose reply was lost is repeated with its nonce, so that no job is stranded.
         """
@@ -111,6 +113,7 @@ class RedisBroker:
             self._intake.watch(served.type for served in request.types)
         began = self._link.clock.lease_ms()
         claim = self._unsure_claims.pop(request.lane, None) or self._new_claim()
+        types = self._turns.order(request.types)
         try:
             records = await self._link.run(
                 job_calls.claim(
@@ -119,27 +122,27 @@ class RedisBroker:
                     lease_ms=request.lease_ms,
                     limit=request.limit,
                     suspects=request.lane is Lane.SUSPECT,
-                    types=self._rotated(request),
+                    types=self._rows_of(types, request.limit),
                 ),
                 nonce=claim.nonce,
             )
         except BaseException:
             self._unsure_claims[request.lane] = claim
             raise
+        self._turns.note(types, (record.type for record in records), request.limit)
         until = began + request.lease_ms
         return [record.claimed(now=claim.at, lease_until=until) for record in records]
 
     def _new_claim(self) -> _Claim:
         return _Claim(new_nonce(), self._link.clock.now_ms())
 
-    def _rotated(self, request: ClaimRequest) -> list[tuple[str, int, int]]:
-        self._next_type = (self._next_type + 1) % max(1, len(request.types))
-        types = request.types[self._next_type :] + request.types[: self._next_type]
+    @staticmethod
+    def _rows_of(types: Sequence[ServedType], limit: int) -> list[tuple[str, int, int]]:
         return [
             (
                 served.type,
                 served.max_attempts,
-                request.limit if served.capacity is None else served.capacity,
+                limit if served.capacity is None else served.capacity,
             )
             for served in types
             if served.capacity != 0

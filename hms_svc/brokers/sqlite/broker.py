@@ -21,6 +21,7 @@ from hms_svc.brokers.sqlite import steps as step_results
 from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
+from hms_svc.brokers.type_turns import TypeTurns
 from hms_svc.brokers.worker_views import read_request
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
@@ -50,7 +51,7 @@ class SQLiteBroker:
     def __init__(self, file: QueueFile) -> None:
         self._file = file
         self._clock = file.clock
-        self._next_type = 0
+        self._turns = TypeTurns()
         self._room_at = math.inf
 
     async def open(self) -> None:
@@ -114,13 +115,13 @@ class SQLiteBroker:
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Lease ready jobs; each claim begins with another type."""
+        """Lease ready jobs; the types take turns."""
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
-        self._next_type = (self._next_type + 1) % max(1, len(request.types))
-        first = self._next_type
+        types = self._turns.order(request.types)
         claimed, ahead_ms = await self._file.write(
-            lambda transaction: job_claims.claim(transaction, request, first, now, lease_now)
+            lambda transaction: job_claims.claim(transaction, request, types, now, lease_now)
         )
+        self._turns.note(types, (job.job.type for job in claimed), request.limit)
         self._room_at = math.inf if ahead_ms is None else lease_now + ahead_ms
         return claimed
 

@@ -48,9 +48,13 @@ Row = tuple[Any, ...]
 
 
 def claim(
-    transaction: Transaction, request: ClaimRequest, first_type: int, now: int, lease_now: int
+    transaction: Transaction,
+    request: ClaimRequest,
+    types: Sequence[ServedType],
+    now: int,
+    lease_now: int,
 ) -> tuple[list[ClaimedJob], int | None]:
-    """Claim jobs of the requested types in turn, beginning with index `first_type`.
+    """Claim jobs of the requested types, in the order of `types`.
 
     Return them, and the ms until a limit of a type that lets no more begin may let some.
     """
@@ -62,7 +66,6 @@ def claim(
             limits[queue] = read_limits(text)
     claimed: list[ClaimedJob] = []
     ahead = []
-    types = request.types[first_type:] + request.types[:first_type]
     for served in types:
         left = request.limit - len(claimed)
         if left <= 0:

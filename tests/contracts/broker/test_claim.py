@@ -190,3 +190,12 @@ async def test_fences_can_be_raised_and_never_lowered(harness: BrokerHarness) ->
     await harness.broker.raise_fences(5)
     [second] = await harness.claim(1)
     assert (first.token.fence, second.token.fence) == (FAR_AHEAD + 1, FAR_AHEAD + 2)
+
+
+async def test_types_get_jobs_by_their_weights(harness: BrokerHarness) -> None:
+    served = (ServedType("bulk.job", 3), ServedType("urgent.job", 3, weight=3))
+    request = ClaimRequest("worker-1", served, 1, LEASE_MS)
+    await harness.accept(40, type="bulk.job")
+    await harness.accept(40, type="urgent.job")
+    got = Counter([(await harness.broker.claim(request))[0].job.type for _ in range(40)])
+    assert abs(got["urgent.job"] - 30) <= 1
