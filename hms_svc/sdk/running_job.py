@@ -131,7 +131,7 @@ class RunningJob(Generic[PayloadT_co]):
         self.recorded: tuple[Permission, ...] = ()
         self.vetted: dict[tuple[str, str], Permission] = {}
         if effects and DENIED not in claimed.approvals:
-            self.recorded = _permissions(effects)
+            self.recorded = tuple(yes for each in effects for yes in each.vetted)
             self.vetted = {(yes.action, yes.digest): yes for yes in self.recorded}
         self.unanswered: dict[tuple[str, str], Exception] = {}
         self._payload: Any = None
@@ -215,6 +215,11 @@ class RunningJob(Generic[PayloadT_co]):
         """The producer's own object, empty if none was given."""
         raw = self.claimed.job.meta
         return decode(raw) if raw else {}
+
+    @property
+    def batch(self) -> str | None:
+        """The id of the batch that the job belongs to, if it belongs to one."""
+        return self.claimed.job.batch
 
     @property
     def lost_commit(self) -> Outage | None:
@@ -312,8 +317,7 @@ class RunningJob(Generic[PayloadT_co]):
         """Keep printed text with the job."""
         if self._log_size >= MAX_LOG_CHARACTERS:
             return
-        free = MAX_LOG_CHARACTERS - self._log_size
-        if len(text) > free:
+        if len(text) > (free := MAX_LOG_CHARACTERS - self._log_size):
             text = text[:free] + "\n… the rest was dropped: over 64 KiB\n"
         self._log.append(text)
         self._log_size += len(text)
@@ -329,10 +333,6 @@ class RunningJob(Generic[PayloadT_co]):
         if self._decoder is not None:
             self.capture(self._decoder.decode(b"", final=True))
         return "".join(self._log)
-
-
-def _permissions(effects: Sequence[StoredEffect]) -> tuple[Permission, ...]:
-    return tuple(yes for each in effects for yes in each.vetted)
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("hms_svc_job", default=None)

@@ -49,11 +49,13 @@ async def count(job: RunningJob) -> int:
 
 @registry.job("ward.report")
 async def report(job: RunningJob) -> str:
+    assert job.batch is not None
     return f"report {job.data}"
 
 
 @registry.job("ward.fan_out")
 async def fan_out(job: RunningJob) -> int:
+    assert job.batch is None
     batch = Batch([count.job(n) for n in range(3)], then=report.job(7), id=f"{job.id}.wards")
     handle = await batch.enqueue()
     await handle.result(PATIENCE_SECONDS)

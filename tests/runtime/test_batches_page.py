@@ -27,7 +27,7 @@ def test_the_example_of_the_page_runs(tmp_path: Path, environment: dict[str, str
     write_examples("docs/batches.md", tmp_path)
     with serving("permits:registry", tmp_path, environment):
         assert run(environment, "-c", ASK) == [
-            "all of week 31 are reviewed",
+            "2 permits of week 31 are reviewed",
             "published 19",
             "ended",
         ]

@@ -206,14 +206,8 @@ def _draft(
     fields[_PRIORITY], fields[_ENQUEUED] = job.priority or 0, job.enqueued_at
     fields[_ENVELOPE], fields[_DATA], fields[_RAW] = len(envelope), len(job.data), len(raw)
     rest = b"".join((_HEAD.pack(*fields)[POSITION_SIZE:], texts, outcome))
-    return RecordDraft(
-        state,
-        rest,
-        position,
-        unique,
-        job.priority is not None,
-        rule_row(job.unique_key, job.unique),
-    )
+    rule = rule_row(job.unique_key, job.unique)
+    return RecordDraft(state, rest, position, unique, job.priority is not None, rule)
 
 
 class Record:
@@ -282,6 +276,7 @@ class Record:
             extra=kept.given("extra"),
             retried_from=kept.retried_from,
             version=kept.version,
+            batch=self._batch() if fields[_UNIQUE] else None,
         )
         return ClaimedJob(
             job=job,
@@ -368,8 +363,11 @@ class Record:
             unique_key=kept.unique_key,
             cause=cause if state in GROUPED else "",
             approvals=len(set(self._approvals()) - {DENIED}),
-            batch=self._part(_UNIQUE).partition(b"/")[2].decode() or None,
+            batch=self._batch(),
         )
+
+    def _batch(self) -> str | None:
+        return self._part(_UNIQUE).partition(b"/")[2].decode() or None
 
     def _approvals(self) -> tuple[str, ...]:
         approved = self._part(_APPROVED)

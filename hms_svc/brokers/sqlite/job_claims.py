@@ -191,6 +191,7 @@ def _claimed(
         extra=envelope.given("extra") if has_envelope else None,
         retried_from=envelope.retried_from,
         version=envelope.version,
+        batch=row[14],
     )
     return ClaimedJob(
         job=job,

@@ -22,7 +22,7 @@ SELECT unique_key FROM jobs WHERE row = :row AND fence = :fence AND state = {PRO
 
 -- name: ready
 SELECT row, id, data, envelope, enqueued_at, priority, expires_at, not_before, max_attempts,
-       unique_key, attempt, claims, give_backs, approved
+       unique_key, attempt, claims, give_backs, approved, member_of
 FROM jobs WHERE state = {QUEUED} AND queue = ? AND position >= ? AND position < ?
 ORDER BY position LIMIT ?
 
