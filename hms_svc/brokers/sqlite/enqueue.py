@@ -117,11 +117,12 @@ def _refuse(
         failure="",
     )
     blank = {"raw": None, "raw_length": None, "raw_digest": None, "unique_key": job.unique_key}
-    blank["member_of"] = job.batch
     transaction.connection.execute(
         SQL["insert_refused"],
         blank
         | {
+            "member_of": job.batch,
+            "unique_until": uniqueness.until_of(job),
             "id": job.id,
             "queue": queue,
             "state": state,

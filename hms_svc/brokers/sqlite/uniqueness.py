@@ -51,6 +51,11 @@ def holder_of(
     return Holder(*found[:5])
 
 
+def until_of(job: Job) -> int:
+    """Return until when a job holds its key, as its row has it; it holds for one that was rejected and is retried."""
+    return _UNTIL[(job.unique or PLAIN).until]
+
+
 def begin_window(
     transaction: Transaction, queue: int, key: str, rule: UniqueRule, job_id: str, now: int
 ) -> None:
@@ -69,7 +74,7 @@ def insert(
         row = _placed_after(other, rule, row)
         _end(transaction, job, other, row[1], now)
     since = None if other is None else other.since
-    transaction.connection.execute(SQL["insert"], (*row, _UNTIL[rule.until], since))
+    transaction.connection.execute(SQL["insert"], (*row, until_of(job), since))
     begin_window(transaction, row[1], job.unique_key or "", rule, job.id, now)
     return int(row[2])
 

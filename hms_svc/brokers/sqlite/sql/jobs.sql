@@ -5,9 +5,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
 INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, finished_at, reason, decided_by,
-                  detail, envelope, data, raw, raw_length, raw_digest, unique_key, member_of)
+                  detail, envelope, data, raw, raw_length, raw_digest, unique_key, member_of, unique_until)
 VALUES (:id, :queue, :state, :at, :priority, :at, :at, :reason, :decided_by,
-        :detail, :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key, :member_of)
+        :detail, :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key, :member_of, :unique_until)
 ON CONFLICT (id) DO NOTHING
 
 -- name: identify
