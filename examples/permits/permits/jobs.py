@@ -29,7 +29,6 @@ from hms_svc import (
 )
 from permits.city import City, Declined
 from permits.payloads import (
-    Announced,
     Announcement,
     Application,
     Document,
@@ -60,7 +59,8 @@ class PermitSettings(BaseModel):
 async def city(settings: PermitSettings) -> AsyncIterator[City]:
     """Keep connections to the other systems open while the worker runs."""
     headers = {"Authorization": f"Bearer {settings.city_key.get_secret_value()}"}
-    async with httpx.AsyncClient(base_url=settings.city_url, headers=headers) as client:
+    base = settings.city_url
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=20) as client:
         yield City(client)
 
 
@@ -200,17 +200,16 @@ async def announce(job: RunningJob[Announcement], city: City) -> int:
     ward, citizens, after = job.payload.ward, list[str](), ""
     while page := await job.step(f"after {after}", city.citizens, ward, after):
         citizens, after = citizens + page, page[-1]
-    batch = f"{job.id}.notices"
     notices = [notify.job(Notice(to=to, text=job.payload.text, ward=ward)) for to in citizens]
-    told = announced.job(Announced(ward=ward, batch=batch))
-    await Batch(notices, then=told, id=batch).enqueue()
+    await Batch(notices, then=announced.job(job.payload), id=f"{job.id}.notices").enqueue()
     return len(citizens)
 
 
-@registry.job("ward.announced", payload=Announced)
-async def announced(job: RunningJob[Announced]) -> str:
+@registry.job("ward.announced", payload=Announcement)
+async def announced(job: RunningJob[Announcement]) -> str:
     """Say how many citizens were told, when no message is under way any more."""
-    batch = await aio.jobs.batch(job.payload.batch)
+    assert job.batch is not None
+    batch = await aio.jobs.batch(job.batch)
     states = (await batch.progress()).states
     return f"ward {job.payload.ward}: {states.get('completed', 0)} citizens were told"
 

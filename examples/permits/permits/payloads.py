@@ -51,13 +51,6 @@ class Announcement(BaseModel):
     text: str
 
 
-class Announced(BaseModel):
-    """The batch of messages with which they were told."""
-
-    ward: int
-    batch: str
-
-
 class Night(BaseModel):
     """The numbers of one night."""
 
