@@ -22,8 +22,10 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.domain.job import Job, LeaseToken, make_job
 from hms_svc.ports.broker import Settlement
+from hms_svc.runtime import runs
 from hms_svc.runtime import worker as worker_module
 from hms_svc.runtime.audit_sealer import AuditSealer
+from hms_svc.runtime.prefetch import Prefetch
 from hms_svc.runtime.worker import Worker
 from hms_svc.runtime.worker_ids import make_worker_id
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
@@ -41,6 +43,7 @@ STATEMENTS_OF_100_REPORTS: Final = 140
 COMMITS_OF_100_REPORTS: Final = 20
 COMMANDS_OF_1000_NO_OPS: Final = 8_980
 SCRIPTS_OF_1000_NO_OPS: Final = 80
+RUN_SECONDS: Final = 0.000_1
 MakeJobs: TypeAlias = "Callable[[Engines, int], list[Job]]"
 
 
@@ -84,7 +87,10 @@ class Calls:
 
 
 async def work_off(engines: Engines, jobs: int, *, slots: int) -> None:
-    """Run a worker until so many jobs are settled: nothing looks at the clock or asks in between."""
+    """Run a worker until so many jobs are settled: nothing looks at the clock or asks in between.
+
+    How many jobs it claims at once depends on how long runs take: here all take RUN_SECONDS, also on a busy machine.
+    """
     worker = Worker(engines, WorkerOptions(worker_id=make_worker_id(), slots=slots))
     settle, left = engines.broker.settle, jobs
 
@@ -96,8 +102,11 @@ async def work_off(engines: Engines, jobs: int, *, slots: int) -> None:
             worker.stop()
         return refused
 
+    note = Prefetch.note
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines.broker, "settle", count)
+        patch.setattr(Prefetch, "note", lambda self, name, _: note(self, name, RUN_SECONDS))
+        patch.setattr(runs, "MAX_WAIT_SECONDS", 60.0)
         await worker.run()
 
 
