@@ -106,12 +106,13 @@ class ScheduleService:
         return job.id
 
     def _job_of(self, type: str, state: ScheduleState) -> Job:
-        """Return the job of a run. As the job of a tick, it gets its unique key at the claim."""
+        """Return the job of a run. As the job of a tick, it is due at once, and gets its unique key at the claim."""
         now = self._clock.now_ms()
         job = make_job(type, decode(state.data), now_ms=now, version=state.version)
         if self._registry is None:
             return job
-        return msgspec.structs.replace(complete(job, self._registry), unique_key=None)
+        completed = complete(job, self._registry)
+        return msgspec.structs.replace(completed, unique_key=None, unique=None, not_before=None)
 
     async def pause(self, type: str, *, reason: str = "") -> None:
         """Skip the runs of a schedule until it is resumed. Raises UnknownId as `run` does."""

@@ -6,6 +6,7 @@ import pytest
 
 from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.uniqueness import Debounce
 from hms_svc.operations.schedules import ScheduleView
 from hms_svc.operations.service import Operations, make_operations
 from hms_svc.runtime.scheduler import Scheduler, tick_job
@@ -72,6 +73,20 @@ async def test_what_must_not_overlap_is_not_run_now_and_the_audit_tells(
         assert b'"done":false' in newest.detail
 
 
+async def test_a_run_of_a_debounced_type_that_is_asked_for_is_due_now(
+    open_harness: HarnessMaker,
+) -> None:
+    async with open_harness(hourly(unique=Debounce(lambda data: "ward-7", seconds=10))) as harness:
+        operations = operator(harness)
+        await Scheduler(
+            harness.engines.broker, harness.engines.registry, harness.engines.clock
+        ).run_once()
+        job_id = await operations.schedules.run(TYPE)
+        [found] = await harness.engines.inspection.details([job_id])
+        assert found is not None
+        assert found.view.state is State.QUEUED
+
+
 async def test_operators_pause_and_resume_a_schedule(open_harness: HarnessMaker) -> None:
     async with open_harness(hourly()) as harness:
         operations = operator(harness)
@@ -115,4 +130,5 @@ def operator(harness: WorkerHarness, *, read_only: bool = False) -> Operations:
         bus=engines.bus,
         database=engines.database,
         read_only=read_only,
+        registry=engines.registry,
     )
