@@ -61,6 +61,8 @@ class UniqueKeys:
         declared = self._declared.get(claimed.job.type)
         if declared is None or claimed.job.unique_key is not None:
             return None
+        if claimed.attempt > 1 and self._rules[claimed.job.type].until != "ended":
+            return None  # its window began with the first attempt
         return declared_key(claimed.job, declared)
 
     def _broken(self, claimed: ClaimedJob, fault: KeyFault) -> Outcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from hms_svc.brokers.codes import (
     DEAD,
     LOWEST_LIMITED,
@@ -222,7 +224,9 @@ def _take_key(transaction: Transaction, wanted: KeyClaim, now: int) -> str | Non
         return token.job_id
     queue = transaction.queue(wanted.claimed.job.type)
     key, rule = wanted.unique_key, wanted.rule
-    holder = uniqueness.holder_of(transaction, queue, key, rule, token.job_id, now)
+    # A key that is free again by the claim is not taken, nor kept from this job by one that waits.
+    taken = rule if rule.until == "ended" else msgspec.structs.replace(rule, until="window")
+    holder = uniqueness.holder_of(transaction, queue, key, taken, token.job_id, now)
     if holder is not None:
         return holder.id
     uniqueness.begin_window(transaction, queue, key, rule, token.job_id, now)

@@ -15,6 +15,8 @@ from hms_svc.domain.uniqueness import Debounce, Unique, UniqueRule, rule_of
 from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.ports.key_claims import KeyClaim
+from hms_svc.runtime.unique_keys import UniqueKeys
+from hms_svc.sdk.registry import Registry
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
 ENDED, STARTED = UniqueRule("ended"), UniqueRule("started")
@@ -292,6 +294,37 @@ async def test_a_key_that_is_taken_at_the_claim_has_its_window_from_then_on(
     clock.advance(2)
     assert not await stands(harness, MINUTE)
     assert second != first
+
+
+async def test_a_job_that_runs_is_not_kept_away_by_one_that_waits_behind_it(
+    harness: BrokerHarness, clock: ManualClock
+) -> None:
+    rule = UniqueRule("started", window_ms=60_000)
+    [first] = await harness.accept()
+    [claimed] = await harness.claim()
+    assert (await hand_in(harness, rule)).state is State.QUEUED
+    clock.advance(61)
+    assert await harness.broker.take_keys([KeyClaim(claimed, "ward-7", rule)]) == [first]
+
+
+async def test_a_further_attempt_needs_no_window_of_its_own(
+    harness: BrokerHarness, clock: ManualClock
+) -> None:
+    registry = Registry()
+    unique = Unique(lambda payload: "ward-7", until="window", window_seconds=60)
+    registry.job(TYPE, unique=unique)(lambda job: None)
+    keys = UniqueKeys(harness.broker, registry)
+    await harness.accept()
+    [claimed] = await harness.claim()
+    assert await keys.take([claimed]) == {}
+    await harness.settle(claimed, State.RETRYING, due_at=clock.now_ms() + 61_000)
+    clock.advance(62)
+    other = await hand_in(harness, MINUTE)
+    assert other.state is State.QUEUED
+    await harness.broker.promote(10)
+    again = {job.attempt: job for job in await harness.claim()}
+    assert await keys.take([again[2]]) == {}
+    assert (await hand_in(harness, MINUTE)).held_by == other.job_id
 
 
 def test_declarations_become_rules() -> None:
