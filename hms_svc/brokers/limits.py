@@ -27,6 +27,8 @@ LOOKS_AT_ONCE: Final = 10
 """Steps that look at limits, one after the other, while there are more."""
 LIMIT_SAMPLE: Final = 10
 """Jobs of a limit, chosen at random, of which one step checks that their keys are complete."""
+BATCH_SAMPLE: Final = 100
+"""Batches that have not ended, chosen at random, of which one step checks that their jobs are known."""
 LET_IN_AT_ONCE: Final = 1_000
 """Jobs that one step lets in by the limits that it looks at."""
 MOST_STEPS: Final = MOST_STEPS_OF_A_JOB + 1

@@ -16,7 +16,7 @@ from hms_svc.brokers.redis.job_calls import BatchRow, DraftRow, RefusedRow
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record, RecordDraft, RecordOutcome, draft_of, refused_draft
 from hms_svc.domain.batches import NewBatch
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BadInput, BrokerUnavailable
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
@@ -131,10 +131,18 @@ class Acceptor:
         for number, jobs in enumerate(pieces, 1):
             members = [_batch_row(job) for job in jobs]
             call = job_calls.enqueue_batch(
-                batch, members, follow_ups, is_last=number == len(pieces)
+                batch,
+                members,
+                follow_ups,
+                is_first=number == 1,
+                is_last=number == len(pieces),
             )
-            answer, repeated = await self._link.run_reported(call)
-            was_repeated = was_repeated or repeated
+            found, repeated = await self._link.run_reported(call)
+            if found is None:
+                raise BrokerUnavailable(
+                    f"{self._link.address}: batch {batch.id} is gone while it was submitted"
+                )
+            answer, was_repeated = found, was_repeated or repeated
             if answer.acceptance is not Acceptance.ACCEPTED:
                 break
         if answer.acceptance is Acceptance.EXISTS and was_repeated:

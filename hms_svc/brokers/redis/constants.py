@@ -128,6 +128,7 @@ CONSTANTS: Final[dict[str, Value]] = {
     "REPLACED_BY": REPLACED_BY,
     "LIMIT_CHECK_MS": limits.LIMIT_CHECK_MS,
     "LIMIT_SAMPLE": limits.LIMIT_SAMPLE,
+    "BATCH_SAMPLE": limits.BATCH_SAMPLE,
     "LIMITS_AT_ONCE": limits.LIMITS_AT_ONCE,
     "LET_IN_AT_ONCE": limits.LET_IN_AT_ONCE,
     "QUEUED_INDEXES": {1: "suspects", codes.LIMITED: "limited"},

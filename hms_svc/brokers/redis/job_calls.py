@@ -108,9 +108,17 @@ def _faults(reply: list[Any]) -> list[NotEnqueued]:
 
 
 def enqueue_batch(
-    batch: NewBatch, members: Sequence[BatchRow], follow_ups: Sequence[BatchRow], *, is_last: bool
-) -> ScriptCall[EnqueuedBatch]:
-    """Accept some members of a batch, with its record if they are the first."""
+    batch: NewBatch,
+    members: Sequence[BatchRow],
+    follow_ups: Sequence[BatchRow],
+    *,
+    is_first: bool,
+    is_last: bool,
+) -> ScriptCall[EnqueuedBatch | None]:
+    """Accept some members of a batch, with its record and follow-ups if they are the first.
+
+    Return None if they are not, and the record is missing.
+    """
     following = [(job.id, job.type) for job in batch.follow_ups]
     return ScriptCall(
         "enqueue_batch",
@@ -123,12 +131,15 @@ def enqueue_batch(
         by=batch.by,
         following=encode(following).decode(),
         members=members,
-        follow_ups=follow_ups,
+        follow_ups=follow_ups if is_first else (),
+        first=is_first,
         last=is_last,
     )
 
 
-def _batch_answer(reply: list[bytes]) -> EnqueuedBatch:
+def _batch_answer(reply: list[bytes]) -> EnqueuedBatch | None:
+    if reply[0] == b"gone":
+        return None
     return EnqueuedBatch(Acceptance(reply[0].decode()), reply[1].decode())
 
 

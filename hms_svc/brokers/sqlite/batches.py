@@ -96,12 +96,12 @@ def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> Non
 
 
 def erase_follow_up(transaction: Transaction, job_id: str) -> str:
-    """Erase a job that is to follow a batch which has ended, or return why not: its turn will be skipped."""
+    """Erase a job that is to follow a batch which does not run, or return why not: its turn will be skipped."""
     found = transaction.connection.execute(SQL["erasable"], (job_id,)).fetchone()
     if found is None:
         return NOT_KNOWN
-    batch_id, has_ended = found
-    if not has_ended:
+    batch_id, is_allowed = found
+    if not is_allowed:
         return batch_must_end_first(batch_id)
     transaction.connection.execute(SQL["erase_follow_up"], (job_id,))
     return ""

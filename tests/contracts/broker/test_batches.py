@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from hms_svc import bootstrap
+from hms_svc.brokers.limits import BATCH_SAMPLE
+from hms_svc.brokers.redis import repair_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.batches import BatchState, BatchView, NewBatch, When
@@ -294,6 +298,64 @@ async def test_a_submission_that_broke_off_leaves_an_open_batch_that_is_continue
     assert await states(harness, "b.then0") == ["queued"]
 
 
+async def test_a_batch_stays_open_after_the_removal_of_all_jobs_that_were_submitted(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = in_batch(batch_of(harness, 510, when=When.COMPLETED))
+    remove = partial(end_and_remove, harness)
+    with monkeypatch.context() as patched:
+        call_before(patched, 2, remove)
+        assert await harness.broker.enqueue_batch(batch) == EnqueuedBatch(Acceptance.ACCEPTED)
+    for job in await harness.claim(600):
+        assert await harness.complete(job)
+    assert await states(harness, "b.then0") == ["queued"]
+    found = await view_of(harness)
+    assert found.counts == {"completed": 510, "queued": 1}
+    assert (found.ended, found.total) == (510, 511)
+
+
+async def end_and_remove(harness: BrokerHarness) -> None:
+    for job in await harness.claim(600):
+        assert await harness.complete(job)
+    harness.clock.advance(8 * 86_400)
+    while await harness.control.trim(limit=1000):
+        pass
+
+
+@pytest.mark.parametrize("make_backend", ["fakeredis", "redis"], indirect=True)
+async def test_a_server_that_is_emptied_during_a_submission_gets_all_of_it_again(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = in_batch(batch_of(harness, 510))
+    link = harness.broker._link  # type: ignore[attr-defined]  # what an operator may do
+    with monkeypatch.context() as patched:
+        call_before(patched, 2, partial(link.ask, "FLUSHALL"))
+        with pytest.raises(BrokerUnavailable, match="batch b is gone"):
+            await harness.broker.enqueue_batch(batch)
+    assert await harness.broker.enqueue_batch(batch) == EnqueuedBatch(Acceptance.ACCEPTED)
+    assert await harness.counts() == {"queued": 510}
+
+
+def call_before(
+    patched: pytest.MonkeyPatch, number: int, interrupt: Callable[[], Awaitable[Any]]
+) -> None:
+    """Call a function once before the given step of a submission."""
+    steps = 0
+
+    def interrupted(call: Any) -> Any:
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == number:
+                await interrupt()
+            return await call(*args, **kwargs)
+
+        return run
+
+    patched.setattr(QueueFile, "write", interrupted(QueueFile.write))
+    patched.setattr(Link, "run_reported", interrupted(Link.run_reported))
+
+
 def fail_at(patched: pytest.MonkeyPatch, number: int) -> None:
     """Let the engine fail from the given step of a submission on."""
     steps = 0
@@ -448,6 +510,40 @@ async def test_what_is_to_follow_is_erased_once_its_batch_has_ended(harness: Bro
     assert await states(harness, "b.then0", "b.then1") == [None, "queued"]
     found = await view_of(harness)
     assert (found.total, found.ended) == (2, 1)
+
+
+async def test_what_is_to_follow_a_batch_that_was_left_open_is_erased(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = in_batch(batch_of(harness, 510, then=2))
+    with monkeypatch.context() as patched:
+        fail_at(patched, 2)
+        with pytest.raises(BrokerUnavailable):
+            await harness.broker.enqueue_batch(batch)
+    [erased] = await harness.control.erase(["b.then0"])
+    assert (erased.done, erased.why) == (True, "")
+    assert await harness.broker.enqueue_batch(batch) == EnqueuedBatch(Acceptance.ACCEPTED)
+    for job in await harness.claim(600):
+        assert await harness.complete(job)
+    assert await states(harness, "b.then0", "b.then1") == [None, "queued"]
+
+
+@pytest.mark.parametrize("make_backend", ["redis"], indirect=True)
+async def test_a_check_looks_at_a_sample_of_the_batches(harness: BrokerHarness) -> None:
+    for number in range(BATCH_SAMPLE + 50):
+        await submit(harness, 1, id=f"b{number}")
+    link = harness.broker._link  # type: ignore[attr-defined]  # counts what it asks
+    await harness.broker.reap(10)
+    before = await commands_of(link)
+    await link.run(repair_calls.check([]))
+    after = await commands_of(link)
+    assert after["zcard"] - before["zcard"] == BATCH_SAMPLE
+
+
+async def commands_of(link: Link) -> dict[str, int]:
+    """Return how many calls of each command the server has counted."""
+    found = await link.ask("INFO", "commandstats")
+    return {name.removeprefix("cmdstat_"): stats["calls"] for name, stats in found.items()}
 
 
 async def test_a_job_that_is_to_follow_another_batch_is_not_taken(harness: BrokerHarness) -> None:

@@ -311,7 +311,7 @@ async def test_a_further_attempt_needs_no_window_of_its_own(
     harness: BrokerHarness, clock: ManualClock
 ) -> None:
     registry = Registry()
-    unique = Unique(lambda payload: "ward-7", until="window", window_seconds=60)
+    unique: Unique[Any] = Unique(lambda payload: "ward-7", until="window", window_seconds=60)
     registry.job(TYPE, unique=unique)(lambda job: None)
     keys = UniqueKeys(harness.broker, registry)
     await harness.accept()

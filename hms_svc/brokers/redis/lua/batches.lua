@@ -107,9 +107,9 @@ function batches()
     return open == '0' and redis.call('ZCARD', P .. 'members:' .. batch) + removed >= total - follow_ups + made
   end
 
-  -- Whether the jobs of all batches that have not ended are known.
+  -- Whether the jobs of batches that have not ended are known: of a sample, which is all of them if they are few.
   function batches.are_sound()
-    for _, batch in ipairs(redis.call('SMEMBERS', P .. 'unended-batches')) do
+    for _, batch in ipairs(redis.call('SRANDMEMBER', P .. 'unended-batches', BATCH_SAMPLE)) do
       if redis.call('HGET', P .. 'batch:' .. batch, 'open') == '0' and not batches.is_whole(batch) then return false end
     end
     return true
@@ -152,12 +152,13 @@ function batches()
     end
   end
 
-  -- A job of a batch was removed. With the last one its batch is.
+  -- A job of a batch was removed. With the last one its batch is, unless members are still to come.
   function batches.remove(id, batch, state)
     if batch == '' or redis.call('ZREM', P .. 'members:' .. batch, id) == 0 then return end
     redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed', 1)
     redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed:' .. int(state), 1)
     if redis.call('EXISTS', P .. 'members:' .. batch) == 1 then return end
+    if redis.call('HGET', P .. 'batch:' .. batch, 'open') == '1' then return end
     for _, packed in ipairs(redis.call('HVALS', P .. 'follow-ups:' .. batch)) do
       redis.call('HDEL', P .. 'follow-up-ids', cmsgpack.unpack(packed)[1])
     end

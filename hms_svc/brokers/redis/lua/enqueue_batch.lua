@@ -1,10 +1,11 @@
 -- Accept some members of a batch, with its record if they are the first.
 --
 -- args     batch, digest, condition, total, at (Unix ms), by, following: ids and types of its follow-ups (JSON),
---          members and follow_ups: for each what batches.make takes, beginning with its id; last: whether these are the
---          last members
--- returns  "accepted", "exists" if all members were accepted before, or "conflict" and the id that belongs to a job of
---          no or another batch, "" if another batch has the id of this one
+--          members and follow_ups: for each what batches.make takes, beginning with its id; first, last: whether these
+--          are the first members, with the follow-ups, and the last ones
+-- returns  "accepted", "exists" if all members were accepted before, "conflict" and the id that belongs to a job of
+--          no or another batch, "" if another batch has the id of this one, or "gone" if the record is missing after
+--          the first members
 -- Invariant: members, the record and what follows are one step. A repetition changes nothing.
 
 local id = args.batch
@@ -12,6 +13,7 @@ local key = P .. 'batch:' .. id
 local digest, open = unpack(redis.call('HMGET', key, 'digest', 'open'))
 if digest and digest ~= args.digest then return { 'conflict', '' } end
 if open == '0' then return { 'exists', '' } end
+if not digest and not args.first then return { 'gone', '' } end
 for _, jobs in ipairs({ args.members, args.follow_ups }) do
   for _, job in ipairs(jobs) do
     local known = read_head(job[1])

@@ -1,13 +1,15 @@
--- Remove what is to follow batches that have ended: the turn of such a job is skipped.
+-- Remove what is to follow batches that have ended, or that their producer has left open: the turn of such a job is
+-- skipped.
 --
 -- args     ids
--- returns  for each: "" if it was removed, the id of its batch if that has not ended, false if it is not to follow
+-- returns  for each: "" if it was removed, the id of its batch if that is running, false if it is not to follow
 -- Invariant: a job is made or removed, not both.
 
 local function remove(id)
   local batch = redis.call('HGET', P .. 'follow-up-ids', id)
   if not batch then return false end
-  if redis.call('HGET', P .. 'batch:' .. batch, 'ended') == '0' then return batch end
+  local open, ended = unpack(redis.call('HMGET', P .. 'batch:' .. batch, 'open', 'ended'))
+  if open == '0' and ended == '0' then return batch end
   local key = P .. 'follow-ups:' .. batch
   local found = redis.call('HGETALL', key)
   for at = 1, #found, 2 do

@@ -2,7 +2,7 @@
 
 -- name: create_batches
 CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY,             -- removed with the last of its jobs
+    id TEXT PRIMARY KEY,             -- removed with the last of its jobs, unless it is open
     digest TEXT NOT NULL,            -- of what was submitted
     condition TEXT NOT NULL,         -- domain.batches.When
     total INTEGER NOT NULL,          -- members and follow-ups
@@ -43,7 +43,7 @@ CREATE INDEX IF NOT EXISTS jobs_of_batch ON jobs (member_of, state, position) WH
 CREATE TRIGGER IF NOT EXISTS member_removed AFTER DELETE ON jobs WHEN OLD.member_of IS NOT NULL BEGIN
     INSERT INTO removed_members (batch, state, n) VALUES (OLD.member_of, OLD.state, 1)
         ON CONFLICT (batch, state) DO UPDATE SET n = n + 1;
-    DELETE FROM batches WHERE id = OLD.member_of
+    DELETE FROM batches WHERE id = OLD.member_of AND NOT is_open
         AND NOT EXISTS (SELECT 1 FROM jobs WHERE member_of = OLD.member_of);
 END
 
@@ -117,7 +117,7 @@ JOIN follow_ups ON follow_ups.batch = asked.value ORDER BY batch, number
 SELECT batch FROM follow_ups WHERE id = ? AND length(job) > 0
 
 -- name: erasable
-SELECT batch, batches.ended_at IS NOT NULL FROM follow_ups JOIN batches ON batches.id = batch
+SELECT batch, is_open OR ended_at IS NOT NULL FROM follow_ups JOIN batches ON batches.id = batch
 WHERE follow_ups.id = ? AND length(job) > 0
 
 -- name: erase_follow_up
