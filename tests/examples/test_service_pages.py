@@ -59,6 +59,7 @@ def run(
     return done
 
 
+@pytest.mark.interop
 def test_the_first_service_runs_fails_is_tested_and_packed(tmp_path: Path) -> None:
     write_files("first_service.md", tmp_path)
     script = "set -e\n" + "\n".join(COMMANDS.findall(page("first_service.md")))
