@@ -275,7 +275,7 @@ class NoActiveJob(HmsError):
 
 
 class WrongThread(HmsError):
-    """A blocking call on a thread whose event loop runs; the message names the awaitable one."""
+    """A blocking call on a thread whose event loop runs, or an awaitable one where none runs; the message names the other."""
 
 
 class NotAccepted(HmsError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,11 +11,14 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.sdk.registry import Registry
 
 GROUP = "hms_svc.apps"
+_NAMES_LINE: Final = re.compile(r"\.py:\d+: ")
+"""In the error of a declaration: its place."""
 
 
 def installed_apps() -> list[str]:
@@ -63,11 +67,11 @@ def load_app(name: str) -> Registry:
     try:
         _find_in_current_folder(module_name)
         module = import_module(module_name)
-    except BadInput:
-        raise
     except ModuleNotFoundError as error:
         raise BadSetting(f"module {error.name!r} was not found{_line_of(error)}") from error
     except Exception as error:
+        if isinstance(error, BadInput) and _NAMES_LINE.search(str(error)):
+            raise
         raised = f"{type(error).__name__}: {error}"
         raise BadSetting(f"importing {module_name} raised {raised}{_line_of(error)}") from error
     found = getattr(module, attribute, None)
@@ -76,7 +80,8 @@ def load_app(name: str) -> Registry:
     registries = [each for each, value in vars(module).items() if isinstance(value, Registry)]
     known = f"; there are: {', '.join(registries)}" if registries else ""
     if found is None:
-        raise BadSetting(f"{module_name} has no registry {attribute!r}{known}")
+        where = f" ({module.__file__})" if module.__file__ else ""
+        raise BadSetting(f"{module_name} has no registry {attribute!r}{known}{where}")
     raise BadSetting(f"{attribute} is {type(found).__name__}, not a Registry{known}")
 
 

@@ -42,6 +42,7 @@ from hms_svc.sdk.effects import (
     may_write,
     refuse_in_transaction,
 )
+from hms_svc.sdk.own_thread import must_await
 from hms_svc.sdk.running_job import RunningJob, find_job, require_job
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
@@ -155,10 +156,14 @@ class Dao:
             return answer.case_id
         raise _refusal(answer, request)
 
-    async def transaction(
+    def transaction(
         self, job: RunningJob, function: Callable[[Any], Any], key: str = ""
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Run a function in a transaction of the database, once per (job id, key); see RunningJob.transaction."""
+        must_await("job.transaction", "dao.transaction")
+        return self._transaction(job, function, key)
+
+    async def _transaction(self, job: RunningJob, function: Callable[[Any], Any], key: str) -> Any:
         refuse_in_transaction("transaction")
         may_write(job)
         if key in job.transactions:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final, Protocol
 
 from hms_svc.domain.errors import BadInput, MalformedJson
 from hms_svc.domain.job import CURSOR, ClaimedJob, LeaseToken
 from hms_svc.domain.strict_json import check_strict, decode, encode
-from hms_svc.sdk.own_thread import on_own_thread
+from hms_svc.sdk.own_thread import must_await, on_own_thread
 from hms_svc.sdk.payload import plain_data
 
 MOST_NAME_CHARACTERS: Final = 200
@@ -66,14 +67,20 @@ class JobSteps:
         self._kept[CURSOR] = raw
         self._keeper.keep_cursor(self._token, raw)
 
-    async def run(self, name: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    def run(
+        self, name: str, function: Callable[..., Any], *given: Any, **named: Any
+    ) -> Coroutine[Any, Any, Any]:
         """See RunningJob.step; a plain function runs on a thread."""
+        must_await("job.step", "job.step_blocking")
+        return self._run(name, partial(function, *given, **named))
+
+    async def _run(self, name: str, function: Callable[[], Any]) -> Any:
         if (kept := self._found(name)) is not None:
             return decode(kept)
         if iscoroutinefunction(function):
-            result = await function(*given, **named)
+            result = await function()
         else:
-            result = await on_own_thread(function, *given, **named)
+            result = await on_own_thread(function)
         while isawaitable(result):
             result = await result
         return await self._keep(name, result)

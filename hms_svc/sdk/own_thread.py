@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from hms_svc.domain.errors import WrongThread
+
 
 async def on_own_thread(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Run a plain function in a copy of the current context; return its result or raise its error.
@@ -37,3 +39,13 @@ async def on_own_thread(function: Callable[..., Any], *arguments: Any, **named: 
     if error is not None:
         raise error
     return result
+
+
+def must_await(call: str, counterpart: str) -> None:
+    """Raise WrongThread on a thread without a running event loop, such as that of a plain handler."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise WrongThread(
+            f"{call} is awaited in an async handler; call {counterpart} in a plain one"
+        ) from None

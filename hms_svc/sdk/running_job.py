@@ -233,9 +233,9 @@ class RunningJob(Generic[PayloadT_co]):
         """Whether cancellation of this job was requested, or its lease is gone."""
         return self.revoked or bool(self.cancel_by)
 
-    async def transaction(
+    def transaction(
         self, write: Callable[[Transaction], Coroutine[Any, Any, ValueT]], key: str = ""
-    ) -> ValueT:
+    ) -> Coroutine[Any, Any, ValueT]:
         """Run `write` in one transaction of the database, once per (job id, key), and return its value.
 
         The statements of `write`, the jobs and events that it adds, its value (JSON, at most 1 MiB)
@@ -246,8 +246,7 @@ class RunningJob(Generic[PayloadT_co]):
         An error of `write` rolls back and is raised. Raises LeaseLost, TransactionError for what is not
         possible inside, EffectConflict if this attempt has used the key, and as `insert_case` does.
         """
-        value: ValueT = await self.dao.transaction(self, write, key)
-        return value
+        return self.dao.transaction(self, write, key)
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Open a span of this attempt's trace, if there is one."""
@@ -262,9 +261,9 @@ class RunningJob(Generic[PayloadT_co]):
         """Return the current trace context, for jobs and requests that leave from here."""
         return context_of(self.claimed.job) if self.trace is None else self.trace.context
 
-    async def step(
+    def step(
         self, name: str, function: Callable[P, Any], /, *given: P.args, **named: P.kwargs
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Call a function once, and return its result; a later attempt gets the kept result without a call.
 
         The function is plain (it runs on a thread) or `async`. Its result is kept as JSON, at most
@@ -272,7 +271,7 @@ class RunningJob(Generic[PayloadT_co]):
         worker dies before that, the next attempt calls the function again. Raises LeaseLost, and
         BadInput for a result that cannot be kept.
         """
-        return await self._own_steps().run(name, function, *given, **named)
+        return self._own_steps().run(name, function, *given, **named)
 
     def step_blocking(
         self, name: str, function: Callable[P, Any], /, *given: P.args, **named: P.kwargs

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable, iscoroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from hms_svc.domain.errors import BadInput, MalformedJson, TransactionError
 from hms_svc.domain.job import Job
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.transactions import Statements, TransactionRequest, Written
@@ -23,6 +24,7 @@ from hms_svc.sdk.effects import (
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.sdk.validation import is_async, name_of
 
+ValueT = TypeVar("ValueT")
 MOST_SECONDS: Final = 5.0
 """How long a transaction may take: the embedded database is locked for all others meanwhile."""
 MAX_VALUE_BYTES: Final = 1024 * 1024
@@ -42,6 +44,8 @@ class _Drafts:
         self._statements = statements
         self._jobs: list[Job] = []
         self._events: list[Mapping[str, Any]] = []
+        self.unfinished = 0
+        """Statements that were called and have not ended."""
 
     def enqueue(self, *jobs: Enqueueable) -> None:
         """Enqueue jobs with the commit: delivered at least once afterwards, each under its id.
@@ -61,7 +65,12 @@ class _Drafts:
         self._events.append(draft if key is None else {**draft, "key": key})
 
     def written(self, value: Any, now_ms: int) -> Written:
-        """Return what is to be committed."""
+        """Return what is to be committed; raise TransactionError for a statement that was not awaited."""
+        if self.unfinished:
+            raise TransactionError(
+                f"{plural(self.unfinished, 'statement')} without await in the transaction: "
+                "write await before each call of tx that runs one"
+            )
         job = self._job
         return Written(
             value=_encoded(value),
@@ -79,26 +88,43 @@ class Transaction(_Drafts):
     position and by name.
     """
 
-    async def execute(self, sql: str, *arguments: Any) -> int:
+    def execute(self, sql: str, *arguments: Any) -> Coroutine[Any, Any, int]:
         """Run one statement; return how many rows it wrote or read."""
-        return await self._statements.execute(sql, arguments)
+        return self._awaited(partial(self._statements.execute, sql, arguments))
 
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Coroutine[Any, Any, None]:
         """Run one statement for each row of parameters."""
-        await self._statements.execute_many(sql, list(rows))
+        return self._awaited(partial(self._statements.execute_many, sql, list(rows)))
 
-    async def fetch(self, sql: str, *arguments: Any) -> list[Any]:
+    def fetch(self, sql: str, *arguments: Any) -> Coroutine[Any, Any, list[Any]]:
         """Run one statement; return its rows."""
-        return await self._statements.fetch(sql, arguments)
+        return self._awaited(partial(self._statements.fetch, sql, arguments))
 
-    async def fetchrow(self, sql: str, *arguments: Any) -> Any:
+    def fetchrow(self, sql: str, *arguments: Any) -> Coroutine[Any, Any, Any]:
         """Run one statement; return its first row, None if there is none."""
-        return next(iter(await self.fetch(sql, *arguments)), None)
+        return self._awaited(partial(self._first, sql, arguments))
 
-    async def fetchval(self, sql: str, *arguments: Any) -> Any:
+    def fetchval(self, sql: str, *arguments: Any) -> Coroutine[Any, Any, Any]:
         """Run one statement; return the first column of its first row, None if there is none."""
-        row = await self.fetchrow(sql, *arguments)
+        return self._awaited(partial(self._first_value, sql, arguments))
+
+    async def _first(self, sql: str, arguments: Sequence[Any]) -> Any:
+        return next(iter(await self._statements.fetch(sql, arguments)), None)
+
+    async def _first_value(self, sql: str, arguments: Sequence[Any]) -> Any:
+        row = await self._first(sql, arguments)
         return None if row is None else row[0]
+
+    def _awaited(self, statement: Callable[[], Awaitable[ValueT]]) -> Coroutine[Any, Any, ValueT]:
+        """Return a statement to be awaited: one that is not when the function returns is an error."""
+        self.unfinished += 1
+        return self._run(statement)
+
+    async def _run(self, statement: Callable[[], Awaitable[ValueT]]) -> ValueT:
+        try:
+            return await statement()
+        finally:
+            self.unfinished -= 1
 
 
 class BlockingTransaction(_Drafts):

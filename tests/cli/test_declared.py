@@ -179,7 +179,12 @@ def test_serve_refuses_an_application_before_it_starts_a_worker(
     [
         ("city:registry", {"city": "import nosuchlib"}, "module 'nosuchlib' was not found ("),
         ("city:registry", {"city": "def broken("}, "importing city raised SyntaxError"),
-        ("city:registri", {"city": ""}, "city has no registry 'registri'; there are: registry"),
+        ("city:registri", {"city": ""}, "city has no registry 'registri'; there are: registry (/"),
+        (
+            "city:registry",
+            {"city": "raise __import__('hms_svc').BadInput('data: expected Remind')"},
+            "importing city raised BadInput: data: expected Remind (/",
+        ),
         ("city:HEAD", {"city": "HEAD = 5"}, "HEAD is int, not a Registry; there are: registry"),
         ("nowhere:registry", {}, "module 'nowhere' was not found"),
     ],

@@ -346,6 +346,50 @@ async def test_a_statement_that_is_not_possible_inside_is_an_error_and_rolls_bac
         await commit_another(harness)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+async def test_a_statement_without_await_is_an_error_and_rolls_back(
+    open_permits: HarnessMaker,
+) -> None:
+    async def handler(job: RunningJob) -> None:
+        async def write(tx: Transaction) -> None:
+            await tx.execute(INSERT, job.id, "A-1")
+            tx.execute(INSERT, job.id, "A-2")  # type: ignore[unused-coroutine]  # the mistake
+
+        await job.transaction(write)
+
+    async with open_permits(registry_of(handler, retry=ONCE)) as harness:
+        harness.start()
+        failure = (await harness.run({})).view.failure
+        assert failure == (
+            "TransactionError: 1 statement without await in the transaction: "
+            "write await before each call of tx that runs one"
+        )
+        assert await harness.permits() == []
+
+
+@pytest.mark.parametrize("call", ["transaction", "step"])
+async def test_a_plain_handler_that_calls_what_is_awaited_is_told(
+    open_permits: HarnessMaker, call: str
+) -> None:
+    async def write(tx: Transaction) -> None:
+        await tx.execute(INSERT, "never", "A-1")
+
+    def handler(job: RunningJob) -> None:
+        if call == "step":
+            job.step("once", len, "")  # type: ignore[unused-coroutine]  # the mistake
+        else:
+            job.transaction(write)  # type: ignore[unused-coroutine]  # the mistake
+
+    counterpart = {"transaction": "dao.transaction", "step": "job.step_blocking"}[call]
+    async with open_permits(registry_of(handler, retry=ONCE)) as harness:
+        harness.start()
+        failure = (await harness.run({})).view.failure
+        assert failure == (
+            f"WrongThread: job.{call} is awaited in an async handler; call {counterpart} in a plain one"
+        )
+        assert await harness.permits() == []
+
+
 async def commit_another(harness: PermitHarness) -> None:
     """Run a transaction that does nothing wrong on the same engine."""
     from hms_svc.ports.transactions import Statements, TransactionRequest, Written
