@@ -36,6 +36,7 @@ from hms_svc.sdk.registry import Registry
 
 TAGS: Final = {
     "jobs": "Submit jobs, read them, act on them.",
+    "batches": "Jobs that were submitted as one, and what follows them.",
     "streams": "Follow a job, or all events.",
     "queues": "Queues, workers, schedules, failures: the state of the service.",
     "cases": "Cases, and who did what.",

@@ -39,6 +39,11 @@ def operations_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for of_path in document["paths"].values() for each in of_path.values()]
 
 
+async def test_every_tag_of_an_operation_is_described(document: dict[str, Any]) -> None:
+    described = {tag["name"] for tag in document["tags"]}
+    assert {tag for each in operations_of(document) for tag in each["tags"]} == described
+
+
 async def test_payload_models_of_the_served_types_stand_in_the_document(
     document: dict[str, Any],
 ) -> None:
