@@ -98,7 +98,7 @@ def explain(facts: JobFacts) -> str:
 def _cancelled(facts: JobFacts) -> str:
     view = facts.detail.view
     if view.reason == REASON_REPLACED:
-        return f"was replaced {view.detail}, which has its unique key{_ended(facts)}: it had not been claimed"
+        return f"was replaced{_ended(facts)} {view.detail}, which then had its unique key, before it was claimed"
     detail = f": {view.detail}" if view.detail else ""
     return f"was cancelled by {view.by or 'an unknown operator'}{_ended(facts)}{detail}"
 
@@ -135,6 +135,11 @@ def _queued(facts: JobFacts) -> str:
         )
     if facts.limit:
         return f"has waited {waited} for a limit that its type declares: {facts.limit}"
+    if queue is not None and (limit := reached_limit(queue)) is not None:
+        return (
+            f"has waited {waited} for a limit that its type declares: at most "
+            f"{plural(limit, 'job')} at the same time, and {queue.counts.processing} run"
+        )
     if facts.position is None:
         return f"is ready and has waited {waited}"
     before = (
@@ -154,6 +159,12 @@ def _queued(facts: JobFacts) -> str:
         f"is ready and has waited {waited}, behind {before} of its type; {running} of its type "
         f"run (the limit is {most}), and {busy} of the {slots} slots that serve it are busy{past}{limits}"
     )
+
+
+def reached_limit(queue: QueueView) -> int | None:
+    """Return how many jobs of a type may run at the same time, if as many run; None otherwise."""
+    limit = min((each.most for each in queue.limits if not each.window_ms), default=None)
+    return limit if limit is not None and queue.counts.processing >= limit else None
 
 
 def limits_text(queue: QueueView) -> str:

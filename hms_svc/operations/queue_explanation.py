@@ -9,7 +9,7 @@ from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import RECENT_SLOT_MS, FailureGroup, QueueView, WorkerView
-from hms_svc.operations.explanation import limits_text, unserved_text
+from hms_svc.operations.explanation import limits_text, reached_limit, unserved_text
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 
@@ -113,6 +113,8 @@ def _paused(queue: QueueView) -> str:
 
 def _waiting(queue: QueueView, now_ms: int) -> str:
     text = plural(queue.counts.queued + queue.counts.intake, "ready job")
+    if queue.limited:
+        text += f" ({queue.limited:,} of them waiting for a limit with a key)"
     if queue.oldest_queued_at is None:
         return text
     return f"{text}, the oldest for {duration_text(now_ms - queue.oldest_queued_at)}"
@@ -137,8 +139,7 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
     running = queue.counts.processing
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
     waiting = _waiting(queue, now_ms)
-    limit = min((each.most for each in queue.limits if not each.window_ms), default=None)
-    if limit is not None and running >= limit:
+    if (limit := reached_limit(queue)) is not None:
         return f"has {waiting}: its type lets {plural(limit, 'job')} run at the same time, and {running} run"
     if running >= most:
         return f"has {waiting}: it may use {plural(most, 'slot')}, and all of them are busy{past}"
@@ -155,7 +156,7 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
 
 def _further_counts(queue: QueueView, now_ms: int) -> str:
     counts = queue.counts
-    parts = [f"{queue.limited:,} of them waiting for a limit with a key"] if queue.limited else []
+    parts = []
     if counts.scheduled:
         due = queue.next_due_at
         when = "" if due is None else f", the next in {duration_text(due - now_ms)}"

@@ -62,7 +62,7 @@ def test_enqueue_says_which_job_is_replaced(cli: Cli) -> None:
     shown = cli("jobs", "show", first["id"], "--json").row
     assert (shown["state"], shown["reason"]) == ("cancelled", "replaced")
     why = cli("jobs", "why", first["id"]).out
-    assert f"was replaced by job {second['id']}, which has its unique key" in why
+    assert f"by job {second['id']}, which then had its unique key, before it was claimed" in why
     third = cli("enqueue", "-", stdin=given)
     assert f"scheduled (it replaces job {second['id']})" in third.out
 

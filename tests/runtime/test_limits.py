@@ -123,7 +123,7 @@ async def test_why_names_the_limit(open_harness: HarnessMaker) -> None:
     registry.job("type.job", limits=[Concurrency(1), Rate(100, 60)])(rooms.stay)
     async with open_harness(registry) as harness:
         _, waiting = await enqueued(harness, "ward.job", 7, 7)
-        await enqueued(harness, "type.job", 1, 2)
+        _, behind = await enqueued(harness, "type.job", 1, 2)
         harness.start()
         await until("both run", lambda: rooms.inside.total() == 2)
         engines = harness.engines
@@ -136,7 +136,13 @@ async def test_why_names_the_limit(open_harness: HarnessMaker) -> None:
         assert text.endswith(
             "for a limit that its type declares: at most 1 job at the same time for '7'."
         )
-        assert "1 of them waiting for a limit with a key" in await reads.why_queue("ward.job")
+        assert (await reads.why(behind)).endswith(
+            "for a limit that its type declares: at most 1 job at the same time, and 1 run."
+        )
+        assert (
+            "1 ready job (1 of them waiting for a limit with a key), the oldest"
+            in await reads.why_queue("ward.job")
+        )
         assert "its type lets 1 job run at the same time, and 1 run" in await reads.why_queue(
             "type.job"
         )
