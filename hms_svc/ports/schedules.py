@@ -37,9 +37,13 @@ class SkippedRun(msgspec.Struct, frozen=True):
 
 
 class DecidedRuns(msgspec.Struct, frozen=True):
-    """What became of due runs: up to which time all are decided, and those that this call skipped."""
+    """What became of due runs: up to which time all are decided, and those that this call skipped.
+
+    `now` is the time of the broker, by which it decided (Unix ms).
+    """
 
     until: int
+    now: int
     skipped: tuple[SkippedRun, ...] = ()
 
 

@@ -27,7 +27,7 @@ class Scheduler(Service):
     """Has the broker decide on each run that is due: it begins or is skipped once, whoever asks first.
 
     The broker keeps up to which time that was decided, so that it goes on from there after an outage. Here it is
-    remembered only to save calls.
+    remembered only to save calls, and so is by how much the broker's clock, which counts, is ahead of this one.
     """
 
     def __init__(self, broker: Broker, registry: Registry, clock: Clock) -> None:
@@ -37,6 +37,7 @@ class Scheduler(Service):
         self._declared = [each for each in registry if each.schedule is not None]
         self._decided: dict[str, int] = {}
         self._next: dict[str, int] = {}
+        self._ahead_ms = 0
 
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
@@ -56,10 +57,12 @@ class Scheduler(Service):
         if not due:
             return
         answers = await self._broker.decide_runs(due)
+        now = self._clock.now_ms()
         if failpoints.armed is not None:
             failpoints.reached("scheduler.enqueued")
         for each, decided in zip(due, answers, strict=True):
             self._decided[each.type] = decided.until
+            self._ahead_ms = decided.now - now
             self._next.pop(each.type, None)
             for skipped in decided.skipped:
                 at = to_rfc3339(skipped.tick)
@@ -76,9 +79,14 @@ class Scheduler(Service):
             self._next.pop(type, None)
         if type not in self._next:
             self._next[type] = schedule.next_after(self._decided[type])
-        if self._next[type] > now:
+        by_broker = now + self._ahead_ms
+        if self._next[type] > max(now, by_broker):
             return None
-        ticks = list(schedule.between(max(self._decided[type], now - LOOKED_BACK_MS), now))
+        # Either clock may have been set since: if none is due by the broker's, it says again what time it is.
+        after = max(self._decided[type], min(now, by_broker) - LOOKED_BACK_MS)
+        ticks = list(schedule.between(after, by_broker)) or list(schedule.between(after, now))
+        if not ticks:
+            return None
         first = max(0, len(ticks) - max(1, declared.catch_up))
         jobs = tuple(tick_job(declared, tick, now) for tick in ticks[first:])
         return _runs(declared, jobs, tuple(ticks[:first]))

@@ -55,6 +55,8 @@ def _row(job: Job, now: int) -> tuple[str, msgspec.Raw, int, bool]:
 
 def _decided(reply: list[Any]) -> list[DecidedRuns]:
     return [
-        DecidedRuns(int(until), tuple(SkippedRun(int(tick), why.decode()) for tick, why in skipped))
-        for until, *skipped in reply
+        DecidedRuns(
+            int(until), int(now), tuple(SkippedRun(int(tick), why.decode()) for tick, why in skipped)
+        )
+        for until, now, *skipped in reply
     ]

@@ -35,14 +35,14 @@ def _decide(transaction: Transaction, due: DueRuns, now: int) -> DecidedRuns:
     if not due.jobs:
         state = _declared(state, due, now)
         _keep(transaction, due.type, state)
-        return DecidedRuns(state.decided)
+        return DecidedRuns(state.decided, now)
     # If the state was lost, or is of a clock that was set back, the ids of jobs keep runs from beginning twice.
     decided = state.decided if state is not None and state.decided <= now else 0
     state = state or _declared(None, due, now)
     earlier = [tick for tick in due.earlier if decided < tick <= now]
     fresh = [job for job in due.jobs if decided < (job.not_before or 0) <= now]
     if not fresh:
-        return DecidedRuns(state.decided)
+        return DecidedRuns(state.decided, now)
     skipped = [SkippedRun(tick, SKIPPED_MISSED) for tick in earlier]
     is_on_time = now - (fresh[-1].not_before or 0) <= ON_TIME_MS
     missed = len(fresh) - max(due.catch_up, int(is_on_time))
@@ -56,7 +56,7 @@ def _decide(transaction: Transaction, due: DueRuns, now: int) -> DecidedRuns:
             state = msgspec.structs.replace(state, last_at=tick, last_job=job.id)
     state = msgspec.structs.replace(state, decided=fresh[-1].not_before or 0)
     _keep(transaction, due.type, _with_skips(state, skipped))
-    return DecidedRuns(state.decided, tuple(skipped))
+    return DecidedRuns(state.decided, now, tuple(skipped))
 
 
 def _declared(state: ScheduleState | None, due: DueRuns, now: int) -> ScheduleState:

@@ -285,6 +285,27 @@ async def test_a_clock_that_was_ahead_silences_no_schedule(
     assert await workers.runs() == ids_of(*begun)
 
 
+@pytest.mark.parametrize("skew_seconds", [-7200, -90, 90, 7200])
+async def test_the_clock_of_the_broker_counts(
+    workers: Workers, clock: ManualClock, skew_seconds: int
+) -> None:
+    own = ManualClock()
+    own.advance(skew_seconds)
+    scheduler = Scheduler(workers.first.broker, registry_of("* * * * *", catch_up=0), own)
+    for _ in range(60):
+        await scheduler.run_once()
+        for each in (clock, own):
+            each.advance(10)
+    begun = [START + 60_000 * minute for minute in range(1, 10)]
+    assert await workers.runs() == ids_of(*begun)
+    own.advance(-skew_seconds)
+    for _ in range(7):
+        await scheduler.run_once()
+        for each in (clock, own):
+            each.advance(10)
+    assert await workers.runs() == ids_of(*begun, START + 600_000, START + 660_000)
+
+
 async def test_other_cron_fields_come_due_from_their_declaration_on(
     workers: Workers, clock: ManualClock
 ) -> None:

@@ -6,8 +6,8 @@
 --              add to its time, whether it has a priority; earlier: ticks before those
 --            "run": type, id, record, position: what to add to its time, named: whether it has a priority
 --            "pause": type, by (operator, "" to resume), reason
--- returns  "decide": for each schedule: up to which time all runs are decided; then for each run that was skipped:
---            its tick, and why
+-- returns  "decide": for each schedule: up to which time all runs are decided, and the time now; then for each run that
+--            was skipped: its tick, and why
 --          "run" and "pause": "" if it was done, otherwise why not
 -- Invariant: the decision on a run, its job, and the state of its schedule are one step. A repetition after a lost
 --            reply decides nothing again; of skipped runs it does not tell.
@@ -60,7 +60,7 @@ local function decide(given)
   if #given.jobs == 0 then
     state = declared(state, given)
     keep(given.type, state)
-    return { int(state.decided) }
+    return { int(state.decided), int(wall) }
   end
   local is_known = state and state.decided <= wall
   state = state or declared(nil, given)
@@ -71,7 +71,7 @@ local function decide(given)
   for _, job in ipairs(given.jobs) do
     if is_fresh(job[1]) then fresh[#fresh + 1] = job end
   end
-  if #fresh == 0 then return { int(state.decided) } end
+  if #fresh == 0 then return { int(state.decided), int(wall) } end
   for _, tick in ipairs(given.earlier) do
     if is_fresh(tick) then skip(state, answer, tick, SKIPPED_MISSED) end
   end
@@ -89,6 +89,7 @@ local function decide(given)
   end
   state.decided = newest
   keep(given.type, state)
+  table.insert(answer, 1, int(wall))
   table.insert(answer, 1, int(newest))
   return answer
 end
