@@ -56,7 +56,9 @@ def _row(job: Job, now: int) -> tuple[str, msgspec.Raw, int, bool]:
 def _decided(reply: list[Any]) -> list[DecidedRuns]:
     return [
         DecidedRuns(
-            int(until), int(now), tuple(SkippedRun(int(tick), why.decode()) for tick, why in skipped)
+            int(until),
+            int(now),
+            tuple(SkippedRun(int(tick), why.decode()) for tick, why in skipped),
         )
         for until, now, *skipped in reply
     ]

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.codes import DISCARDED, STATE_OF
-from hms_svc.brokers.sqlite.enqueue import enqueue
+from hms_svc.brokers.sqlite.enqueue import enqueue, lose
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.batches import DISCARDED as DISCARDED_NAME
@@ -83,13 +83,18 @@ def advance(transaction: Transaction, batch_id: str, now: int) -> None:
 def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> None:
     """Accept a follow-up as a job that is submitted now; another job with its id stands in its place."""
     execute = transaction.connection.execute
-    [stored] = execute(SQL["follow_up"], (batch_id, number)).fetchone()
+    job_id, type, stored = execute(SQL["follow_up"], (batch_id, number)).fetchone()
     execute(SQL["note_made"], (batch_id, number))
     if not stored:
         execute(SQL["note_skipped"], (batch_id,))
         return
-    job = msgspec.structs.replace(_read_job(stored), enqueued_at=now)
-    [answer] = enqueue(transaction, [job], now)
+    try:
+        job = msgspec.structs.replace(_read_job(stored), enqueued_at=now)
+    except msgspec.MsgspecError:
+        unread = Job(id=job_id, type=type, data=b"null", enqueued_at=now, batch=batch_id)
+        answer = lose(transaction, unread, stored, now)
+    else:
+        [answer] = enqueue(transaction, [job], now)
     if answer.acceptance is not Acceptance.ACCEPTED:
         execute(SQL["note_skipped"], (batch_id,))
     transaction.lets_in = True

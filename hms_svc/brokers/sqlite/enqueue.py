@@ -14,6 +14,7 @@ from hms_svc.brokers.envelope import write_envelope
 from hms_svc.brokers.intake import keep_bytes, read_item
 from hms_svc.brokers.sqlite import uniqueness
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.unreported_ends import UNREADABLE
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import JOB_DEAD, JOB_REJECTED
@@ -21,6 +22,7 @@ from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import (
     REASON_ID_CONFLICT,
+    REASON_LOST,
     REASON_MALFORMED,
     REASON_UNIQUE,
     State,
@@ -166,32 +168,49 @@ def enqueue_raw(
 def _enqueue_item(
     transaction: Transaction, type: str, item: bytes, job: Job | BadInput, now: int
 ) -> Enqueued:
-    queue = transaction.queue(type)
     if isinstance(job, BadInput):
-        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(job))
+        return _bury(transaction, _letter(type, now), item, now, REASON_MALFORMED, str(job))
     try:
         answer = _enqueue_one(
             transaction, job, _row(transaction, job, now, transaction.turns(1, now)), now
         )
     except sqlite3.IntegrityError as error:
-        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
+        return _bury(transaction, _letter(type, now), item, now, REASON_MALFORMED, str(error))
     if answer.acceptance is Acceptance.CONFLICT:
         detail = f"id {job.id} is taken by another job"
-        return _bury(transaction, queue, type, item, now, REASON_ID_CONFLICT, detail)
+        return _bury(transaction, _letter(type, now), item, now, REASON_ID_CONFLICT, detail)
     return answer
 
 
+def _letter(type: str, now: int) -> Job:
+    """Return the job that stands for bytes that are none."""
+    return Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
+
+
+def lose(transaction: Transaction, job: Job, raw: bytes, now: int) -> Enqueued:
+    """Record a job whose record is none of this version, unless its id is taken."""
+    if transaction.connection.execute(SQL["identify"], (job.id,)).fetchone() is not None:
+        return Enqueued(job.id, Acceptance.CONFLICT, State.DEAD)
+    return _bury(transaction, job, raw, now, REASON_LOST, UNREADABLE, by="runtime")
+
+
 def _bury(
-    transaction: Transaction, queue: int, type: str, item: bytes, now: int, reason: str, detail: str
+    transaction: Transaction,
+    job: Job,
+    item: bytes,
+    now: int,
+    reason: str,
+    detail: str,
+    *,
+    by: str = "intake",
 ) -> Enqueued:
     kept = keep_bytes(item)
     fields = {
         "reason": reason,
-        "decided_by": "intake",
+        "decided_by": by,
         "detail": detail,
         "raw": kept.raw,
         "raw_length": kept.length,
         "raw_digest": kept.digest,
     }
-    job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
-    return _refuse(transaction, job, queue, DEAD, now, fields)
+    return _refuse(transaction, job, transaction.queue(job.type), DEAD, now, fields)

@@ -14,11 +14,12 @@ from hms_svc.brokers.limits import BATCH_SAMPLE
 from hms_svc.brokers.redis import repair_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.unreported_ends import UNREADABLE
 from hms_svc.domain.batches import BatchState, BatchView, NewBatch, When
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Job, Lane
-from hms_svc.domain.lifecycle import State, Trigger
+from hms_svc.domain.lifecycle import REASON_LOST, State, Trigger
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch
 from hms_svc.ports.control import Act, ActRequest
@@ -495,6 +496,36 @@ async def test_a_batch_whose_members_are_not_known_waits_until_they_are(
     await harness.broker.reap(10)
     await end(harness, State.COMPLETED)
     assert await states(harness, "b.then0") == ["queued"]
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"\xc1", b"\x07", b"\x93\x01\x02\x03", b"{}"])
+async def test_what_is_to_follow_and_cannot_be_read_is_dead_and_stops_nothing(
+    harness: BrokerHarness, raw: bytes
+) -> None:
+    await submit(harness, 1, then=2)
+    await submit(harness, 1, id="c", then=2)
+    await spoil(harness, raw)
+    assert [each.done for each in await harness.control.erase(["b.then0"])] == [False]
+    assert await end(harness, State.COMPLETED) == "b.0"
+    assert await states(harness, "b.0", "b.then0", "b.then1") == ["completed", "dead", "queued"]
+    lost = (await harness.detail("b.then0")).view
+    assert (lost.type, lost.batch, lost.reason, lost.detail) == (DONE, "b", REASON_LOST, UNREADABLE)
+    assert ("job.dead", "b.then0") in await harness.events()
+    await end(harness, State.COMPLETED, DONE)
+    found = await view_of(harness)
+    assert (found.state, found.ended, found.total) == (BatchState.ENDED, 3, 3)
+    assert await end(harness, State.COMPLETED) == "c.0"
+    assert await states(harness, "c.then0") == ["queued"]
+
+
+async def spoil(harness: BrokerHarness, raw: bytes) -> None:
+    """Overwrite the first job that is to follow the batch `b`."""
+    broker: Any = harness.broker
+    if hasattr(broker, "_file"):
+        change = "UPDATE follow_ups SET job = ? WHERE batch = 'b' AND number = 0"
+        await broker._file.write(lambda transaction: transaction.connection.execute(change, (raw,)))
+    else:
+        await broker._link.ask("HSET", broker._link.keys.ours("follow-ups", "b"), "0", raw)
 
 
 async def test_what_is_to_follow_is_erased_once_its_batch_has_ended(harness: BrokerHarness) -> None:

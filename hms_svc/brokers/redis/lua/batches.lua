@@ -73,6 +73,11 @@ function batches()
     count(type, 'accepted')
   end
 
+  -- Ids and types of the follow-ups of a batch, in their order.
+  function batches.following(batch)
+    return cjson.decode(redis.call('HGET', P .. 'batch:' .. batch, 'following') or '[]')
+  end
+
   function batches.make_next(batch, number)
     local key, field = P .. 'follow-ups:' .. batch, int(number)
     local packed = redis.call('HGET', key, field)
@@ -81,13 +86,18 @@ function batches()
       redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1)
       return
     end
-    local job = cmsgpack.unpack(packed)
-    local id = job[1]
+    local id, type = unpack(batches.following(batch)[number + 1])
+    local is_read, job = pcall(cmsgpack.unpack, packed)
     redis.call('HDEL', key, field)
     redis.call('HDEL', P .. 'follow-up-ids', id)
     -- A job with its id that is not of the batch stands in its place.
-    if redis.call('EXISTS', job_key(id)) == 1 then redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1) end
-    batches.make(wall, unpack(job))
+    if redis.call('EXISTS', job_key(id)) == 1 then
+      redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1)
+    elseif is_read and type_of(job) == 'table' and job[1] == id then
+      batches.make(wall, unpack(job))
+    else
+      lose(id, type, batch, packed)
+    end
   end
 
   -- Whether a job of a batch has ended in another way than completed.
@@ -159,8 +169,10 @@ function batches()
     redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed:' .. int(state), 1)
     if redis.call('EXISTS', P .. 'members:' .. batch) == 1 then return end
     if redis.call('HGET', P .. 'batch:' .. batch, 'open') == '1' then return end
-    for _, packed in ipairs(redis.call('HVALS', P .. 'follow-ups:' .. batch)) do
-      redis.call('HDEL', P .. 'follow-up-ids', cmsgpack.unpack(packed)[1])
+    local following = batches.following(batch)
+    for _, number in ipairs(redis.call('HKEYS', P .. 'follow-ups:' .. batch)) do
+      local found = following[number + 1]
+      if found then redis.call('HDEL', P .. 'follow-up-ids', found[1]) end
     end
     redis.call('UNLINK', P .. 'batch:' .. batch, P .. 'follow-ups:' .. batch)
     redis.call('ZREM', P .. 'submitted-batches', batch)

@@ -282,9 +282,9 @@ local function step_of(source, target, trigger, detail)
 end
 
 -- Record a job as lost: its id was in an index, which it has left, but its record is missing, or is none of this
--- version; its bytes are kept then.
-local function lose(id, type)
-  local raw = redis.call('GET', job_key(id))
+-- version; its bytes are kept then. `batch` and `raw` are those of a follow-up that cannot be made.
+local function lose(id, type, batch, raw)
+  raw = raw or redis.call('GET', job_key(id))
   local detail, envelope = raw and END_UNREADABLE or END_LOST, ''
   if raw then envelope = '{"raw_length":' .. #raw .. ',"raw_digest":"sha1:' .. redis.sha1hex(raw) .. '"}' end
   local job = {}
@@ -292,7 +292,7 @@ local function lose(id, type)
   job[STATE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, REFUSED_BYTES, wall, wall
   job[EXPIRES], job[NOT_BEFORE] = NO_TIME, NO_TIME
   job[WORKER], job[CAUSE], job[TYPE], job[UNIQUE], job[CASE], job[APPROVED] = '', '', type, '', '', ''
-  job[BATCH] = batches().of_lost(id)
+  job[BATCH] = batch or batches().of_lost(id)
   file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
   limiter.leave(id, type)
   redis.call('SET', job_key(id), assemble(job, envelope, 'null', raw or '', outcome_of(REASON_LOST, 'runtime', detail), ''))

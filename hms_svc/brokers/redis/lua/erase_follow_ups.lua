@@ -10,10 +10,8 @@ local function remove(id)
   if not batch then return false end
   local open, ended = unpack(redis.call('HMGET', P .. 'batch:' .. batch, 'open', 'ended'))
   if open == '0' and ended == '0' then return batch end
-  local key = P .. 'follow-ups:' .. batch
-  local found = redis.call('HGETALL', key)
-  for at = 1, #found, 2 do
-    if cmsgpack.unpack(found[at + 1])[1] == id then redis.call('HDEL', key, found[at]) end
+  for at, found in ipairs(batches().following(batch)) do
+    if found[1] == id then redis.call('HDEL', P .. 'follow-ups:' .. batch, int(at - 1)) end
   end
   redis.call('HDEL', P .. 'follow-up-ids', id)
   return ''

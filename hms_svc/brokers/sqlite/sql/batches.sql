@@ -89,7 +89,7 @@ SELECT is_open, condition, ended_at,
 FROM batches WHERE id = ?
 
 -- name: follow_up
-SELECT job FROM follow_ups WHERE batch = ? AND number = ?
+SELECT id, type, job FROM follow_ups WHERE batch = ? AND number = ?
 
 -- name: note_made
 UPDATE follow_ups SET job = NULL WHERE batch = ? AND number = ?
