@@ -16,4 +16,12 @@ ON_TIME_MS: Final = 60_000
 SKIPPED_MISSED: Final = "missed: nothing has decided on it within a minute of its time"
 SKIPPED_PAUSED: Final = "paused by {by}"
 SKIPPED_OVERLAP: Final = "overlap: job {job} of the run before is {state}"
-read_state: Final = msgspec.json.Decoder(ScheduleState).decode
+_read: Final = msgspec.json.Decoder(ScheduleState).decode
+
+
+def read_state(stored: bytes) -> ScheduleState | None:
+    """Return what is kept of a schedule; None if it cannot be read, as if it were lost."""
+    try:
+        return _read(stored)
+    except msgspec.MsgspecError:
+        return None

@@ -21,6 +21,8 @@ log: Final = logging.getLogger("hms_svc.runtime")
 CLOCK_TOLERANCE_MS: Final = 60_000
 LOOKED_BACK_MS: Final = 7 * 86_400_000
 """Runs that were due earlier than this are not counted as missed: each of them takes time."""
+MOST_LOGGED: Final = 10
+"""Of runs that are skipped at once only the last ones have a line each in the log."""
 
 
 class Scheduler(Service):
@@ -64,7 +66,9 @@ class Scheduler(Service):
             self._decided[each.type] = decided.until
             self._ahead_ms = decided.now - now
             self._next.pop(each.type, None)
-            for skipped in decided.skipped:
+            if (earlier := len(decided.skipped) - MOST_LOGGED) > 0:
+                log.warning("schedule of %s: %d runs are skipped before these", each.type, earlier)
+            for skipped in decided.skipped[-MOST_LOGGED:]:
                 at = to_rfc3339(skipped.tick)
                 log.warning(
                     "schedule of %s: the run of %s is skipped, %s", each.type, at, skipped.why

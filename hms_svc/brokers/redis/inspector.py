@@ -125,7 +125,8 @@ class RedisInspector:
     async def schedules(self) -> dict[str, ScheduleState]:
         """Return what is kept of each schedule."""
         found = await self._link.ask("HGETALL", self._link.keys.ours("schedules"))
-        return {type.decode(): read_state(state) for type, state in found.items()}
+        states = {type.decode(): read_state(state) for type, state in found.items()}
+        return {type: state for type, state in states.items() if state is not None}
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Read all records in one round trip."""

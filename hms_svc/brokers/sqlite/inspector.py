@@ -188,7 +188,8 @@ class SQLiteInspector:
     async def schedules(self) -> dict[str, ScheduleState]:
         """Return what is kept of each schedule."""
         rows = await self._file.fetch(SCHEDULES["states"])
-        return {row["type"]: read_state(row["state"]) for row in rows}
+        states = {row["type"]: read_state(row["state"]) for row in rows}
+        return {type: state for type, state in states.items() if state is not None}
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Return the details of each id."""

@@ -17,7 +17,7 @@ from hms_svc.domain.schedule import make_schedule, tick_id
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.control import NOT_KNOWN, Act, ActRequest
 from hms_svc.ports.schedules import ScheduleState
-from hms_svc.runtime.scheduler import Scheduler
+from hms_svc.runtime.scheduler import MOST_LOGGED, Scheduler
 from hms_svc.sdk.registry import Registry
 from tests.support.broker_engines import BrokerHarness, BrokerMaker, ManualClock
 
@@ -328,6 +328,46 @@ async def test_a_schedule_whose_state_was_lost_goes_on(workers: Workers) -> None
     await workers.pass_time(START + 3 * HOUR_MS)
     assert await workers.runs() == ids_of(*hours_from(START, 3))
     assert (await workers.state()).decided == START + 3 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    "raw", [b"x", b"{}", b"[1]", b"7", b'{"cron":1,"decided":1}', b'{"cron":"","decided":"x"}']
+)
+async def test_a_state_that_cannot_be_read_stops_no_schedule(workers: Workers, raw: bytes) -> None:
+    registry = registry_of()
+    registry.job("roads.salt", schedule="0 * * * *")(lambda job: None)
+    workers.start(registry)
+    await workers.round()
+    await spoil_state(workers.first, raw)
+    assert list(await workers.first.inspection.schedules()) == ["roads.salt"]
+    workers.start(registry)
+    await workers.pass_time(START + 2 * HOUR_MS)
+    assert await workers.runs() == ids_of(*hours_from(START, 2))
+    assert await workers.first.counts("roads.salt") == {"queued": 2}
+    assert len(await workers.first.inspection.schedules()) == 2
+
+
+async def spoil_state(harness: BrokerHarness, raw: bytes) -> None:
+    broker: Any = harness.broker
+    if hasattr(broker, "_file"):
+        change = "UPDATE schedules SET state = ? WHERE type = ?"
+        await broker._file.write(
+            lambda transaction: transaction.connection.execute(change, (raw, SWEEP))
+        )
+    else:
+        await broker._link.ask("HSET", broker._link.keys.ours("schedules"), SWEEP, raw)
+
+
+async def test_many_runs_that_are_skipped_at_once_fill_no_log(
+    workers: Workers, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = Scheduler(workers.first.broker, registry_of("* * * * *"), clock)
+    await scheduler.run_once()
+    clock.advance(86_400)
+    await scheduler.run_once()
+    assert (await workers.state()).skipped == 1439
+    assert len(caplog.records) == MOST_LOGGED + 1
+    assert "1429 runs are skipped before these" in caplog.text
 
 
 async def lose_states(harness: BrokerHarness) -> None:

@@ -14,9 +14,13 @@
 
 local states = P .. 'schedules'
 
+-- One that cannot be read is as good as lost.
 local function state_of(type)
   local found = redis.call('HGET', states, type)
-  return found and cjson.decode(found)
+  if not found then return nil end
+  local is_read, state = pcall(cjson.decode, found)
+  if not is_read or type_of(state) ~= 'table' or type_of(state.cron) ~= 'string' then return nil end
+  return tonumber(state.decided) and state or nil
 end
 
 local function keep(type, state)
