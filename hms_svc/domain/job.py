@@ -68,6 +68,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unique: UniqueRule | None = None
     batch: str | None = None
 
+    @property
+    def rule_delay_ms(self) -> int:
+        """For how long it waits because of the rule for its key; 0 if it says itself when it is due."""
+        if self.unique is None or self.not_before != self.enqueued_at + self.unique.delay_ms:
+            return 0
+        return self.unique.delay_ms
+
     def payload(self) -> JsonValue:
         """Decode `data`."""
         value: JsonValue = decode(self.data)

@@ -239,8 +239,7 @@ def _batch_row(job: Job) -> BatchRow:
     row = job.id, binary(draft.rest), draft.unique, int(draft.names_priority), held
     if not draft.rule:
         return row
-    digest, window_ms, replaces, most_ms = draft.rule
-    return *row, digest, window_ms, int(replaces), most_ms
+    return *row, *draft.rule
 
 
 def _runs(some: Sequence[tuple[Job, RecordDraft]]) -> list[tuple[str, int, list[DraftRow]]]:

@@ -152,7 +152,7 @@ class RecordDraft(msgspec.Struct, frozen=True, gc=False):
 
 def draft_of(job: Job, now: int) -> RecordDraft:
     """Return the record of a job to be scheduled or queued."""
-    scheduled = job.not_before is not None and job.not_before > now
+    scheduled = job.not_before is not None and (job.not_before > now or job.rule_delay_ms > 0)
     state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
     position = (job.not_before or 0) if scheduled else -(job.priority or 0) * PRIORITY_STEP
     return _draft(job, state, position, b"", b"", _envelope_of(job), NO_CAUSE)
@@ -206,7 +206,7 @@ def _draft(
     fields[_PRIORITY], fields[_ENQUEUED] = job.priority or 0, job.enqueued_at
     fields[_ENVELOPE], fields[_DATA], fields[_RAW] = len(envelope), len(job.data), len(raw)
     rest = b"".join((_HEAD.pack(*fields)[POSITION_SIZE:], texts, outcome))
-    rule = rule_row(job.unique_key, job.unique)
+    rule = rule_row(job.unique_key, job.unique, job.rule_delay_ms)
     return RecordDraft(state, rest, position, unique, job.priority is not None, rule)
 
 

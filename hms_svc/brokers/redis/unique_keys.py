@@ -10,8 +10,9 @@ from hms_svc.domain.uniqueness import UniqueRule
 
 DIGEST_SIZE: Final = 40
 """The length of the digest of a unique key."""
-RuleRow: TypeAlias = tuple[str, int, bool, int]
-"""Digest of the key, window (ms), whether a job is replaced, and until how long (ms) after the first at most."""
+RuleRow: TypeAlias = tuple[str, int, int, int]
+"""Digest of the key, window (ms), for how long (ms) a job waits that is replaced, 0 if it says itself when it is
+due, -1 if none is replaced, and until how long (ms) after the first at most."""
 
 
 def unique_text(job: Job) -> str:
@@ -23,11 +24,14 @@ def unique_text(job: Job) -> str:
     return f"{digest}s" if digest and until == "started" else digest
 
 
-def rule_row(unique_key: str | None, rule: UniqueRule | None) -> RuleRow | Literal[False]:
+def rule_row(
+    unique_key: str | None, rule: UniqueRule | None, own_delay_ms: int = 0
+) -> RuleRow | Literal[False]:
     """Return the rule for a unique key as the scripts take it, False for the usual one."""
     if unique_key is None or rule is None or not (rule.window_ms or rule.delay_ms):
         return False
-    return digest_of(unique_key), rule.window_ms, bool(rule.delay_ms), rule.most_ms
+    delay_ms = own_delay_ms if rule.delay_ms else -1
+    return digest_of(unique_key), rule.window_ms, delay_ms, rule.most_ms
 
 
 def digest_of(unique_key: str | None) -> str:

@@ -89,11 +89,13 @@ def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> Non
         execute(SQL["note_skipped"], (batch_id,))
         return
     try:
-        job = msgspec.structs.replace(_read_job(stored), enqueued_at=now)
+        job = _read_job(stored)
     except msgspec.MsgspecError:
         unread = Job(id=job_id, type=type, data=b"null", enqueued_at=now, batch=batch_id)
         answer = lose(transaction, unread, stored, now)
     else:
+        not_before = now + job.rule_delay_ms if job.rule_delay_ms else job.not_before
+        job = msgspec.structs.replace(job, enqueued_at=now, not_before=not_before)
         [answer] = enqueue(transaction, [job], now)
     if answer.acceptance is not Acceptance.ACCEPTED:
         execute(SQL["note_skipped"], (batch_id,))

@@ -37,15 +37,16 @@ from hms_svc.sqlite.statements import run_many
 def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[Any, ...]:
     queue = transaction.queue(job.type)
     priority = transaction.priority(job, queue)
-    scheduled = job.not_before is not None and job.not_before > now
+    not_before = now + job.rule_delay_ms if job.rule_delay_ms else job.not_before
+    scheduled = not_before is not None and not_before > now
     return (
         job.id,
         queue,
         SCHEDULED if scheduled else QUEUED,
-        job.not_before if scheduled else turn(at_rank, priority),
+        not_before if scheduled else turn(at_rank, priority),
         priority,
         job.enqueued_at,
-        job.not_before,
+        not_before,
         job.expires_at,
         job.max_attempts,
         job.unique_key,

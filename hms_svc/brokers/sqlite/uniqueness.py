@@ -73,7 +73,7 @@ def insert(
     if other is not None:
         row = _placed_after(other, rule, row)
         _end(transaction, job, other, row[1], now)
-    since = None if other is None else other.since
+    since = other.since if other is not None else (now if rule.delay_ms else None)
     transaction.connection.execute(SQL["insert"], (*row, until_of(job), since))
     begin_window(transaction, row[1], job.unique_key or "", rule, job.id, now)
     return int(row[2])

@@ -338,6 +338,40 @@ def test_declarations_become_rules() -> None:
     assert rule_of(Debounce(key, 0.5)) == UniqueRule("started", delay_ms=500, most_ms=5000)
 
 
+@pytest.mark.parametrize("skew_ms", [-3_600_000, 3_600_000])
+async def test_a_debounced_job_waits_by_the_clock_of_the_broker(
+    harness: BrokerHarness, clock: ManualClock, skew_ms: int
+) -> None:
+    def skewed(number: int) -> Job:
+        at = clock.now_ms() + skew_ms
+        job = ward(harness, DEBOUNCED, number, not_before=at + DEBOUNCED.delay_ms)
+        return msgspec.structs.replace(job, enqueued_at=at)
+
+    start, jobs = clock.now_ms(), []
+    for number in range(4):
+        jobs.append(skewed(number))
+        [answer] = await harness.enqueue(jobs[-1])
+        assert answer.state is State.SCHEDULED
+        due = start + min(8_000 * number + DEBOUNCED.delay_ms, DEBOUNCED.most_ms)
+        assert (await harness.detail(answer.job_id)).view.due_at == due
+        clock.advance(8)
+    assert await harness.broker.promote(10) == 1
+    assert [job.job.id for job in await harness.claim()] == [jobs[-1].id]
+
+
+async def test_a_debounced_job_that_follows_waits_from_then_on(
+    harness: BrokerHarness, clock: ManualClock
+) -> None:
+    follow_up = ward(harness, DEBOUNCED, id="then")
+    batch = NewBatch(id="b", members=(harness.job(id="b.0"),), follow_ups=(follow_up,))
+    await harness.broker.enqueue_batch(batch.with_its_id())
+    clock.advance(3600)
+    [job] = await harness.claim()
+    await harness.complete(job)
+    found = (await harness.detail("then")).view
+    assert (found.state, found.due_at) == (State.SCHEDULED, clock.now_ms() + 10_000)
+
+
 async def test_jobs_of_batches_keep_to_the_rules(harness: BrokerHarness) -> None:
     members = [ward(harness, DEBOUNCED, data=number, id=f"m-{number}") for number in range(2)]
     follow_up = ward(harness, MINUTE, id="follow-up", unique_key="ward-8")

@@ -26,12 +26,14 @@ local function accept(places, id, type, state, rest, position, unique, named, tu
   local priority = named and 0 or priority_of(type)
   position = position or 0
   if state == QUEUED then position = position + turn - priority * PRIORITY_STEP end
-  local drafted = state
+  local drafted, delay = state, rule and rule[3] or 0
+  if delay > 0 then position = wall + delay end
   if other then state, position = uniqueness().place_after(other, rule, state, position) end
   local record = struct.pack(POSITION_FORMAT, position) .. rest
-  if priority ~= 0 or state ~= drafted then
+  if priority ~= 0 or state ~= drafted or delay > 0 then
     local job = parse(record)
     job[STATE] = state
+    if delay > 0 then job[NOT_BEFORE] = wall + delay end
     if priority ~= 0 then job[PRIORITY] = priority end
     record = assemble(job, envelope_in(job), data_in(job), '', '', '')
   end
@@ -42,7 +44,7 @@ local function accept(places, id, type, state, rest, position, unique, named, tu
     return 'known', known
   end
   if other then uniqueness().replace(other, id) end
-  if unique then hold_unique(id, type, unique, other and other.since) end
+  if unique then hold_unique(id, type, unique, rule and uniqueness().since(other, rule)) end
   if rule then uniqueness().begin_window(type, rule, id) end
   if other then
     enter(id, parse(record))

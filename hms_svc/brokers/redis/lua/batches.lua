@@ -36,15 +36,16 @@ function batches()
   -- its unique key, "" for none; `named` 1 if it has a priority; `held` what to say, before an id, if its key is held.
   -- `at` (ms) is when it was submitted if its record has another time. A known id is not changed.
   -- Digest to `most` are the rule for the key, if it is not the usual one: see uniqueness.lua.
-  function batches.make(at, id, rest, unique, named, held, digest, window, replaces, most)
+  function batches.make(at, id, rest, unique, named, held, digest, window, delay, most)
     if redis.call('EXISTS', job_key(id)) == 1 then return end
     local job = parse(struct.pack(POSITION_FORMAT, 0) .. rest)
     local type, outcome = job[TYPE], ''
     job[ENQUEUED] = at or job[ENQUEUED]
     if named == 0 then job[PRIORITY] = tonumber(redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0') end
     local holder, other
-    local rule = digest and { digest, window, replaces == 1, most }
+    local rule = digest and { digest, window, delay, most }
     if rule then
+      if delay > 0 then job[NOT_BEFORE] = wall + delay end
       holder, other = uniqueness().holder(type, unique, rule, id)
     elseif unique ~= '' then
       holder = unique_holder(type, unique, id)
@@ -65,7 +66,7 @@ function batches()
         job[STATE], job[POSITION] = uniqueness().place_after(other, rule, job[STATE], job[POSITION])
         uniqueness().replace(other, id)
       end
-      hold_unique(id, type, unique, other and other.since)
+      hold_unique(id, type, unique, rule and uniqueness().since(other, rule))
       if rule then uniqueness().begin_window(type, rule, id) end
     end
     redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), '', outcome, ''))

@@ -1,7 +1,8 @@
 -- Inserted after limits.lua before every script: which of two jobs with one unique key stands.
 --
--- A rule comes with a job if it is not the usual one: digest of the key, window (ms, 0 for none), whether a job that
--- has not been claimed is replaced, and how long (ms) after the first of them its successor waits at most.
+-- A rule comes with a job if it is not the usual one: digest of the key, window (ms, 0 for none), for how long (ms) the
+-- job waits (0 if it says itself when it is due, -1 if it replaces none; others replace a job that has not been
+-- claimed), and how long (ms) after the first of them a successor waits at most.
 -- window:{type}:{digest} has the id of the job, and when the window ends (Unix ms). The functions are made when the
 -- first of them is called: a script that accepts no job with a rule needs none.
 
@@ -38,8 +39,13 @@ local function uniqueness()
     if not unique or unique == '' then return nil end
     local job, since
     holder, job, since = unique_holder(type, unique, id)
-    if not holder or not rule[3] or job[FENCE] ~= 0 then return holder end
+    if not holder or rule[3] < 0 or job[FENCE] ~= 0 then return holder end
     return holder, { id = holder, job = job, since = since or job[ENQUEUED] }
+  end
+
+  -- Since when a job holds its key that may be replaced, nil if it may not.
+  function rules.since(other, rule)
+    return other and other.since or rule and rule[3] >= 0 and wall or nil
   end
 
   -- The state and position of a job that replaces another one: it takes its place if that one is ready, and waits at
