@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.page_examples import write_examples
 
+pytestmark = pytest.mark.interop
 ROOT: Final = Path(__file__).resolve().parents[2]
 DATA: Final = ROOT / "tests" / "data"
 WITHOUT_MISTAKES: Final = DATA / "typed_service.py"
