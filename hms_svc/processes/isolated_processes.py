@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 from collections import defaultdict
+from collections.abc import Coroutine
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -29,6 +30,8 @@ from hms_svc.settings import Settings, child_environment
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MODULE: Final = "hms_svc.processes.isolated_main"
+RECALL_SECONDS: Final = 2.0
+"""How long a cancelled run waits at most for what its killed process has committed."""
 RENEWAL_SECONDS: Final = 0.5
 """How often a running process is told of a renewed lease."""
 START_MS: Final = 60_000
@@ -116,7 +119,7 @@ class IsolatedProcesses:
                 if process is not None:
                     process.kill()
                 self._prepare_next(job.type)
-                await asyncio.shield(self._recall(job))
+                await _to_its_end(self._recall(job))
         self._give_back(job.type, process)
         return ended
 
@@ -237,3 +240,21 @@ class IsolatedProcesses:
         except (TimeoutError, ConnectionError):
             pass
         process.kill()
+
+
+async def _to_its_end(reading: Coroutine[Any, Any, None]) -> None:
+    """Await a reading, also for RECALL_SECONDS after this was cancelled; then raise CancelledError.
+
+    A cancellation may meet a timeout: without the answer neither could be settled.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(reading, name="recall")
+    end: float | None = None
+    while not task.done() and (end is None or loop.time() < end):
+        try:
+            await asyncio.wait({task}, timeout=None if end is None else end - loop.time())
+        except asyncio.CancelledError:
+            end = end or loop.time() + RECALL_SECONDS
+    if end is not None:
+        raise asyncio.CancelledError
+    task.result()

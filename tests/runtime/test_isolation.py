@@ -133,6 +133,34 @@ async def test_a_cancellation_kills_the_process(serve: Opened, tmp_path: Path) -
         await harness.reaches(job_id, State.CANCELLED)
 
 
+async def test_a_cancellation_that_meets_a_timeout_is_not_lost(
+    serve: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve("isolated.endless") as harness:
+        effects, reading, go_on = harness.engines.database.effects, asyncio.Event(), asyncio.Event()
+        recall = effects.recall
+
+        async def slow(*arguments: Any) -> Any:
+            reading.set()
+            await go_on.wait()
+            return await recall(*arguments)
+
+        monkeypatch.setattr(effects, "recall", slow)
+        given = {"file": str(tmp_path / "pids")}
+        job_id = await harness.enqueue(given, type="isolated.endless", max_attempts=1000)
+        await until("it has timed out", reading.is_set)
+        await harness.act(Act.CANCEL, job_id)
+        [(worker, _)] = harness.workers
+        await until(
+            "its run is cancelled",
+            lambda: all(each.job.cancel_by for each in worker.in_flight.all()),
+        )
+        await asyncio.sleep(0)
+        go_on.set()
+        detail = await harness.reaches(job_id)
+        assert (detail.view.state, detail.view.attempt) == (State.CANCELLED, 1)
+
+
 async def test_a_process_killed_after_its_case_leaves_a_case_that_is_known(
     serve: Opened, tmp_path: Path
 ) -> None:
