@@ -14,6 +14,7 @@ import pytest
 from tests.support.command_line import ROOT, environment
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.interop
 JOB = '{"type": "crew.notify", "data": {"case_id": "case-1"}}'
 
 

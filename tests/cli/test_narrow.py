@@ -14,6 +14,7 @@ import pytest
 from hms_svc.cli.columns import TableColumn, fit
 from tests.support.command_line import ROOT, Cli, drain, environment, make_cli
 
+pytestmark = pytest.mark.interop
 REPORT = (
     '{{"id":"{id}","type":"pothole.report","data":{{"user_id":"usr-1","lat":38.9,"lon":-77.0}}}}'
 )

@@ -203,7 +203,9 @@ async def test_no_hostile_body_or_head_gets_in_or_stays(
             with monkeypatch.context() as limits:
                 if wanted == {0}:
                     limits.setattr(protocol, "HEAD_SECONDS", 0.1)
-                if wanted == {413}:  # its answer arrives also if this process gets no CPU for a while
+                if wanted == {
+                    413
+                }:  # its answer arrives also if this process gets no CPU for a while
                     limits.setattr(protocol, "CLOSE_SECONDS", PATIENCE_SECONDS)
                 if wanted == {408}:
                     limits.setattr(request_body, "BODY_SECONDS", 0.1)
