@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,8 @@ def installation(
     if request.param == "sqlite":
 
         def fetch(query: str) -> list[Any]:
-            with sqlite3.connect(f"file:{tmp_path}/cases.db?mode=ro", uri=True) as connection:
+            file = f"file:{tmp_path}/cases.db?mode=ro"
+            with closing(sqlite3.connect(file, uri=True)) as connection:
                 return connection.execute(query).fetchall()
 
     else:
