@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def bench(city: PretendCity, tmp_path: Path) -> Iterator[Bench]:
 def rows(table: str) -> list[Any]:
     """Return what a table has: the bench is an installation of its own, with its own database."""
     file = Path(os.environ["HMS_SVC_DATA_DIR"]) / "cases.db"
-    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
         return connection.execute(f"select * from {table}").fetchall()
 
 
