@@ -11,7 +11,7 @@ import msgspec
 
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.event import Event
-from hms_svc.domain.job import Job, Lane
+from hms_svc.domain.job import Job, Lane, LeaseToken
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import (
     Acceptance,
@@ -76,6 +76,7 @@ class _Notes:
         self.errors: dict[str, BaseException] = {}
         self.effects: dict[str, tuple[StoredEffect, ...]] = {}
         self.jobs: dict[str, list[Job]] = {}
+        self.settled: list[Settlement] = []
         self.relayed_for = ""
 
     async def middleware(self, job: RunningJob, run: Run) -> Any:
@@ -112,6 +113,11 @@ class _NotingBroker:
             if answer.acceptance is Acceptance.ACCEPTED
         )
         return answers
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+        refused = await self._broker.settle(settlements)
+        self._notes.settled += settlements
+        return refused
 
     async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
         answer = await self._broker.enqueue_batch(batch)
@@ -265,9 +271,11 @@ class InlineWorker:
         if self.kill_next:
             return await self._die(waiting)
         await self._loops.settler.run_once()
-        await self._relay(waiting[-1].token.job_id)
+        # With those that ended beside them while they were written.
+        settled, self._notes.settled = self._notes.settled, []
+        await self._relay(settled[-1].token.job_id)
         events = await self._new_events()
-        return [self._ended(each, events, killed=False) for each in waiting]
+        return [self._ended(each, events, killed=False) for each in settled]
 
     async def _relay(self, job_id: str) -> None:
         """Publish what was committed; follow-up jobs are noted as this job's."""
