@@ -196,7 +196,7 @@ async def notify(job: RunningJob[Notice], city: City) -> None:
 
 @registry.job("ward.announce", payload=Announcement, retry=PATIENT)
 async def announce(job: RunningJob[Announcement], city: City) -> int:
-    """Tell all citizens of a ward, as one batch."""
+    """Send a message to all citizens of a ward, as one batch."""
     ward, citizens, after = job.payload.ward, list[str](), ""
     while page := await job.step(f"after {after}", city.citizens, ward, after):
         citizens, after = citizens + page, page[-1]
