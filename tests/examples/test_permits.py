@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import hms_svc
 from hms_svc import Job
 from pretend_city import PretendCity, pretend_city
 from tests.support.postgres_server import PostgresServer
+from tests.support.serve_process import serving
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,10 +193,8 @@ def installation(
         hms_svc.close()
 
 
-@contextmanager
-def serving(app: str, here: Installation) -> Iterator[None]:
-    folder = here.kills.parent
-    environment = {
+def environment_of(here: Installation) -> dict[str, str]:
+    return {
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{EXAMPLE}",
         "PERMITS_KILLS": str(here.kills),
@@ -204,18 +203,9 @@ def serving(app: str, here: Installation) -> Iterator[None]:
         "HMS_SVC_APPS__PERMITS__CITY_KEY": "key",
         "HMS_SVC_APPS__PERMITS__DOCUMENTS": str(here.documents),
     }
-    command = [sys.executable, "-m", "hms_svc", "serve", "--no-http", "--app", app]
-    with (
-        open(folder / "serve.log", "wb") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as serve,
-    ):
-        try:
-            yield
-        finally:
-            serve.terminate()
-            assert serve.wait(PATIENCE_SECONDS) == 0, (folder / "serve.log").read_text()
 
 
+APP = "tests.examples.killed_permits:registry"
 ALL = [
     ("before", "permit.apply"),
     ("after", "permit.apply"),
@@ -250,7 +240,7 @@ def test_what_a_kill_does_to_it(
             here.kill_worker_of("announcement")
 
     city.after, city.before = at_the_bank, at_the_register
-    with serving("tests.examples.killed_permits:registry", here):
+    with serving(APP, here.kills.parent, environment_of(here)):
         hms_svc.jobs.enqueue(Job("permits.tables", None, id="tables")).result(PATIENCE_SECONDS)
         for number, (place, type) in enumerate(places, start=1):
             here.kill_next(place, type)

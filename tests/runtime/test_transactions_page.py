@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from tests.chaos.views import broker_view
 from tests.support.page_examples import write_examples
 from tests.support.postgres_server import PostgresServer
+from tests.support.serve_process import serving
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,20 +81,6 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
         given["HMS_SVC_BROKER_URL"] = request.getfixturevalue("redis_server").url()
         given["HMS_SVC_DATABASE_URL"] = server.url(name)
     return given
-
-
-@contextmanager
-def serving(app: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    command = [sys.executable, "-m", "hms_svc", "serve", "--no-http", "--app", app]
-    with (
-        open(folder / "serve.log", "wb") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as serve,
-    ):
-        try:
-            yield
-        finally:
-            serve.terminate()
-            assert serve.wait(PATIENCE_SECONDS) == 0, (folder / "serve.log").read_text()
 
 
 def program(environment: dict[str, str], *arguments: str) -> str:

@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -151,3 +152,18 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+@contextmanager
+def serving(app: str, folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Run `hms-svc serve` with an application while the block runs; it ends as it should. Its log is in the folder."""
+    command = [sys.executable, "-m", "hms_svc", "serve", "--no-http", "--app", app]
+    with (
+        open(folder / "serve.log", "wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as serve,
+    ):
+        try:
+            yield
+        finally:
+            serve.terminate()
+            assert serve.wait(PATIENCE_SECONDS) == 0, (folder / "serve.log").read_text()

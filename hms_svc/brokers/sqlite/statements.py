@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -15,6 +16,7 @@ from hms_svc.domain.verdict import DENIED
 from hms_svc.sqlite.statements import split_statements
 
 _NAME: Final = re.compile(r"\{([A-Z_]+)\}")
+_PART: Final = re.compile(r"^-- part: ([A-Z_]+)\n(.*?)\n\n", re.MULTILINE | re.DOTALL)
 
 
 def _codes_of(states: frozenset[State]) -> str:
@@ -53,9 +55,19 @@ CONSTANTS: Final[dict[str, str | int]] = {
 
 
 def text_of(file: str) -> str:
-    """Return the text of a file with its constants filled in; KeyError for an unknown name."""
+    """Return the text of a file with constants and its own parts filled in; KeyError for an unknown name.
+
+    A part, under a line `-- part: NAME`, is what several statements of the file share; an empty line ends it.
+    """
     text = files(__package__).joinpath("sql", file).read_text("utf-8")
-    return _NAME.sub(lambda found: str(CONSTANTS[found[1]]), text)
+    known = dict(CONSTANTS)
+    for name, part in _PART.findall(text):
+        known[name] = _filled(part, known)
+    return _filled(_PART.sub("", text), known)
+
+
+def _filled(text: str, known: Mapping[str, str | int]) -> str:
+    return _NAME.sub(lambda found: str(known[found[1]]), text)
 
 
 def statements_of(file: str) -> dict[str, str]:

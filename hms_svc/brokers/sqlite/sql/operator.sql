@@ -1,3 +1,19 @@
+-- part: VIEW_COLUMNS
+jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
+       jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
+
+-- part: SIZED_SLICE
+sized AS (
+    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
+        - length(jobs.data) AS before
+    FROM chosen CROSS JOIN jobs USING (row))
+SELECT (SELECT count(*) FROM chosen) AS chosen, {VIEW_COLUMNS}
+FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+WHERE sized.before < :bytes
+ORDER BY jobs.position DESC, jobs.row DESC
+
 -- name: one
 SELECT jobs.*, queues.type AS type FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
 
@@ -8,17 +24,7 @@ WITH chosen AS (
         WHERE state = :state AND queue = place.value AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
     ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
-sized AS (
-    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
-        - length(jobs.data) AS before
-    FROM chosen CROSS JOIN jobs USING (row))
-SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
-       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
-       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
-FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
-WHERE sized.before < :bytes
-ORDER BY jobs.position DESC, jobs.row DESC
+{SIZED_SLICE}
 
 -- name: slice_of_causes
 WITH chosen AS (
@@ -28,17 +34,7 @@ WITH chosen AS (
             AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
     ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
-sized AS (
-    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
-        - length(jobs.data) AS before
-    FROM chosen CROSS JOIN jobs USING (row))
-SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
-       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
-       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
-FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
-WHERE sized.before < :bytes
-ORDER BY jobs.position DESC, jobs.row DESC
+{SIZED_SLICE}
 
 -- name: slice_of_batches
 WITH chosen AS (
@@ -47,23 +43,10 @@ WITH chosen AS (
         WHERE member_of = place.value AND state = :state AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
     ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
-sized AS (
-    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
-        - length(jobs.data) AS before
-    FROM chosen CROSS JOIN jobs USING (row))
-SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
-       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
-       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
-FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
-WHERE sized.before < :bytes
-ORDER BY jobs.position DESC, jobs.row DESC
+{SIZED_SLICE}
 
 -- name: named
-SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
-       jobs.enqueued_at, jobs.reason, jobs.decided_by, jobs.detail, jobs.data, jobs.priority,
-       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
+SELECT {VIEW_COLUMNS}
 FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues USING (queue)
 WHERE jobs.state < {DISCARDED} ORDER BY jobs.id
 
