@@ -71,7 +71,7 @@ def failed(
     if fault:
         detail = f"{detail} ({fault})"
         failure = msgspec.structs.replace(failure, message=f"{failure.message} ({fault})")
-    delay_ms = max(int(delay * 1000), _least_ms(attempt, least_seconds))
+    delay_ms = max(int(delay * 1000), int(delay > 0), _least_ms(attempt, least_seconds))
     if why := _too_late(attempt, delay_ms):
         return _given_up(attempt, where, failure, detail, why)
     return Disposition(

@@ -21,6 +21,7 @@ from hms_svc import (
     Job,
     MalformedJob,
     Registry,
+    RetryPolicy,
     RunningJob,
     Transaction,
     ValidationFailed,
@@ -274,6 +275,25 @@ def test_a_process_that_gets_no_cpu_for_a_while_begins_no_job_beside_another() -
             bench.enqueue("permit.stall", None)
         bench.drain()
     assert order == ["begun", "ended"] * 2
+
+
+def test_a_retry_waits_for_the_test_however_short_its_delay_is() -> None:
+    flaky = Registry()
+
+    @flaky.job("permit.fails", retry=RetryPolicy(9, backoff=lambda attempt, error: 0.000_1))
+    async def fails(job: RunningJob) -> None:
+        raise OSError("no server")
+
+    @flaky.job("permit.slow")
+    async def slow(job: RunningJob) -> None:
+        await asyncio.sleep(0.01)
+
+    with Bench(flaky) as bench:
+        bench.enqueue("permit.fails", None, priority=9)
+        bench.enqueue("permit.slow", None)
+        assert [each.state for each in bench.drain()] == ["retrying", "completed"]
+        bench.advance(1)
+        assert [each.state for each in bench.drain()] == ["retrying"]
 
 
 @pytest.mark.parametrize("type", ["permit.wait", "permit.wait_plain"])
