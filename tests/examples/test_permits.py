@@ -23,6 +23,7 @@ import pytest
 import hms_svc
 from hms_svc import Job
 from pretend_city import PretendCity, pretend_city
+from tests.chaos.pairs import EMBEDDED, FLEET
 from tests.support.postgres_server import PostgresServer
 from tests.support.serve_process import serving
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
@@ -165,13 +166,13 @@ class Installation:
         return [row[0] for row in self.fetch(query)]
 
 
-@pytest.fixture(params=["sqlite", "redis-postgresql"])
+@pytest.fixture
 def installation(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
     monkeypatch.setenv("HMS_SVC_CONFIG", "")
     monkeypatch.setenv("HMS_SVC_DATA_DIR", str(tmp_path))
-    if request.param == "sqlite":
+    if request.param == EMBEDDED:
 
         def fetch(query: str) -> list[Any]:
             file = f"file:{tmp_path}/cases.db?mode=ro"
@@ -218,12 +219,18 @@ ALL = [
 SOME = [("bank", "fee.charge"), ("after", "document.render")]
 
 
+AT_LENGTH = pytest.mark.chaos
+
+
 @pytest.mark.parametrize(
-    ("places", "citizens"),
+    ("installation", "places", "citizens"),
     [
-        pytest.param(SOME, 60, id="some"),
-        pytest.param(ALL, 200, id="all", marks=pytest.mark.chaos),
+        pytest.param(FLEET, SOME, 60, id="fleet-some"),
+        pytest.param(EMBEDDED, SOME, 60, id="embedded-some", marks=AT_LENGTH),
+        pytest.param(FLEET, ALL, 200, id="fleet-all", marks=AT_LENGTH),
+        pytest.param(EMBEDDED, ALL, 200, id="embedded-all", marks=AT_LENGTH),
     ],
+    indirect=["installation"],
 )
 def test_what_a_kill_does_to_it(
     installation: Installation, places: list[tuple[str, str]], citizens: int
