@@ -21,6 +21,7 @@ from hms_svc.tui.clipboard import copy_with_tmux, passed_through_tmux
 from hms_svc.tui.command_keys import bound, remap, resolve
 from hms_svc.tui.commands import BY_NAME, Command, Target, fits, unfit_reason
 from hms_svc.tui.console_exit import ConsoleExit, wait_closed
+from hms_svc.tui.delay import call_after
 from hms_svc.tui.dialogs.dialog import Answer, Dialog
 from hms_svc.tui.health_page import show_health
 from hms_svc.tui.host import ConsoleHost
@@ -138,7 +139,7 @@ class Console(ConsoleHost):
         """Start queries and workers after the first paint: they load the engines."""
         if not self._has_begun:
             self._has_begun = True
-            self.set_timer(FIRST_QUERY_SECONDS, self._begin)
+            call_after(FIRST_QUERY_SECONDS, self, self._begin)
 
     def _begin(self) -> None:
         self._store_worker = self.run_worker(self.store.run(), name="console-store", group="store")

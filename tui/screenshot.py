@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.errors import BadInput, Outage
+from hms_svc.tui.delay import call_after
 from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ class ScreenshotWriter:
         if self._began is None:
             self._began = time.monotonic()
             if snapshot.at:
-                self._console.set_timer(SETTLE_SECONDS, self._save)
+                call_after(SETTLE_SECONDS, self._console, self._save)
             else:
                 self._console.give_up(Outage(snapshot.trouble))
 
     def _save(self) -> None:
         console, path = self._console, self._snapshot.path
         if self._is_asking():
-            console.set_timer(AGAIN_SECONDS, self._save)
+            call_after(AGAIN_SECONDS, console, self._save)
             return
         try:
             path.write_text(console.export_screenshot(title="hms-svc"), encoding="utf-8")

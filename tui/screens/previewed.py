@@ -9,11 +9,11 @@ from typing import ClassVar, Final
 
 from textual import events, work
 from textual.containers import Container, Vertical
-from textual.timer import Timer
 from textual.widget import Widget
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.plain_text import plain
+from hms_svc.tui.delay import call_after
 from hms_svc.tui.page_lines import PageText
 from hms_svc.tui.preview import Read
 from hms_svc.tui.queries import PreviewQuery
@@ -46,7 +46,7 @@ class PreviewedScreen(ConsoleScreen):
         self._preview_query: PreviewQuery | None = None
         self._read: Read = None
         self._previewed: str | None = None
-        self._rest: Timer | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._next_at = 0.0
         self._needed = 0
         """The most lines that the list has needed since the screen was opened, so that nothing jumps."""
@@ -133,7 +133,7 @@ class PreviewedScreen(ConsoleScreen):
             self._preview_query = wanted
             if wanted is not None:
                 seconds = max(REST_SECONDS, self._next_at - time.monotonic())
-                self._rest = self.set_timer(seconds, self._begin_reading)
+                self._rest = call_after(seconds, self, self._begin_reading)
         page = self.query_one("#preview", Page)
         described = NOTHING if key is None else self.preview(key, self._read, snapshot)
         page.show(
@@ -156,7 +156,7 @@ class PreviewedScreen(ConsoleScreen):
     def _leave(self) -> None:
         """Cancel the read for the row that the cursor has left."""
         if self._rest is not None:
-            self._rest.stop()
+            self._rest.cancel()
         self.workers.cancel_group(self, "preview")
         self._preview_query, self._read, self._rest = None, None, None
 
