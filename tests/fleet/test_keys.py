@@ -136,3 +136,17 @@ async def test_tallies_and_indexes_agree_whatever_happens(fleet: Fleet) -> None:
     await fleet.control.trim(limit=100)
     await fleet.control.bury_unserved(older_than=4_000_000_000_000, limit=100)
     assert not await healer_of(fleet).must_walk()
+
+
+async def test_the_records_of_a_database_that_was_empty_are_not_walked(fleet: Fleet) -> None:
+    await fleet.accept(3)
+    assert not await healer_of(fleet).must_walk()
+
+
+async def test_the_records_of_a_database_with_other_keys_are_walked_once(fleet: Fleet) -> None:
+    fleet.server.cli("SET", "another:program", "1")
+    await fleet.accept(3)
+    assert await healer_of(fleet).must_walk()
+    fleet.server.cli("DEL", "hms:default:healing")
+    await healer_of(fleet).run_once()
+    assert not await healer_of(fleet).must_walk()

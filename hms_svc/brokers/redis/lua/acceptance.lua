@@ -1,5 +1,10 @@
 -- Inserted after commit.lua before the scripts that accept jobs.
 
+-- In an empty database nothing is missing: no worker needs to walk the records to find that out.
+if redis.call('EXISTS', P .. 'job-types') == 0 and redis.pcall('DBSIZE') == 0 then
+  redis.call('SADD', P .. 'job-types', '!')
+end
+
 -- The priority that a type declares, read once in a call.
 local declared = {}
 local function priority_of(type)
