@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,18 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test failed, so that its site can say what it left."""
+    report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    return report
 
 
 @pytest.fixture
@@ -37,6 +49,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         database_url = request.getfixturevalue("postgres_url")
     site = Site(tmp_path, broker_url, database_url)
     yield site
+    if request.node.stash.get(FAILED, False):
+        print(site.remains())
     site.close()
 
 

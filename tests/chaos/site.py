@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -142,6 +143,13 @@ class Site:
         report = check(self.journal, self.broker, self.database)
         print(report)
         return report
+
+    def remains(self) -> str:
+        """Describe the jobs that have not completed, at most twenty, and the ends of the logs."""
+        left = [job for job in self.jobs() if job.state is not State.COMPLETED]
+        states = Counter(job.state.value for job in left)
+        logs = [f"{each.log.name}: {each.log.read_text()[-2000:]}" for each in self.all_served]
+        return "\n".join([f"not completed: {dict(states)}", *map(str, left[:20]), *logs])
 
     def stop(self) -> None:
         """End every service that runs with SIGTERM, as it should end."""
