@@ -13,6 +13,8 @@ ACROSS: Final = "sqlite-postgresql"
 
 on_fleet: Final = pytest.mark.parametrize("site", [FLEET], indirect=True)
 on_both: Final = pytest.mark.parametrize("site", [EMBEDDED, FLEET], indirect=True)
+on_both_brokers: Final = pytest.mark.parametrize("site", [EMBEDDED, BETWEEN], indirect=True)
+"""For so many processes that PostgreSQL's usual hundred connections would not do for all."""
 on_every_pair: Final = pytest.mark.parametrize("site", [EMBEDDED, BETWEEN, FLEET], indirect=True)
 on_all_four: Final = pytest.mark.parametrize(
     "site", [EMBEDDED, BETWEEN, ACROSS, FLEET], indirect=True

@@ -10,7 +10,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.limits_app import APP, MOST
-from tests.chaos.pairs import on_both
+from tests.chaos.pairs import on_both, on_both_brokers
 from tests.chaos.run_notes import Noted, read_notes
 from tests.chaos.site import Site
 from tests.chaos.worker_kill import kill_one
@@ -79,7 +79,7 @@ def test_a_limit_holds_beside_kills(site: Site, chance: random.Random, type: str
 
 
 @pytest.mark.chaos
-@on_both
+@on_both_brokers
 @TYPES
 @pytest.mark.timeout(1800)
 def test_a_limit_holds_under_fifty_workers_and_kills_at_length(
