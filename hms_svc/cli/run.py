@@ -43,10 +43,11 @@ def run(
         bool, typer.Option("--pdb", help="Start the debugger where the run raised an exception.")
     ] = False,
 ) -> None:
-    """Run one job here, once, with nothing captured and no time limit: breakpoint() works.
+    """Run one job here, once, so that breakpoint() works.
 
-    Queue and cases are empty files, which are removed afterwards; nothing else runs on them. Settings, governance
-    and the resources of the application are those of this installation. Exit code 3: it is not completed.
+    Its output is not captured, and there is no time limit. Queue and cases are empty files, which are removed
+    afterwards; nothing else runs on them. Settings, governance and the resources of the application are those
+    of this installation. Exit code 3: the job did not complete.
     """
     session = session_of(context)
     session.check_writable("run")

@@ -159,7 +159,7 @@ def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
 
 
 def make_jobs(draft: Draft, options: JobOptions, now_ms: int) -> Iterator[Job]:
-    """Return the jobs that a draft stands for, `count` of them; raises MalformedJob.
+    """Return `count` jobs made from a draft; raises MalformedJob.
 
     `{n}` in an assigned text is the number of the copy, from 1.
     """

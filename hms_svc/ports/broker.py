@@ -36,7 +36,7 @@ class Acceptance(StrEnum):
 class Enqueued(msgspec.Struct, frozen=True):
     """The result for one job: `state` is that of its record after the call.
 
-    `held_by` is the job that stands for its unique key, if this one was rejected for that; `replaced` is
+    `held_by` is the job that holds its unique key, if this one was rejected for that; `replaced` is
     the waiting job that was cancelled for this one.
     """
 
