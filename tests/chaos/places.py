@@ -29,7 +29,7 @@ from tests.support.proxy import free_port
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 JOBS_AT_A_TIME: Final = 25
-DOORS: Final = 4
+SERVERS: Final = 4
 OTHERWISE: Final = {"approve": "deny", "deny": "approve"}
 
 Scenario = Callable[[Interruptions], list[str]]
@@ -257,13 +257,13 @@ def at_an_erase(given: Interruptions) -> list[str]:
     return faults + _not_all_came(given)
 
 
-def at_the_door(given: Interruptions) -> list[str]:
+def at_the_http_api(given: Interruptions) -> list[str]:
     """Post reports under a key, each again and again until it is answered."""
     site = given.site
-    ports = [free_port() for _ in range(DOORS if given.kills and given.times >= MANY else 1)]
+    ports = [free_port() for _ in range(SERVERS if given.kills and given.times >= MANY else 1)]
     http_servers = [given.serve(http=f"127.0.0.1:{port}", at_most=3, processes=1) for port in ports]
     for port in ports:
-        wait_until("the door is ready", lambda: is_listening(port))  # noqa: B023 - called at once
+        wait_until("the HTTP API is ready", lambda: is_listening(port))  # noqa: B023 - called at once
     posted = 0
     given.begin()
     with httpx.Client(timeout=PATIENCE_SECONDS) as client:
@@ -307,5 +307,5 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "act.done": at_an_act,
     "scheduler.enqueued": at_a_tick,
     "erase.halfway": at_an_erase,
-    "http.accepted": at_the_door,
+    "http.accepted": at_the_http_api,
 }

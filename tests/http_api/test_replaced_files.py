@@ -26,7 +26,7 @@ class Restarted:
 
     def start(self) -> Service:
         self.service = Service(self.folder, http=self.http)
-        wait_until("the door answers", self.service.answers)
+        wait_until("the HTTP API answers", self.service.answers)
         wait_until("all is there", lambda: self.get("/readyz").status_code == 200)
         return self.service
 
