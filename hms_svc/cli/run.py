@@ -68,13 +68,13 @@ def _read(file: str, type_name: str | None, assignments: list[str], registry: Re
     import msgspec
 
     from hms_svc.cli.enqueue import read_source
-    from hms_svc.operations.intake import Faults, JobOptions, read_assignments, read_document
+    from hms_svc.operations.intake import Faults, SubmissionOptions, read_assignments, read_document
     from hms_svc.operations.submission import check_jobs
 
     faults = Faults()
     name, raw = read_source(file)
     drafts = read_document(name, raw, faults)
-    options = JobOptions(type=type_name, assignments=read_assignments(assignments))
+    options = SubmissionOptions(type=type_name, assignments=read_assignments(assignments))
     now_ms = time.time_ns() // 1_000_000
     jobs = check_jobs(drafts, options, faults, registry=registry, now_ms=now_ms)
     faults.check()

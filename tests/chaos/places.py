@@ -21,10 +21,10 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.schedules import DueRuns
 from hms_svc.settings import load_settings
 from tests.chaos.app import APP as CHAOS
+from tests.chaos.daily_app import APP as DAILY_APP
+from tests.chaos.daily_app import DAILY
 from tests.chaos.means import MANY, Interruptions, is_listening
 from tests.chaos.site import ROOT, Site
-from tests.chaos.ticking import APP as TICKING
-from tests.chaos.ticking import DAILY
 from tests.support.proxy import free_port
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
@@ -71,7 +71,7 @@ def at_a_tick(given: Interruptions) -> list[str]:
     while not given.all_taken:
         given.begin()
         before = given.taken
-        served = given.serve(app=TICKING, at_most=1, processes=0 if given.kills else 1)
+        served = given.serve(app=DAILY_APP, at_most=1, processes=0 if given.kills else 1)
         enough = given.times if given.kills else before + 1
         given.until(
             served,

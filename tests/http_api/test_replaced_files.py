@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from hms_svc.sqlite.backup import copy_database
-from tests.http_api.test_serving import JOB, Service
+from tests.http_api.test_serve import JOB, Service
 from tests.support.proxy import free_port
 from tests.support.waiting import wait_until
 

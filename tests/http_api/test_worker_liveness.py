@@ -1,4 +1,4 @@
-"""Whether the workers beside an HTTP server turn, as /healthz tells it."""
+"""Whether the workers beside an HTTP server run their claim loops, as /healthz reports it."""
 
 from __future__ import annotations
 
