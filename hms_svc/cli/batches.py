@@ -63,7 +63,7 @@ def show(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> 
             ("state", batch.state),
             ("ended", f"{batch.ended:,} of {batch.total:,} jobs"),
             ("jobs", _states(batch)),
-            ("goes on when all have", batch.when if batch.follow_ups else None),
+            ("continues when all have", batch.when if batch.follow_ups else None),
             ("submitted", when(batch.created_at)),
             ("by", batch.by),
             ("ended at", when(batch.ended_at)),

@@ -16,7 +16,7 @@ PAGES = (
         for folder in ("client", "deploy", "examples/permits", "sample_jobs")
     ),
 )
-SECOND = re.compile(r"[a-z)X\]\"*]\.\*{0,2} +(?=[A-Z`\[*(])")
+SECOND = re.compile(r"[A-Za-z)\]\"*]\.\*{0,2} +(?=[A-Z`\[*(])")
 MOST_TERMS = 30
 
 
@@ -46,6 +46,7 @@ def test_a_line_has_one_sentence(page: Path) -> None:
 def test_two_sentences_on_a_line_are_seen() -> None:
     assert begins_two_sentences("- **Order.** Start the workers.")
     assert begins_two_sentences("It runs `serve`. Then it ends.")
+    assert begins_two_sentences("It is JSON. It is read later.")
     assert not begins_two_sentences("1. It runs `a.b`, e.g. twice.")
 
 

@@ -145,7 +145,7 @@ function batches()
     end
   end
 
-  -- Write the states of the jobs that the script has moved, and let their batches go on.
+  -- Write the states of the jobs that the script has moved, and continue their batches.
   function batches.finish()
     local batch, states = next(moved_batches)
     while batch do
