@@ -246,7 +246,7 @@ _CONSOLE: Final = (
         title="Health",
         group="console",
         cli="hms-svc status",
-        help="every problem in words, with how long it has lasted, also those counted as +2 in the top line",
+        help="describe every problem and how long it has lasted, including those counted as +2 in the top line",
     ),
     Command(
         name="palette",
@@ -291,7 +291,7 @@ _CONSOLE: Final = (
         name="notify",
         title="Notifications",
         group="console",
-        help="bell or desktop notification of a new cause, a dead worker, an engine away: :notify bell, osc9, osc777, off",
+        help="bell or desktop notification of a new cause, a silent worker, an unreachable engine: :notify bell, osc9, osc777, off",
     ),
     Command(
         name="suspend",

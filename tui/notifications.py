@@ -125,7 +125,7 @@ def _bad(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield the problems in a snapshot as key and text: unreachable engines, silent workers, failure causes."""
     for name, engine in (("broker", snapshot.broker), ("database", snapshot.database)):
         if engine is not None and not engine.ok:
-            yield f"engine {name}", f"{name} away"
+            yield f"engine {name}", f"{name} unreachable"
     for worker in (*snapshot.workers, *snapshot.silent_workers):
         if is_silent(worker, snapshot.at, snapshot.lease_ms):
             yield f"worker {worker.id}", f"worker {worker.id} is silent"

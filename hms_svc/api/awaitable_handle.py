@@ -16,7 +16,7 @@ class Handle(JobHandle[ResultT_co]):
         """Return the state of the job. See `hms_svc.Handle.state`."""
         return await on_right_loop(self._state)
 
-    async def result(self, timeout: float | None = None) -> ResultT_co:  # noqa: ASYNC109 - it is told when the job ends, and says in which state it is
+    async def result(self, timeout: float | None = None) -> ResultT_co:  # noqa: ASYNC109 - its error says in which state the job is
         """Wait until the job has ended, and return the result. See `hms_svc.Handle.result`."""
         result: ResultT_co = await on_right_loop(lambda: self._result(timeout), is_bounded=False)
         return result

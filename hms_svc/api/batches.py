@@ -26,7 +26,7 @@ class Batch:
     What follows is made in the step that ends the last job before it, once. With `when="ended"` it is made
     in any case, with `when="completed"` only if all jobs of the batch have completed until then.
 
-    Submitting a batch with an `id` again is safe: it goes on where the first submission broke off. Without
+    Submitting a batch with an `id` again is safe: it continues where the first submission broke off. Without
     one a new id is made. Jobs without an id get one that is derived from the batch's, and keep it. Raises
     BadInput for more than 100,000 jobs, or 100 in `then`, and MalformedJob for an invalid id.
     """

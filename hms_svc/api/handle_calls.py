@@ -50,7 +50,7 @@ class JobHandle(Generic[ResultT_co]):
     ("queued", "scheduled", "rejected"), or the state at which it was found.
     `existed` is whether the job was known before it was submitted through this handle, with the
     same type and data.
-    `held_by` is the id of the job that stands for its unique key, if it was rejected for that;
+    `held_by` is the id of the job that holds its unique key, if it was rejected for that;
     `replaced` that of the waiting job that was cancelled for this one.
     """
 

@@ -23,7 +23,7 @@ class Job(NewJob):
     def enqueue(self) -> str:
         """Enqueue the job, and return its state once it is durable.
 
-        The state is "queued", "scheduled", or "rejected" if another job stands for its unique key, which
+        The state is "queued", "scheduled", or "rejected" if another job holds its unique key, which
         `held_by` names then; for a job that is already known, its current state. Raises BrokerUnavailable, or IdConflict if the id belongs to another job.
         """
         answers = block(lambda: enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")

@@ -67,7 +67,7 @@ class NewJob:
         self.type = self.envelope.type
         self.data = data
         self.held_by: str | None = None
-        """The job that stands for its unique key, once this one was enqueued and rejected for that."""
+        """The job that holds its unique key, once this one was enqueued and rejected for that."""
         self.replaced: str | None = None
         """The waiting job that was cancelled for this one, once this one was enqueued."""
 

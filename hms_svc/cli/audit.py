@@ -43,7 +43,10 @@ def list_audit(
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Verify the hash chain against the heads that the broker keeps; exit 1 if a fault is found."""
+    """Verify the hash chain of the audit log.
+
+    It is compared with the heads that the broker keeps. Exit code 1: there is a finding.
+    """
     raise typer.Exit(run(lambda: _verify(session_of(context), as_json)))
 
 

@@ -19,7 +19,7 @@ BatchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a batch.")
 def list_batches(
     context: typer.Context, limit: Limit = 100, cursor: Cursor = None, as_json: AsJson = False
 ) -> None:
-    """List batches, the one that was submitted last first."""
+    """List batches, newest first."""
 
     async def work() -> BatchPage:
         async with session_of(context).operations(database=False) as operations:
@@ -45,7 +45,7 @@ def list_batches(
 
 
 def show(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> None:
-    """Show a batch: how many of its jobs have ended, and what follows them."""
+    """Show a batch: how many jobs have ended, and what follows."""
 
     async def work() -> BatchView:
         async with session_of(context).operations(database=False) as operations:
@@ -63,7 +63,7 @@ def show(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> 
             ("state", batch.state),
             ("ended", f"{batch.ended:,} of {batch.total:,} jobs"),
             ("jobs", _states(batch)),
-            ("goes on when all have", batch.when if batch.follow_ups else None),
+            ("continues when all have", batch.when if batch.follow_ups else None),
             ("submitted", when(batch.created_at)),
             ("by", batch.by),
             ("ended at", when(batch.ended_at)),

@@ -21,10 +21,11 @@ def bench(
         float, typer.Option(min=5, max=600, help="About how long to measure.")
     ] = 30.0,
 ) -> None:
-    """Measure this installation with its settings, and say what limits it.
+    """Measure this installation, and say what limits it.
 
-    It enqueues and runs jobs on data of its own, which it removes: files beside those of SQLite, a
-    schema of its own in PostgreSQL, an empty logical database of Redis. Governance is the built-in rules.
+    It uses the settings of the installation, but enqueues and runs jobs on data of its own, which it removes:
+    files beside those of SQLite, a schema in PostgreSQL, an empty logical database of Redis. Governance
+    follows the built-in rules.
     """
     session = session_of(context)
     session.check_writable("bench")
@@ -52,9 +53,9 @@ def _print(found: BenchAnswer) -> None:
         (
             "latency",
             f"{found.latency_p50_ms:.1f} ms",
-            "from enqueue to handler, idle, half of them",
+            "from enqueue to handler on an idle worker, median",
         ),
-        ("", f"{found.latency_p99_ms:.1f} ms", "99 of 100"),
+        ("", f"{found.latency_p99_ms:.1f} ms", "99th percentile"),
         ("no-op jobs", f"{found.noop.jobs_per_second:,.0f} /s", _costs(found, found.noop, "")),
         (
             "reports",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
-    """Migrate the schema of the database to the version of this program."""
+    """Migrate the database to the schema of this program."""
     session_of(context).check_writable("db migrate")
     version = run(lambda: _migrate(session_of(context)))
     if as_json:

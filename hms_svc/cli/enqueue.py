@@ -18,7 +18,7 @@ from hms_svc.domain.utf8 import without_mark
 if TYPE_CHECKING:
     from hms_svc.cli.enqueue_output import Output
     from hms_svc.domain.job import Job
-    from hms_svc.operations.intake import Draft, JobOptions
+    from hms_svc.operations.intake import Draft, SubmissionOptions
 
 MOST_COPIES = 10_000_000
 STDIN = "-"
@@ -70,7 +70,7 @@ def enqueue(
 ) -> None:
     """Submit jobs: either all of them or, if one is invalid, none."""
     from hms_svc.cli.enqueue_output import Output
-    from hms_svc.operations.intake import JobOptions, read_assignments
+    from hms_svc.operations.intake import SubmissionOptions, read_assignments
 
     session = session_of(context)
     session.check_writable("enqueue")
@@ -79,13 +79,13 @@ def enqueue(
     if timeout is not None and not wait:
         raise BadInput("--timeout requires --wait")
     now_ms = time.time_ns() // 1_000_000
-    options = JobOptions(
+    options = SubmissionOptions(
         type=type_name,
         assignments=read_assignments(assignments or ()),
         not_before=_not_before(delay, at, now_ms),
         count=count,
     )
-    if raw and (type_name is None or options != JobOptions(type=type_name)):
+    if raw and (type_name is None or options != SubmissionOptions(type=type_name)):
         raise BadInput(
             "--raw requires --type, and allows no option that needs the bytes to be parsed"
         )
@@ -137,7 +137,7 @@ def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
 
 
 def _read_all(
-    session: Session, sources: list[str], options: JobOptions, now_ms: int, no_check: bool
+    session: Session, sources: list[str], options: SubmissionOptions, now_ms: int, no_check: bool
 ) -> tuple[list[tuple[Draft, Job]], set[str], set[str]]:
     """Return the jobs, which of their ids were given, and the types whose handlers are known here."""
     from hms_svc.operations.intake import Draft, Faults, read_document

@@ -20,7 +20,7 @@ SHOWN = 20
 
 
 def _remark(answer: Enqueued) -> str:
-    """Return what else became of a job, and which job stands in its place or stood in that of another."""
+    """Return remarks on a job: it was known before, another one holds its unique key, it replaces one."""
     from hms_svc.ports.broker import Acceptance
 
     remarks = []

@@ -26,7 +26,7 @@ def _erase(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Blank it in broker, archive, cases and outbox."""
+    """Blank the data in the broker, the archive, the cases and the outbox."""
     ids = tuple(dict.fromkeys(job_ids or ()))
     if bool(ids) == (where is not None):
         raise BadInput("jobs erase requires either ids or --where EXPR")

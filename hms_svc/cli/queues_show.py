@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    """Show all details of a type: counts, workers, causes, results, settings, schedule."""
+    """Show all details of a type.
+
+    These are counts, workers, causes of failures, results, settings and the schedule.
+    """
 
     async def work() -> TypeDetail:
         session = session_of(context)

@@ -43,10 +43,11 @@ def run(
         bool, typer.Option("--pdb", help="Start the debugger where the run raised an exception.")
     ] = False,
 ) -> None:
-    """Run one job here, once, with nothing captured and no time limit: breakpoint() works.
+    """Run one job here, once, so that breakpoint() works.
 
-    Queue and cases are empty files, which are removed afterwards; nothing else runs on them. Settings, governance
-    and the resources of the application are those of this installation. Exit code 3: it is not completed.
+    Its output is not captured, and there is no time limit. Queue and cases are empty files, which are removed
+    afterwards; nothing else runs on them. Settings, governance and the resources of the application are those
+    of this installation. Exit code 3: the job did not complete.
     """
     session = session_of(context)
     session.check_writable("run")
@@ -67,13 +68,13 @@ def _read(file: str, type_name: str | None, assignments: list[str], registry: Re
     import msgspec
 
     from hms_svc.cli.enqueue import read_source
-    from hms_svc.operations.intake import Faults, JobOptions, read_assignments, read_document
+    from hms_svc.operations.intake import Faults, SubmissionOptions, read_assignments, read_document
     from hms_svc.operations.submission import check_jobs
 
     faults = Faults()
     name, raw = read_source(file)
     drafts = read_document(name, raw, faults)
-    options = JobOptions(type=type_name, assignments=read_assignments(assignments))
+    options = SubmissionOptions(type=type_name, assignments=read_assignments(assignments))
     now_ms = time.time_ns() // 1_000_000
     jobs = check_jobs(drafts, options, faults, registry=registry, now_ms=now_ms)
     faults.check()

@@ -19,7 +19,10 @@ COLUMNS: Final = ("type", "cron", "description", "next", "last", "last job is", 
 
 
 def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the schedules of live workers, with their next and last runs, and those skipped."""
+    """List the schedules of live workers.
+
+    Each has its next and its last run, and the number of runs that were skipped.
+    """
 
     async def work() -> list[ScheduleView]:
         async with session_of(context).operations(database=False) as operations:

@@ -63,7 +63,7 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """The settings."""
+        """The settings of this command, which are read when they are first needed."""
         return self.loaded.settings
 
     @property

@@ -221,7 +221,7 @@ class DeliveryFailed(HmsError):
 
 
 class HandlerExited(HmsError):
-    """A handler or validator called `sys.exit`: an error of the job; the worker goes on."""
+    """A handler or validator called `sys.exit`: an error of the job; the worker continues."""
 
 
 class JobFailed(HmsError):
@@ -254,7 +254,7 @@ class JobCancelled(JobFailed):
 
 
 class JobNotEnded(HmsError, TimeoutError):
-    """The job did not end within the time; `state` is the one that it has. It goes on."""
+    """The job did not end within the time; `state` is its state then. The job continues."""
 
     def __init__(self, message: str, *, job_id: str, state: str) -> None:
         super().__init__(message)

@@ -83,7 +83,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 MOST_STEPS_OF_A_JOB: Final = 1000
 CURSOR: Final = ""
-"""In place of the name of a step: where the next attempt goes on."""
+"""In place of the name of a step: where the next attempt continues."""
 
 
 class LeaseToken(msgspec.Struct, frozen=True, gc=False):

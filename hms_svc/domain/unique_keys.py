@@ -1,4 +1,4 @@
-"""The sentences that tell which job stands for a unique key."""
+"""The sentences that name the job that holds a unique key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For how long a job keeps others with its key away, and which of two stands."""
+"""For how long a job holds its unique key, and which of two jobs gets it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TIMES_DELAY: Final = 10
 
 
 class Unique(msgspec.Struct, Generic[PayloadT_contra], frozen=True):
-    """Of the jobs of a type with one key, one stands: another that is enqueued is rejected, naming it.
+    """One job of a type holds a key: another with the same key is rejected, and names the holder.
 
-    `key` takes the payload and returns text. A job stands until it has ended, or with `until="started"`
-    until it is claimed for the first time. With `window_seconds` it also stands for so long
+    `key` takes the payload and returns text. A job holds its key until it has ended, or with `until="started"`
+    until it is claimed for the first time. With `window_seconds` it also holds it for so long
     after it was accepted, whatever becomes of it; with `until="window"` only that long.
     """
 
@@ -45,7 +45,7 @@ class Debounce(msgspec.Struct, Generic[PayloadT_contra], frozen=True):
 
 
 class UniqueRule(msgspec.Struct, frozen=True):
-    """What a broker keeps to: until when a job stands, and whether the next one replaces it.
+    """What a broker keeps to: how long a job holds its key, and whether the next one replaces it.
 
     The window is in milliseconds, 0 for none. With a `delay_ms` a job that has not been claimed is replaced,
     and its successor waits until `most_ms` after the first one, at most.
@@ -59,13 +59,13 @@ class UniqueRule(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.delay_ms:
             most = _seconds_text(self.most_ms)
-            return f"a job that waits is replaced, for at most {most}"
+            return f"a waiting job is replaced, for at most {most}"
         window = _seconds_text(self.window_ms)
         if self.until == "window":
-            return f"a job stands for {window}"
+            return f"a job holds its key for {window}"
         until = "it has ended" if self.until == "ended" else "it is claimed"
-        return f"a job stands until {until}" + (
-            f", at least for {window}" if self.window_ms else ""
+        return f"a job holds its key until {until}" + (
+            f", for at least {window}" if self.window_ms else ""
         )
 
 

@@ -65,7 +65,7 @@ class Problem(HTTPException):
         self.name = name
 
     def response(self) -> Response:
-        """Return the response."""
+        """Return the problem as the answer to the request that raised it."""
         return problem(self.status_code, self.name, self.detail, headers=dict(self.headers or {}))
 
 

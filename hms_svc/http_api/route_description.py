@@ -103,7 +103,12 @@ def describes(
     """
     content = {_JSON: {"schema": _any_of(answers)}}
     described = _described(
-        status, "Done.", content, parameters=parameters, problems=problems, body=body
+        status,
+        "Accepted." if status == 202 else "Success.",
+        content,
+        parameters=parameters,
+        problems=problems,
+        body=body,
     )
     if headers:
         described["responses"][status]["headers"] = _headers(*headers)

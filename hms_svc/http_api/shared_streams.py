@@ -1,7 +1,7 @@
 """What many followers read together: the bus and the progress of jobs, each read once.
 
 A follower keeps its own position. What it has not read yet stays in a bounded ring
-buffer; a follower that is too slow is told how much it missed.
+buffer; a follower that is too slow learns how much it missed.
 """
 
 from __future__ import annotations

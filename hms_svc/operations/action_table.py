@@ -239,7 +239,7 @@ ACTIONS: Final = (
         on="worker",
         title="Stop worker",
         key="x",
-        help="Make a worker finish its running jobs, and exit. They may run on within its grace period. It is not replaced; a service whose last worker it was exits, too.",
+        help="Make a worker finish its running jobs, and exit. They may run on within its grace period. The worker is not replaced; a service exits with its last worker.",
         audit="worker.stop",
         command="workers stop",
         route="/workers/{worker}/stop",
@@ -251,7 +251,7 @@ ACTIONS: Final = (
         on="schedule",
         title="Run now",
         key="r",
-        help="Run the scheduled job of a type now, also while its schedule is paused. Its next runs stay as planned.",
+        help="Run the job of a schedule now. A pause does not prevent that, and the next runs stay as planned.",
         audit="job.enqueue",
         command="schedules run",
         route="/schedules/{type}/run",
@@ -272,7 +272,7 @@ ACTIONS: Final = (
         on="schedule",
         title="Resume schedule",
         key="p",
-        help="Let the runs of a paused schedule begin again. Those that came due in the meantime are not made up for.",
+        help="Resume a paused schedule. Runs that came due during the pause are not made up for.",
         audit="schedule.resume",
         command="schedules resume",
         route="/schedules/{type}/resume",
@@ -330,17 +330,17 @@ ACTIONS: Final = (
     OperatorAction(
         name="backup",
         on="installation",
-        help="Write consistent copies of the embedded files into a directory, while the service runs.",
+        help="Copy the embedded files into a directory. Each copy is consistent; the service may keep running.",
         audit="db.backup",
         command="db backup",
     ),
     OperatorAction(
         name="accept",
         on="audit",
-        help="Accept the record as it is as right, from now on; first compare it with a backup.",
+        help="Declare the audit log correct as it is. Compare it with a backup first: earlier changes can no longer be detected afterwards.",
         audit="audit.accept",
         command="audit accept",
-        question="accept the audit record as it is? Whatever was rewritten or cut off before now can no longer "
+        question="accept the audit log as it is? Whatever was rewritten or cut off before now can no longer "
         "be detected afterwards; have you compared the database with a backup?",
     ),
     OperatorAction(

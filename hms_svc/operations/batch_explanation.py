@@ -27,7 +27,7 @@ def not_made_yet(job_id: str, batch: BatchView) -> str:
         case BatchState.OPEN:
             return (
                 f"{job} is to follow batch {batch.id}, of which not all jobs are accepted yet: "
-                "whoever submits it has not finished, or must submit it again."
+                "its producer has not finished the submission, or must submit it again."
             )
         case BatchState.STOPPED:
             failed = plural(batch.failed, "job")

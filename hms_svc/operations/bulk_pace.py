@@ -36,7 +36,7 @@ class Pace:
             self._running.clear()
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue after a pause."""
         self._running.set()
 
     def cancel(self) -> None:

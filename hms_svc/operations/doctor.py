@@ -284,9 +284,7 @@ async def _audit(audit: AuditChain, now: int) -> Finding:
         )
         return Finding("audit", FindingLevel.ERROR, text)
     signed = "signed" if newest.signature else "not signed"
-    text = (
-        f"the head at link {newest.link} is kept since {duration_text(now - newest.at)}, {signed}"
-    )
+    text = f"the head at link {newest.link} has been kept for {duration_text(now - newest.at)}, {signed}"
     if newest.unproven:
         text += f"; links 1 to {newest.unproven} are unproven: hms-svc audit verify"
     return Finding("audit", FindingLevel.NOTE if newest.unproven else FindingLevel.OK, text)

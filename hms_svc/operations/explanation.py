@@ -294,7 +294,7 @@ def _rejected(facts: JobFacts) -> str:
     text = {
         REASON_PAYLOAD: f"its data does not match the payload model: {detail}",
         REASON_GOVERNANCE: f"governance ({view.by}) denied it: {detail}",
-        REASON_UNIQUE: f"another job stands for its unique key: {detail}",
+        REASON_UNIQUE: f"another job holds its unique key: {detail}",
     }
     return text.get(view.reason, f"validator {view.reason} rejected it: {detail}")
 

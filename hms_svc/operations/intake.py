@@ -64,8 +64,8 @@ class Draft(msgspec.Struct, frozen=True):
         return f"{self.name}:{line}{item}" if self.raw else self.name
 
 
-class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What options add to every job; `not_before` is Unix milliseconds."""
+class SubmissionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the options of a submission add to each of its jobs; `not_before` is Unix milliseconds."""
 
     type: str | None = None
     assignments: tuple[Assignment, ...] = ()
@@ -158,8 +158,8 @@ def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
     return _read_part(name, raw, 1, faults)
 
 
-def make_jobs(draft: Draft, options: JobOptions, now_ms: int) -> Iterator[Job]:
-    """Return the jobs that a draft stands for, `count` of them; raises MalformedJob.
+def make_jobs(draft: Draft, options: SubmissionOptions, now_ms: int) -> Iterator[Job]:
+    """Return `count` jobs made from a draft; raises MalformedJob.
 
     `{n}` in an assigned text is the number of the copy, from 1.
     """

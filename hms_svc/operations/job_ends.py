@@ -13,14 +13,14 @@ from hms_svc.operations.job_watch import CHECK_EVERY_SECONDS, LOOKUP_BATCH, anno
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.inspection import Inspection
 
-Told = asyncio.Future[Exception | None]
+EndWaiter = asyncio.Future[Exception | None]
 """Done once a job may have ended, or with the error that ended the reading."""
 
 
 class JobEnds:
     """Waits for jobs to end. `read` returns a job, and raises UnknownId for one that is not known.
 
-    The bus tells of an end at once. Every two seconds the records of all awaited jobs are read, too: for
+    The bus announces an end at once. Every two seconds the records of all awaited jobs are read, too: for
     ends that the bus did not keep.
     """
 
@@ -30,7 +30,7 @@ class JobEnds:
         self._read = read
         self._inspection = inspection
         self._bus = bus
-        self._waiting: dict[str, set[Told]] = {}
+        self._waiting: dict[str, set[EndWaiter]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
 
@@ -45,38 +45,38 @@ class JobEnds:
         Raises UnknownId for a job that is not known (any more), and BrokerUnavailable.
         """
         while True:
-            with self._waiter(job_id) as told:
+            with self._waiter(job_id) as ended:
                 await self._begin()
                 detail = await self._read(job_id)  # it may have ended before the reader began
                 if detail.view.state in TERMINAL:
                     return detail
-                if (error := await told) is not None:
+                if (error := await ended) is not None:
                     raise error
 
     @contextmanager
-    def _waiter(self, job_id: str) -> Iterator[Told]:
-        told: Told = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(job_id, set()).add(told)
+    def _waiter(self, job_id: str) -> Iterator[EndWaiter]:
+        ended: EndWaiter = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(job_id, set()).add(ended)
         try:
-            yield told
+            yield ended
         finally:
             waiters = self._waiting[job_id]
-            waiters.discard(told)
+            waiters.discard(ended)
             if not waiters:
                 del self._waiting[job_id]
 
     async def _begin(self) -> None:
         if self._reader is None:
             self._begun.clear()
-            self._reader = asyncio.create_task(self._tell_all(), name="job-ends")
+            self._reader = asyncio.create_task(self._notify_all(), name="job-ends")
         await self._begun.wait()
 
-    async def _tell_all(self) -> None:
+    async def _notify_all(self) -> None:
         """Notify waiters of the ends of their jobs until none waits; an error is raised to all of them."""
         try:
             await self._follow()
         except Exception as error:  # noqa: BLE001 - raised where a job is awaited
-            self._tell(list(self._waiting), error)
+            self._notify(list(self._waiting), error)
         finally:
             self._reader = None
             self._begun.set()
@@ -87,10 +87,10 @@ class JobEnds:
         self._begun.set()
         while self._waiting:
             after, ended = await announced_ends(self._bus, after, self._waiting)
-            self._tell(ended)
+            self._notify(ended)
             if loop.time() - examined >= CHECK_EVERY_SECONDS:
                 examined = loop.time()
-                self._tell(await self._ended())
+                self._notify(await self._ended())
             await self._bus.wait(after, CHECK_EVERY_SECONDS)
 
     async def _ended(self) -> list[str]:
@@ -106,8 +106,8 @@ class JobEnds:
             ]
         return found
 
-    def _tell(self, job_ids: Iterable[str], error: Exception | None = None) -> None:
+    def _notify(self, job_ids: Iterable[str], error: Exception | None = None) -> None:
         for job_id in job_ids:
-            for told in self._waiting.get(job_id, ()):
-                if not told.done():
-                    told.set_result(error)
+            for ended in self._waiting.get(job_id, ()):
+                if not ended.done():
+                    ended.set_result(error)

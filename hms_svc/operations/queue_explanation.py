@@ -166,4 +166,4 @@ def _further_counts(queue: QueueView, now_ms: int) -> str:
     parts += [f"{counts.retrying:,} waiting to be retried"] if counts.retrying else []
     parts += [f"{counts.held:,} held for approval"] if counts.held else []
     parts += [f"{counts.processing:,} running"] if counts.processing and queue.paused else []
-    return f"; besides, {', '.join(parts)}" if parts else ""
+    return f"; it also has {', '.join(parts)}" if parts else ""

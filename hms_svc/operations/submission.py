@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import is_same_json
-from hms_svc.operations.intake import Draft, Faults, JobOptions, make_jobs
+from hms_svc.operations.intake import Draft, Faults, SubmissionOptions, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 from hms_svc.ports.inspection import Inspection
 from hms_svc.sdk.job_defaults import Completer, with_faults_of_data
@@ -20,7 +20,7 @@ LOOKUP_BATCH: Final = 500
 
 def check_jobs(
     drafts: Sequence[Draft],
-    options: JobOptions,
+    options: SubmissionOptions,
     faults: Faults,
     *,
     registry: Registry | None,

@@ -15,7 +15,7 @@ from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk_pace import Pace
-from hms_svc.operations.intake import Draft, JobOptions, make_jobs
+from hms_svc.operations.intake import Draft, SubmissionOptions, make_jobs
 from hms_svc.operations.journal import Journal
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 from hms_svc.sdk.job_defaults import Completer
@@ -104,7 +104,7 @@ def make_copies(
     Raises MalformedJob.
     """
     _check_count(count)
-    copies = make_jobs(draft, JobOptions(count=count), now_ms)
+    copies = make_jobs(draft, SubmissionOptions(count=count), now_ms)
     completer = Completer(registry)
     first = completer.complete(next(copies))
     return first.type, chain([first], map(completer.complete, copies))

@@ -1,4 +1,4 @@
-"""Job types that nobody serves, in the words that a producer is told when jobs of them are submitted."""
+"""Warnings about job types that nobody serves, for producers that submit jobs of them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
         running = len(self.worker.jobs)
         if self.wanted is WorkerState.WORKING:
             lines = [
-                f"{self.worker.id} {'goes on claiming jobs' if self.worker.claims else 'claims jobs again'}"
+                f"{self.worker.id} {'continues to claim jobs' if self.worker.claims else 'claims jobs again'}"
             ]
         else:
             lines = [f"{self.worker.id} claims no more jobs; {self._of_running(running)}"]

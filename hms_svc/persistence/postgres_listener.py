@@ -1,4 +1,4 @@
-"""Hears of what other sessions of a PostgreSQL have committed, on a connection of its own."""
+"""Receives notices of what other sessions of PostgreSQL have committed, on a connection of its own."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class AnswerBound:
     When a call has waited for 1.5 s, `probe` sends the engine a trivial request on a separate
     connection.
     There is one probe at a time, however many calls wait.
-    If the engine answers it within a second, the calls go on waiting.
+    If the engine answers it within a second, the calls continue to wait.
     Otherwise all waiting calls, and new ones immediately, fail with the Outage that `outage` makes,
     and the probe is repeated until it is answered. Belongs to one event loop.
     """

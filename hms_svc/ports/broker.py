@@ -36,7 +36,7 @@ class Acceptance(StrEnum):
 class Enqueued(msgspec.Struct, frozen=True):
     """The result for one job: `state` is that of its record after the call.
 
-    `held_by` is the job that stands for its unique key, if this one was rejected for that; `replaced` is
+    `held_by` is the job that holds its unique key, if this one was rejected for that; `replaced` is
     the waiting job that was cancelled for this one.
     """
 
@@ -255,7 +255,7 @@ class Broker(Producer, ScheduleKeeper, Protocol):
 
         Up to 500 members, of at most 4 MiB together, are accepted all or none, more in several such
         steps: the batch is open until the last one. A batch that is not open answers EXISTS, and
-        nothing is written; one that is goes on where the submission broke off. A member whose id
+        nothing is written; one that is continues where the submission broke off. A member whose id
         another job has answers CONFLICT before anything of its step is written.
 
         From then on each step that ends a job of the batch, whatever ends it, also makes the next
@@ -360,7 +360,7 @@ class Broker(Producer, ScheduleKeeper, Protocol):
         The attempt is not counted and the job becomes a suspect. One that crashed in the suspect
         lane keeps its count, and after 5 such crashes, or at its last attempt, is dead, `crashed`.
         One with a cancel request becomes `cancelled` if `known` says that it has no case; if
-        neither `known` nor its record tells, it is left unchanged and reported.
+        neither `known` nor its record says, it is left unchanged and reported.
         """
         ...
 

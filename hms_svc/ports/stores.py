@@ -226,7 +226,7 @@ class OutboxStore(Protocol):
         ...
 
     async def listen(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called when a producer's own transaction has added rows, if the database tells that.
+        """Have `wake` called when a producer's own transaction has added rows, if the database can notify.
 
         Call it again from time to time: a lost connection is opened again. Never raises.
         """

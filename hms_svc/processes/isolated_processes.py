@@ -33,7 +33,7 @@ MODULE: Final = "hms_svc.processes.isolated_main"
 RECALL_SECONDS: Final = 2.0
 """How long a cancelled run waits at most for what its killed process has committed."""
 RENEWAL_SECONDS: Final = 0.5
-"""How often a running process is told of a renewed lease."""
+"""How often a running process is notified of a renewed lease."""
 START_MS: Final = 60_000
 """How long a process may take until it is ready, beside the timeout of the job that waits for it."""
 CLOSE_SECONDS: Final = 3.0

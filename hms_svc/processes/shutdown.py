@@ -45,7 +45,7 @@ def stop_on_signals(worker: Worker) -> None:
             loop.remove_signal_handler(stop_signal)
             signal.signal(stop_signal, leave_or_go_on)
         running = worker.in_flight.unsettled()
-        log.info("stopping: %d jobs are running; another signal exits immediately", running)
+        log.info("stopping; jobs running: %d; another signal exits immediately", running)
         worker.stop()
 
     numbers = stop_signals()

@@ -166,7 +166,7 @@ async def _run(
     def on_line() -> None:
         if reason := stop_reason(line.fileno()):
             loop.remove_reader(line.fileno())
-            log.info("stopping: %s; %d jobs are running", reason, worker.in_flight.unsettled())
+            log.info("stopping: %s; jobs running: %d", reason, worker.in_flight.unsettled())
             worker.stop()
 
     loop.add_reader(line.fileno(), on_line)

@@ -89,7 +89,7 @@ def _counters(queues: Sequence[QueueView]) -> dict[str, Mapping[str, int]]:
 def _report(queue: QueueView) -> None:
     counts = queue.counts
     if counts.held:
-        log.info("%s: %d held jobs wait for approval", queue.type, counts.held)
+        log.info("%s: jobs held for approval: %d", queue.type, counts.held)
     if queue.paused and counts.queued + counts.retrying:
         waiting = counts.queued + counts.retrying
-        log.info("%s is paused: %d jobs wait", queue.type, waiting)
+        log.info("%s is paused; jobs waiting: %d", queue.type, waiting)

@@ -123,7 +123,7 @@ class InFlight:
         self.empty.clear()
 
     def add(self, running: Running) -> None:
-        """Take a slot."""
+        """Add a job that begins to run; it may have been expected, and occupies a slot from now on."""
         if self._expected.pop(running.fence, None) is None:
             self._by_type[running.type] += 1
             self.empty.clear()

@@ -54,7 +54,7 @@ class Reaper(Service):
             found = await self._effects.recall([(job_id, fence + 1) for job_id, fence in undecided])
         except DatabaseUnavailable as outage:
             log.warning(
-                "%d jobs with expired leases wait to be cancelled or rescued: %s",
+                "jobs with expired leases that wait to be cancelled or rescued: %d; %s",
                 len(undecided),
                 outage,
             )

@@ -56,7 +56,7 @@ def run_began_at(attempts: Sequence[AttemptView]) -> int | None:
     """Return when the first counted attempt of the last run began (Unix ms), None without attempts.
 
     An attempt that was not counted has the number of the next one, and a new run begins with 1
-    again. If a history has lost its beginning, that of the oldest attempt left stands for it.
+    again. If a history has lost its beginning, that of the oldest attempt left is used.
     """
     if not attempts:
         return None

@@ -67,7 +67,7 @@ class Scheduler(Service):
             self._ahead_ms = decided.now - now
             self._next.pop(each.type, None)
             if (earlier := len(decided.skipped) - MOST_LOGGED) > 0:
-                log.warning("schedule of %s: %d runs are skipped before these", each.type, earlier)
+                log.warning("schedule of %s: runs skipped before these: %d", each.type, earlier)
             for skipped in decided.skipped[-MOST_LOGGED:]:
                 at = to_rfc3339(skipped.tick)
                 log.warning(

@@ -139,7 +139,7 @@ class Settler(Service):
         try:
             await self.run_once()
         except BrokerUnavailable as error:
-            log.warning("%d settlements were not written: %s", len(self._waiting), error)
+            log.warning("settlements not written: %d; %s", len(self._waiting), error)
 
 
 def _log_failure(settled: Settlement, error: BaseException | None) -> None:

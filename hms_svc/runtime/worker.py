@@ -162,7 +162,7 @@ class Worker:
         if self._stop.is_set():
             return
         if wanted is WorkerState.STOPPING:
-            log.warning("an operator stops this worker: %d jobs are running", len(self.in_flight))
+            log.warning("an operator stops this worker; jobs running: %d", len(self.in_flight))
             self.is_dismissed = True
             self.stop()
         elif loops.claimer.is_quiet != (wanted is WorkerState.QUIET):
@@ -190,7 +190,7 @@ class Worker:
                 await self.in_flight.empty.wait()
             return
         except TimeoutError:
-            log.warning("the grace period is over; %d jobs are still running", len(self.in_flight))
+            log.warning("the grace period is over; jobs still running: %d", len(self.in_flight))
         self.is_stuck = True
         runs.release_waiting()
         for running in self.in_flight.all():

@@ -45,13 +45,13 @@ SendReport = Callable[[bytes], bool]
 
 
 def _do_nothing() -> None:
-    """Go on after a timeout."""
+    """Continue after a timeout."""
 
 
 class WorkerLoops:
     """The loops that the options ask for: `services`, and the claimer, which ends before them.
 
-    `stop` stops the worker; `on_no_slot` is told which slots hung functions hold.
+    `stop` stops the worker; `on_no_slot` is called with the slots that hung functions hold.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ Run: TypeAlias = Callable[[], Awaitable[Any]]
 """Awaited, it runs the rest of the job, and returns its result or raises its error; once."""
 Middleware: TypeAlias = Callable[[RunningJob, Run], Awaitable[Any]]
 VERDICTS: Final = (ValidationFailed, ActionHeld, PayloadFault, LeaseLost)
-"""What stands, whatever middleware makes of it (a denied action is a ValidationFailed)."""
+"""Verdicts that middleware cannot change (a denied action is a ValidationFailed)."""
 
 
 class MiddlewareFault(HmsError):

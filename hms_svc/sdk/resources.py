@@ -140,7 +140,7 @@ def is_required(parameter: inspect.Parameter) -> bool:
 
 
 def type_of(function: Function, name: str, annotation: object) -> Any:
-    """Return the type that an annotation of a function names, resolved where the function stands.
+    """Return the type that an annotation of a function names, resolved in the function's module.
 
     Raises NameError, or whatever evaluating the annotation raises.
     """
@@ -202,7 +202,7 @@ def unresolved(error: Exception) -> str:
 
 
 def described(kind: str, function: object) -> str:
-    """Return what stands where, as in `permits.py:12: resource pool`."""
+    """Return the place and name of a function, as in `permits.py:12: resource pool`."""
     name = getattr(function, "__name__", type(function).__name__)
     return f"{place_of(function) or '?'}: {kind} {name}"
 

@@ -1,4 +1,4 @@
-"""Where a function stands in its source: for messages that name it."""
+"""The file and line in which a function is defined, for messages that name it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def function_of(called: object) -> object:
 
 
 def place_at(file: str, line: int) -> str:
-    """Name a place, its file as seen from the current folder where it stands below that."""
+    """Return the name of a place; its file is relative to the current folder if it is below that."""
     try:
         return f"{Path(file).relative_to(Path.cwd())}:{line}"
     except (ValueError, OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ def test_every_file_that_the_page_names_exists(name: str) -> None:
 
 def test_every_path_of_the_tree_exists() -> None:
     assert [path for path in folders_and_files() if not path.exists()] == []
+
+
+def test_the_tree_has_every_folder_of_tests() -> None:
+    folders = {path for path in (ROOT / "tests").iterdir() if any(path.glob("*.py"))}
+    assert folders
+    assert folders - set(folders_and_files()) == set()
+
+
+def test_no_two_folders_are_described_alike() -> None:
+    found = TREE.search(DOCUMENT)
+    assert found is not None
+    texts = Counter(
+        line.split(maxsplit=1)[1] for line in found[1].splitlines() if "  " in line.strip()
+    )
+    shared = {"the HTTP API"}  # the package, and its tests
+    assert {text for text, number in texts.items() if number > 1} <= shared
 
 
 def test_the_tree_has_every_package() -> None:

@@ -52,7 +52,7 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield document["metadata"]["name"], document["spec"]["template"]["spec"]
 
 
-def door_in_the_readme() -> dict[str, Any]:
+def api_in_the_page() -> dict[str, Any]:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/deploying.md").read_text(), re.DOTALL)
     [found] = [each for each in map(yaml.safe_load, blocks) if "readinessProbe" in each]
     return dict(found)
@@ -67,7 +67,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     yield "compose: worker", services["worker"]["command"]
     for name, pod in pods():
         yield f"pod of {name}", pod["containers"][0]["args"]
-    yield "README: a door", door_in_the_readme()["args"]
+    yield "the HTTP API in docs/deploying.md", api_in_the_page()["args"]
     containerfile = (DEPLOY / "container" / "Containerfile").read_text()
     yield "Containerfile", re.findall(r'"([^"]+)"', containerfile.rpartition("\nCMD ")[2])
 
@@ -140,7 +140,7 @@ def test_probes_run_what_the_image_has() -> None:
 
 
 def test_the_probes_of_a_door_ask_what_answers_without_a_token() -> None:
-    api = door_in_the_readme()
+    api = api_in_the_page()
     [port] = [each["containerPort"] for each in api["ports"]]
     assert api["args"][-1].endswith(f":{port}")
     probes = {api[name]["httpGet"]["path"] for name in ("readinessProbe", "livenessProbe")}

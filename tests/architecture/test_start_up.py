@@ -128,7 +128,7 @@ def test_handles_are_loaded_when_they_are_used(tmp_path: Path) -> None:
     assert found.isdisjoint({"hms_svc.api.job_service", "hms_svc.api.handle_calls"})
 
 
-def test_what_checks_a_door_loads_no_door(tmp_path: Path) -> None:
+def test_what_checks_the_settings_of_http_loads_no_server(tmp_path: Path) -> None:
     heavy = {"fastapi", "starlette", "uvicorn", "jwt", "pydantic", "httpx", "sqlalchemy"}
     assert loaded_by("import hms_svc.http_api.settings_check", tmp_path).isdisjoint(heavy)
 

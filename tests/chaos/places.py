@@ -21,15 +21,15 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.schedules import DueRuns
 from hms_svc.settings import load_settings
 from tests.chaos.app import APP as CHAOS
+from tests.chaos.daily_app import APP as DAILY_APP
+from tests.chaos.daily_app import DAILY
 from tests.chaos.means import MANY, Interruptions, is_listening
 from tests.chaos.site import ROOT, Site
-from tests.chaos.ticking import APP as TICKING
-from tests.chaos.ticking import DAILY
 from tests.support.proxy import free_port
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 JOBS_AT_A_TIME: Final = 25
-DOORS: Final = 4
+SERVERS: Final = 4
 OTHERWISE: Final = {"approve": "deny", "deny": "approve"}
 
 Scenario = Callable[[Interruptions], list[str]]
@@ -71,7 +71,7 @@ def at_a_tick(given: Interruptions) -> list[str]:
     while not given.all_taken:
         given.begin()
         before = given.taken
-        served = given.serve(app=TICKING, at_most=1, processes=0 if given.kills else 1)
+        served = given.serve(app=DAILY_APP, at_most=1, processes=0 if given.kills else 1)
         enough = given.times if given.kills else before + 1
         given.until(
             served,
@@ -257,13 +257,13 @@ def at_an_erase(given: Interruptions) -> list[str]:
     return faults + _not_all_came(given)
 
 
-def at_the_door(given: Interruptions) -> list[str]:
+def at_the_http_api(given: Interruptions) -> list[str]:
     """Post reports under a key, each again and again until it is answered."""
     site = given.site
-    ports = [free_port() for _ in range(DOORS if given.kills and given.times >= MANY else 1)]
+    ports = [free_port() for _ in range(SERVERS if given.kills and given.times >= MANY else 1)]
     http_servers = [given.serve(http=f"127.0.0.1:{port}", at_most=3, processes=1) for port in ports]
     for port in ports:
-        wait_until("the door is ready", lambda: is_listening(port))  # noqa: B023 - called at once
+        wait_until("the HTTP API is ready", lambda: is_listening(port))  # noqa: B023 - called at once
     posted = 0
     given.begin()
     with httpx.Client(timeout=PATIENCE_SECONDS) as client:
@@ -307,5 +307,5 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "act.done": at_an_act,
     "scheduler.enqueued": at_a_tick,
     "erase.halfway": at_an_erase,
-    "http.accepted": at_the_door,
+    "http.accepted": at_the_http_api,
 }

@@ -132,7 +132,7 @@ def test_a_broker_that_was_emptied_is_a_finding_until_an_operator_accepts(
     accepted = city.cli("audit", "accept", "--note", "as the copy of Monday has it", "--json").row
     assert (accepted["link"], accepted["signed"]) == (4, False)
     assert city.cli("audit", "verify").out == "the chain is intact\n"
-    assert "the head at link 4 is kept" in city.cli("doctor").out
+    assert "the head at link 4 has been kept for" in city.cli("doctor").out
     acts = [row["action"] for row in city.cli("audit", "list", "--json").rows]
     assert acts[:2] == ["audit.accept", "audit.accept"]
 

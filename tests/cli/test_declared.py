@@ -51,7 +51,7 @@ def test_enqueue_says_which_job_stands(cli: Cli) -> None:
         third = cli("enqueue", "-", stdin=given, code=3)
         assert f"rejected (job {first['id']} holds its unique key)" in third.out
         why = cli("jobs", "why", second["id"]).out
-        assert "another job stands for its unique key" in why
+        assert "another job holds its unique key" in why
         assert first["id"] in why
 
 
@@ -70,7 +70,7 @@ def test_enqueue_says_which_job_is_replaced(cli: Cli) -> None:
 def test_a_form_of_the_declaration_is_shown(cli: Cli) -> None:
     cli("enqueue", "-", stdin=json.dumps({"type": "remind.ward", "data": {"ward": 7}}))
     shown = cli("queues", "show", "remind.ward").out
-    assert "a job stands for 1 m" in " ".join(shown.split())
+    assert "a job holds its key for 1 m" in " ".join(shown.split())
 
 
 def test_what_a_job_names_itself_stands(cli: Cli) -> None:

@@ -205,7 +205,7 @@ def test_waiting_in_vain_ends_with_4(cli: Cli) -> None:
     assert "timed out: 1 of 1" in answer.err
 
 
-def test_a_job_refused_at_the_door_ends_the_wait_with_3(cli: Cli) -> None:
+def test_a_job_refused_on_submission_ends_the_wait_with_3(cli: Cli) -> None:
     stdin = line(unique_key="k")
     cli("enqueue", "-", stdin=stdin)
     answer = cli("enqueue", "-", "--wait", "--json", stdin=stdin, code=3)

@@ -225,7 +225,7 @@ TYPE: Final = TypeDetail(
         QUEUES[1], counters={"accepted": 8_473, "completed": 8_410, "failed": 512, "dead": 7}
     ),
     why="Queue crew.notify is moving: 12 ready jobs, the oldest for 1 s; 3 of its jobs run, of 6 at "
-    "most, and 3 of the 8 slots that serve it are busy; besides, 41 waiting to be retried.",
+    "most, and 3 of the 8 slots that serve it are busy; it also has 41 waiting to be retried.",
     workers=tuple(
         ServingWorker(
             worker=worker.id,

@@ -46,7 +46,7 @@ FAILURES: Final = (
         "pothole.report",
         reason="duplicate",
         count=1_604,
-        newest_detail="open case case-5b1e stands 3.1 m away",
+        newest_detail="open case case-5b1e is 3.1 m away",
     ),
     group(
         2,
@@ -71,7 +71,7 @@ FAILURES: Final = (
         reason="governance",
         by="photo-from-nowhere",
         count=19,
-        newest_detail="a photo must stand in the city's store",
+        newest_detail="a photo must be in the city's store",
     ),
     group(
         5,
@@ -137,7 +137,7 @@ RESULTS: Final = tuple(
             State.REJECTED,
             "pothole.report",
             reason="duplicate",
-            detail=f"open case case-{turn:08x}-5966-5a63-aa83 stands {turn}.4 m away",
+            detail=f"open case case-{turn:08x}-5966-5a63-aa83 is {turn}.4 m away",
         ),
         result(turn * 4 + 2, State.COMPLETED, "crew.notify"),
         result(
@@ -186,7 +186,7 @@ JOBS: Final = (
     ),
     view(13, State.SCHEDULED, "analysis.run", due_at=NOW + 3_600_000),
     view(14, State.COMPLETED, case_id="case-00000003-5966-5a63-aa83", finished_at=NOW - 4_000),
-    view(15, State.REJECTED, reason="duplicate", detail="open case case-5b1e stands 3.1 m away"),
+    view(15, State.REJECTED, reason="duplicate", detail="open case case-5b1e is 3.1 m away"),
     view(
         16,
         State.DEAD,

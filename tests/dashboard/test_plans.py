@@ -63,7 +63,7 @@ async def test_the_dialog_of_a_held_job_shows_payload_rule_reason_and_age(
             await driver.press(key)
             await driver.opened("ConfirmDialog")
             await driver.reads("wants create_case, held for")
-            await driver.reads("reason closing a road needs the approval of a human")
+            await driver.reads("reason closing a road needs the approval of a person")
             await driver.reads("rule road-closure hold create_case when type(payload)")
             await driver.reads('"needs_road_closure": true')
             await driver.reads("note (audit log)")

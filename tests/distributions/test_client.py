@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,26 @@ def test_it_leaves_out_what_needs_the_console_and_the_http_api(client_wheel: Pat
     assert not [
         name for name in names if name.startswith(tuple(f"hms_svc/{each}" for each in left_out))
     ]
+
+
+def test_the_page_names_the_packages_that_it_leaves_out() -> None:
+    page = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+    stated = re.search(r"It leaves out the packages (.*)\.", page)
+    assert stated is not None
+    with (CLIENT / "pyproject.toml").open("rb") as file:
+        excluded = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["exclude"]
+    folders = [each.removeprefix("/hms_svc/") for each in excluded if not each.endswith(".py")]
+    assert re.findall(r"`(\w+)`", stated[1]) == folders
+
+
+def test_the_page_states_the_sizes_of_both_wheels(wheel: Path, client_wheel: Path) -> None:
+    page = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+    stated = re.search(
+        r"The wheel of hms-svc has ([\d.]+) MB, that of the client ([\d.]+) MB", page
+    )
+    assert stated is not None
+    for megabytes, built in zip(stated.groups(), (wheel, client_wheel), strict=True):
+        assert float(megabytes) == pytest.approx(built.stat().st_size / 1e6, rel=0.1)
 
 
 def check_one_job(client: Environment, whole: Environment, folder: Path, **settings: str) -> None:

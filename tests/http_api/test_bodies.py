@@ -277,11 +277,11 @@ async def test_bodies_are_bounded_together(
     async def busy() -> bool:
         return status_of(await exchange(service, [post()])) == 503
 
-    await until("the door is busy", busy)
+    await until("the HTTP API is busy", busy)
     writer.close()
 
     async def free() -> bool:
         return status_of(await exchange(service, [post()])) == 202
 
-    await until("the door has room again", free)
+    await until("the HTTP API accepts bodies again", free)
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []

@@ -78,7 +78,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_no_bent_request_breaks_the_door(
+async def test_no_malformed_request_breaks_the_server(
     make_service: ServiceMaker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

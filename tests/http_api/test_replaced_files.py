@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from hms_svc.sqlite.backup import copy_database
-from tests.http_api.test_serving import JOB, Service
+from tests.http_api.test_serve import JOB, Service
 from tests.support.proxy import free_port
 from tests.support.waiting import wait_until
 
@@ -26,7 +26,7 @@ class Restarted:
 
     def start(self) -> Service:
         self.service = Service(self.folder, http=self.http)
-        wait_until("the door answers", self.service.answers)
+        wait_until("the HTTP API answers", self.service.answers)
         wait_until("all is there", lambda: self.get("/readyz").status_code == 200)
         return self.service
 

@@ -293,7 +293,7 @@ async def _ended(watched: Watched) -> bool:
     return watched.end is not None
 
 
-async def test_streams_end_when_the_door_closes(service: ApiService) -> None:
+async def test_streams_end_when_the_server_stops(service: ApiService) -> None:
     job_id = await new_job(service)
     async with connect(socket_url(service, job_id)) as socket, followed(service) as lines:
         await told(socket, "state")

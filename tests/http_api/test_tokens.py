@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.http_api import authentication as authenticating
-from hms_svc.http_api import context as door_module
+from hms_svc.http_api import context as context_module
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.context import Bucket
 from hms_svc.operations.action_table import ACTIONS, ACTS_ROUTE
@@ -303,7 +303,7 @@ async def test_a_token_for_metrics_is_believed_for_as_long_as_the_database_is_aw
         raise DatabaseUnavailable("it is away")
 
     monkeypatch.setattr(service.api.reads.database.tokens, "all", tokens)
-    monkeypatch.setattr(door_module, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(context_module, "STALE_SECONDS", 0.0)
     for path, token, status in (("/metrics", scraper, 200), ("/cases", viewer, 503)):
         assert (await service.client.get(path, headers=token)).status_code == status
     stranger = {"authorization": f"{scraper['authorization']}x"}

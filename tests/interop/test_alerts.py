@@ -173,7 +173,7 @@ CASES: Final = (
     ),
     Case(
         "HmsDeadLettersRising",
-        "old ones, seen again after the door was away",
+        "old ones, seen again after the HTTP server was away",
         (
             Change("hms_broker_up", "1x40 stale _x7 1x60", SQLITE),
             Change(DEAD, "7x40 stale _x7 7x60", NOTIFY),
@@ -233,7 +233,7 @@ CASES: Final = (
     Case("HmsLeasesLost", "three leases", (Change(LEASES, "0x20 3x60"),), "10m", ({},)),
     Case(
         "HmsLeasesLost",
-        "three leases, of a door that has never refused a settlement",
+        "three leases, of an HTTP server that has never refused a settlement",
         (Change(LEASES, "0x20 3x60"), Change(REFUSED, "")),
         "10m",
         ({},),

@@ -268,7 +268,7 @@ async def test_what_a_worker_has_not_taken_up_can_be_taken_back(operator: Operat
     await register(operator, "w-7-a")
     await actions.ask_worker("w-7-a", WorkerState.STOPPING)
     plan = await actions.plan_worker("w-7-a", WorkerState.WORKING)
-    assert plan.lines == ["w-7-a goes on claiming jobs"]
+    assert plan.lines == ["w-7-a continues to claim jobs"]
     await actions.ask_worker("w-7-a", WorkerState.WORKING)
     signals = await operator.engines.broker.signals("w-7-a", ["x.y"])
     assert signals.wanted is WorkerState.WORKING

@@ -9,7 +9,7 @@ from hms_svc.domain.job import Job
 from hms_svc.operations.intake import (
     Draft,
     Faults,
-    JobOptions,
+    SubmissionOptions,
     make_jobs,
     read_assignment,
     read_assignments,
@@ -28,7 +28,7 @@ def read(raw: bytes) -> list[Draft]:
 
 def shape(value: bytes, **options: object) -> list[Job]:
     (draft,) = read(value)
-    return list(make_jobs(draft, JobOptions(**options), NOW))  # type: ignore[arg-type]  # options of any name and type
+    return list(make_jobs(draft, SubmissionOptions(**options), NOW))  # type: ignore[arg-type]  # options of any name and type
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_path_that_is_set_twice_is_refused() -> None:
 
 def test_copies_are_numbered_and_leave_the_draft_alone() -> None:
     (draft,) = read(b'{"type":"x","data":{"u":{}}}')
-    options = JobOptions(assignments=(read_assignment("u.id=usr-{n}"),), count=3)
+    options = SubmissionOptions(assignments=(read_assignment("u.id=usr-{n}"),), count=3)
     jobs = list(make_jobs(draft, options, NOW))
     assert [job.payload() for job in jobs] == [{"u": {"id": f"usr-{n}"}} for n in (1, 2, 3)]
     assert len({job.id for job in jobs}) == 3

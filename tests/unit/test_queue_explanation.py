@@ -41,7 +41,7 @@ GROUP = FailureGroup(
             {"queued": 84, "processing": 3},
             {"paused": True, "paused_by": "ada", "pause_reason": "storm"},
             (WORKER,),
-            "was paused by ada (storm); 84 ready jobs wait; besides, 3 running.",
+            "was paused by ada (storm); 84 ready jobs wait; it also has 3 running.",
         ),
         (
             {"queued": 1},
@@ -89,13 +89,13 @@ GROUP = FailureGroup(
             {"scheduled": 12, "retrying": 41, "held": 2},
             {"next_due_at": NOW + 300_000},
             (WORKER,),
-            "; besides, 12 scheduled, the next in 5 m, 41 waiting to be retried, 2 held for approval.",
+            "; it also has 12 scheduled, the next in 5 m, 41 waiting to be retried, 2 held for approval.",
         ),
         (
             {"scheduled": 1},
             {"next_due_at": NOW - 60_000},
             (),
-            "besides, 1 scheduled, the next overdue for 1 m",
+            "it also has 1 scheduled, the next overdue for 1 m",
         ),
     ],
 )

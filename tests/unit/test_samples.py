@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hms_svc.domain.errors import BadInput, MalformedJob
-from hms_svc.operations.intake import JobOptions, make_jobs
+from hms_svc.operations.intake import SubmissionOptions, make_jobs
 from hms_svc.operations.sample_jobs import list_samples
 from hms_svc.sdk.job_defaults import complete
 from hms_svc.services import builtin_registry
@@ -32,7 +32,7 @@ def test_only_the_malformed_one_is_to_be_handed_over_raw() -> None:
 @pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"malformed"}))
 def test_drafts_fit_their_models_where_they_say_so(name: str) -> None:
     sample = SAMPLES[name]
-    [job] = make_jobs(sample.draft(), JobOptions(), now_ms=0)
+    [job] = make_jobs(sample.draft(), SubmissionOptions(), now_ms=0)
     assert job.type == sample.type
     if sample.checked:
         complete(job, builtin_registry())

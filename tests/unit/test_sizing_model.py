@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from benchmarks.sizing import BUSY, Costs, plan, simulate
@@ -30,6 +33,19 @@ def test_a_second_server_doubles_what_full_ones_do() -> None:
     costs = Costs(worker_us=30.0, redis_us=25.0)
     one, two = (simulate(32, servers, costs).jobs_per_second for servers in (1, 2))
     assert two == pytest.approx(2 * one, rel=0.05)
+
+
+def test_the_page_has_the_rows_that_its_command_prints() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text(encoding="utf-8")
+    given = re.search(r"benchmarks\.sizing --worker-us ([\d.]+) --redis-us ([\d.]+)", page)
+    assert given is not None
+    costs = Costs(float(given[1]), float(given[2]))
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| ([\d,]+) \| (\d+%) \| (\d+%) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for workers, servers, *printed in rows:
+        load = simulate(int(workers), int(servers), costs)
+        shares = (load.worker_share, load.redis_share)
+        assert printed == [f"{load.jobs_per_second:,.0f}", *(f"{share:.0%}" for share in shares)]
 
 
 def test_a_plan_leaves_a_part_of_each_core_free() -> None:

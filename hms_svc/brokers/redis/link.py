@@ -253,5 +253,5 @@ def new_nonce() -> str:
 
 
 def new_mark() -> int:
-    """Return a number that tells the settlements of a claim apart; it is the same when one is repeated."""
+    """Return a number that identifies the settlements of a claim; it is the same when one is repeated."""
     return secrets.randbits(31) + 2

@@ -81,7 +81,7 @@ def advance(transaction: Transaction, batch_id: str, now: int) -> None:
 
 
 def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> None:
-    """Accept a follow-up as a job that is submitted now; another job with its id stands in its place."""
+    """Accept a follow-up as a job that is submitted now; another job with its id takes its place."""
     execute = transaction.connection.execute
     job_id, type, stored = execute(SQL["follow_up"], (batch_id, number)).fetchone()
     execute(SQL["note_made"], (batch_id, number))

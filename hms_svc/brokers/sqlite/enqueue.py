@@ -184,7 +184,7 @@ def _enqueue_item(
 
 
 def _letter(type: str, now: int) -> Job:
-    """Return the job that stands for bytes that are none."""
+    """Return the dead letter for bytes that are not a job."""
     return Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
 
 

@@ -1,4 +1,4 @@
-"""Which of two jobs with one unique key stands."""
+"""Which of two jobs with one unique key holds it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY: Final = "enqueue"
 
 
 class Holder(NamedTuple):
-    """A job that stands for a key. Of one that is replaced the row is known, and since when the key is held."""
+    """The job that holds a key. Of one that is replaced the row is known, and since when the key is held."""
 
     id: str
     row: int | None = None
@@ -33,7 +33,7 @@ class Holder(NamedTuple):
 def holder_of(
     transaction: Transaction, queue: int, key: str, rule: UniqueRule, job_id: str, now: int
 ) -> Holder | None:
-    """Return the job that stands for the key of another one, None if there is none."""
+    """Return the job that holds the key of another one, None if there is none."""
     execute = transaction.connection.execute
     if rule.window_ms:
         bounds = {"queue": queue, "digest": _digest(key), "job": job_id}

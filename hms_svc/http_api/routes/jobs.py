@@ -188,7 +188,7 @@ def _add_route(act: Act) -> None:
         router,
         act.value,
         operation=f"{act.value}_job",
-        detail=_HOLD_NAMED if answers_hold else "409 if its state does not allow it.",
+        detail=_HOLD_NAMED if answers_hold else "409 if the state of the job does not allow it.",
         **described,
     )
     async def act_on_job(job_id: str, caller: Operator) -> Response:

@@ -29,7 +29,7 @@ from hms_svc.ports.broker import Acceptance, Enqueued
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A job that has been stored durably. `exists` is true if it was there before, with the same type and data.
 
-    `held_by` is the job that stands for its unique key, if it was rejected for that; `replaced` is the
+    `held_by` is the job that holds its unique key, if it was rejected for that; `replaced` is the
     waiting job that was cancelled for this one.
     """
 
@@ -54,7 +54,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnvelopeJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that was made of an envelope. `state` is missing if the envelope came before and its job is no longer kept."""
+    """A job that was made from an envelope. `state` is missing if the envelope came before and its job is no longer kept."""
 
     id: str
     type: str
@@ -73,7 +73,7 @@ class EnvelopeJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """The jobs that were made of envelopes."""
+    """The jobs that were made from envelopes."""
 
     jobs: tuple[EnvelopeJob, ...]
 

@@ -91,7 +91,7 @@ function batches()
     local is_read, job = pcall(cmsgpack.unpack, packed)
     redis.call('HDEL', key, field)
     redis.call('HDEL', P .. 'follow-up-ids', id)
-    -- A job with its id that is not of the batch stands in its place.
+    -- A job with its id that is not of the batch takes its place.
     if redis.call('EXISTS', job_key(id)) == 1 then
       redis.call('HINCRBY', P .. 'batch:' .. batch, 'total', -1)
     elseif is_read and type_of(job) == 'table' and job[1] == id then
@@ -145,7 +145,7 @@ function batches()
     end
   end
 
-  -- Write the states of the jobs that the script has moved, and let their batches go on.
+  -- Write the states of the jobs that the script has moved, and continue their batches.
   function batches.finish()
     local batch, states = next(moved_batches)
     while batch do

@@ -10,7 +10,7 @@
 --            was skipped: its tick, and why
 --          "run" and "pause": "" if it was done, otherwise why not
 -- Invariant: the decision on a run, its job, and the state of its schedule are one step. A repetition after a lost
---            reply decides nothing again; of skipped runs it does not tell.
+--            reply decides nothing again; it does not report skipped runs.
 
 local states = P .. 'schedules'
 

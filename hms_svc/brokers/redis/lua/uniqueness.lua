@@ -1,4 +1,4 @@
--- Inserted after limits.lua before every script: which of two jobs with one unique key stands.
+-- Inserted after limits.lua before every script: which of two jobs with one unique key holds it.
 --
 -- A rule comes with a job if it is not the usual one: digest of the key, window (ms, 0 for none), for how long (ms) the
 -- job waits (0 if it says itself when it is due, -1 if it replaces none; others replace a job that has not been
@@ -31,7 +31,7 @@ local function uniqueness()
     redis.call('SET', rules.window_key(type, rule), id .. ' ' .. int(wall + rule[2]), 'PX', int(rule[2] + 60 * 1000))
   end
 
-  -- The id of another job that stands for the key of one that is to be accepted; nil if there is none. If that one is
+  -- The id of another job that holds the key of one that is to be accepted; nil if there is none. If that one is
   -- replaced, also what `replace` takes: its id, the job, and since when its key is held.
   function rules.holder(type, unique, rule, id)
     local holder = rules.window_holder(type, rule, id)

@@ -1,4 +1,4 @@
-"""Records past the edge: a time that no text stood for, bytes that are no record. Nothing else suffers."""
+"""Damaged records, such as a time out of range or bytes that are not a record: nothing else is affected."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Service:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     started = Service(tmp_path)
-    wait_until("the door answers", started.answers)
+    wait_until("the HTTP API answers", started.answers)
     yield started
     if started.process.poll() is None:
         os.killpg(started.process.pid, signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_a_file_that_is_broken_later_ends_no_service_that_works(tmp_path: Path) 
     agencies.write_text("")
     service = Service(tmp_path, agencies=agencies)
     try:
-        wait_until("the door answers", service.answers)
+        wait_until("the HTTP API answers", service.answers)
         worker, api = service.pid_of("worker_main"), service.pid_of("http_server_main")
         agencies.write_text("[[sender]")
         os.kill(api, signal.SIGKILL)
@@ -115,7 +115,7 @@ def test_a_file_that_is_broken_later_ends_no_service_that_works(tmp_path: Path) 
         )
         wait_until("it has failed", lambda: not service.pid_of("http_server_main"))
         agencies.write_text("")
-        wait_until("a door answers again", service.answers)
+        wait_until("an HTTP server answers again", service.answers)
         assert service.pid_of("worker_main") == worker
         service.process.send_signal(signal.SIGTERM)
         assert service.end()[0] == 0

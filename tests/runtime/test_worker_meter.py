@@ -1,3 +1,5 @@
+"""The figures that a worker counts and reports."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What an operator wants of a worker: it hears it, shows what it made of it, and takes it along when it goes."""
+"""The state that an operator requests of a worker: the worker receives it, reports its own, and the request ends with it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_worker_hears_what_is_wanted_of_it_and_of_no_other(harness: Brok
 
 
 @pytest.mark.parametrize("state", list(WorkerState))
-async def test_it_stays_a_wish_until_the_worker_shows_the_state(
+async def test_it_remains_a_request_until_the_worker_reports_the_state(
     harness: BrokerHarness, state: WorkerState
 ) -> None:
     harness.register()
@@ -68,7 +68,7 @@ async def test_a_suspect_lane_serves_no_queue(harness: BrokerHarness) -> None:
     assert "no live worker serves it: only a suspect lane is left" in told
 
 
-async def test_a_wish_goes_with_its_worker(harness: BrokerHarness) -> None:
+async def test_a_request_is_removed_with_its_worker(harness: BrokerHarness) -> None:
     for name in ("left", "silent"):
         harness.register(worker=name)
         assert await harness.control.ask_worker(name, request(harness, WorkerState.QUIET))

@@ -1,4 +1,4 @@
-"""The witness of the audit record: heads that no retention takes, and that nothing silently replaces."""
+"""The heads of the audit chain at the broker: no retention removes them, and nothing replaces them silently."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_an_address_that_is_none_says_what_would_be_right(address: str) -> None:
         split_address(address)
 
 
-async def test_a_door_that_others_reach_needs_tokens(service: ApiService) -> None:
+async def test_an_address_that_others_reach_needs_tokens(service: ApiService) -> None:
     with listen("0.0.0.0:0") as everywhere, listen("127.0.0.1:0") as here:
         with pytest.raises(BadSetting, match="hms-svc tokens create"):
             await check_exposure(
@@ -95,7 +95,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         .add_extension(x509.SubjectAlternativeName([here]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    certificate, private = folder / "door.crt", folder / "door.key"
+    certificate, private = folder / "server.crt", folder / "server.key"
     certificate.write_bytes(made.public_bytes(Encoding.PEM))
     private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return certificate, private
@@ -106,7 +106,7 @@ def keyed(folder: Path) -> tuple[Path, Path]:
     return self_signed(folder)
 
 
-def test_settings_that_make_no_door_are_named(settings: Settings, tmp_path: Path) -> None:
+def test_settings_with_which_no_server_starts_are_named(settings: Settings, tmp_path: Path) -> None:
     certificate, key = keyed(tmp_path / "ours")
     _, other = keyed(tmp_path / "other")
     junk, both, locked = tmp_path / "junk.pem", tmp_path / "both.pem", tmp_path / "locked.key"

@@ -1,4 +1,4 @@
-"""Who is called when work comes: idle workers of the type, one for each job, nobody twice."""
+"""Which idle workers are woken for new jobs: those that serve the type, one for each job, none twice."""
 
 from __future__ import annotations
 

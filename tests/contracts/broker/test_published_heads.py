@@ -1,4 +1,4 @@
-"""The audit record held against its published heads, over every broker: what shows, to whom, and when."""
+"""The audit log compared with its published heads, on every broker: which changes are found, by whom, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the workers beside an HTTP server turn, as /healthz tells it."""
+"""Whether the workers beside an HTTP server run their claim loops, as /healthz reports it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() ->
         asyncio.get_running_loop().remove_reader(reads)
 
 
-async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None:
+async def test_a_server_without_a_report_for_half_a_minute_lacks_a_worker() -> None:
     clock = HandClock()
     metrics = ServiceMetrics(clock, Registry())
     assert not metrics.lacks_workers(STUCK_SECONDS), "it does not listen"
@@ -141,7 +141,7 @@ async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
         asyncio.get_running_loop().remove_reader(reads)
 
 
-async def test_a_door_without_workers_is_neither_alive_nor_ready(
+async def test_a_server_without_workers_is_neither_alive_nor_ready(
     service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda seconds: True)
