@@ -12,12 +12,14 @@ import msgspec
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import derived_id
-from hms_svc.domain.job import Job
+from hms_svc.domain.job import MAX_DATA_BYTES, Job
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import encode_canonical
 
 MOST_MEMBERS: Final = 100_000
 MOST_FOLLOW_UPS: Final = 100
+MOST_FOLLOW_UP_BYTES: Final = 8 * MAX_DATA_BYTES
+"""Of their data together: the step that accepts a batch stores them all at once."""
 DISCARDED: Final = "discarded"
 """In place of a state, in the counts of a batch."""
 _UNFINISHED: Final = frozenset(state.value for state in State if state not in TERMINAL)
@@ -142,13 +144,19 @@ def then_id(batch_id: str, number: int) -> str:
 
 
 def check_batch(members: Sequence[Job], follow_ups: Sequence[Job]) -> None:
-    """Raise BadInput if a batch has too many jobs, none, or two with one id."""
+    """Raise BadInput if a batch has too many jobs, none, two with one id, or too much data to follow."""
     for name, jobs, most in (
         ("members", members, MOST_MEMBERS),
         ("jobs to follow", follow_ups, MOST_FOLLOW_UPS),
     ):
         if len(jobs) > most:
             raise BadInput(f"a batch with {len(jobs):,} {name}: at most {most:,} are allowed")
+    size = sum(len(job.data) for job in follow_ups)
+    if size > MOST_FOLLOW_UP_BYTES:
+        raise BadInput(
+            f"the jobs to follow have {size:,} bytes of data together: at most "
+            f"{MOST_FOLLOW_UP_BYTES:,} are allowed"
+        )
     if not members and not follow_ups:
         raise BadInput("a batch without a job: expected members, or a job for then")
     seen: set[str] = set()

@@ -193,6 +193,10 @@ def test_the_bench_drains_batches() -> None:
         (lambda: Batch([1]), "a batch takes jobs, such as apply.job(payload), not int"),  # type: ignore[list-item]  # the mistake under test
         (lambda: Batch([count.job(1, id="a")], then=report.job(1, id="a")), "have the id 'a'"),
         (lambda: Batch([count.job(1)], then=[report.job(1)] * 101), "101 jobs to follow"),
+        (
+            lambda: Batch([count.job(1)], then=[report.job("x" * 1_000_000) for _ in range(9)]),
+            "have 9,000,018 bytes of data together: at most 8,388,608",
+        ),
         (lambda: Batch([count.job(1)], id="hms:1"), "batch id hms:1 begins with hms:"),
     ],
 )
