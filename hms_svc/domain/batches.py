@@ -18,6 +18,8 @@ from hms_svc.domain.strict_json import encode_canonical
 
 MOST_MEMBERS: Final = 100_000
 MOST_FOLLOW_UPS: Final = 100
+LONG_OPEN_MS: Final = 86_400_000
+"""After how long without a new member an open batch is taken for one that its producer has left: a day."""
 DISCARDED: Final = "discarded"
 """In place of a state, in the counts of a batch."""
 _UNFINISHED: Final = frozenset(state.value for state in State if state not in TERMINAL)
