@@ -27,12 +27,13 @@ from hms_svc import (
     bootstrap,
     sql,
 )
+from hms_svc.api import portal
 from hms_svc.domain.strict_json import decode
 from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
 from tests.support.producers import CREATE, INSERT, Pair, pair
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 from tests.support.worker import TYPE, WorkerHarness, registry_of
 
 __all__ = ["pair"]
@@ -259,6 +260,28 @@ async def test_a_cancelled_caller_rolls_back_what_awaits(
     await asyncio.to_thread(ended.wait)
     await transact("awaitable", "A-2")
     assert await pair.parcels() == ["A-2"]
+
+
+async def test_a_close_waits_for_a_transaction_under_way(
+    harness: WorkerHarness, pair: Pair
+) -> None:
+    began, closing = threading.Event(), threading.Event()
+
+    def write(tx: BlockingTransaction) -> str:
+        tx.execute(CREATE)
+        tx.execute(INSERT, "A-1")
+        began.set()
+        assert closing.wait(PATIENCE_SECONDS)
+        return "committed"
+
+    caller = asyncio.create_task(asyncio.to_thread(sql.transaction, write))
+    await asyncio.to_thread(began.wait)
+    closer = asyncio.create_task(asyncio.to_thread(hms_svc.close))
+    await until("the close has begun", lambda: portal._portal is None)
+    closing.set()
+    assert await caller == "committed"
+    await closer
+    assert await pair.parcels() == ["A-1"]
 
 
 async def test_nothing_is_lost_and_nothing_is_a_phantom_while_workers_come_and_go(
