@@ -270,6 +270,7 @@ async def test_a_close_waits_for_a_transaction_under_way(
     def write(tx: BlockingTransaction) -> str:
         tx.execute(CREATE)
         tx.execute(INSERT, "A-1")
+        tx.enqueue(Job(TYPE, 1, id="p-A-1"))
         began.set()
         assert closing.wait(PATIENCE_SECONDS)
         return "committed"
@@ -282,6 +283,8 @@ async def test_a_close_waits_for_a_transaction_under_way(
     assert await caller == "committed"
     await closer
     assert await pair.parcels() == ["A-1"]
+    waiting = await harness.engines.database.outbox.waiting(9)
+    assert len(waiting) == pair.notifies, "where nobody is told, it waits for the delivery, too"
 
 
 async def test_nothing_is_lost_and_nothing_is_a_phantom_while_workers_come_and_go(
