@@ -1,10 +1,13 @@
-"""`aio.sql`: jobs that are enqueued in a producer's own transaction, on awaitable connections."""
+"""`aio.sql`: jobs that are enqueued in a producer's own transaction, awaitable."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from hms_svc.api import producer_transaction
 from hms_svc.api.new_job import NewJob
+from hms_svc.api.portal import on_right_loop
 from hms_svc.api.sql_calls import (
     ASYNCPG,
     AWAITABLE_SQLALCHEMY,
@@ -12,6 +15,11 @@ from hms_svc.api.sql_calls import (
     library_of,
     wrong_connection,
 )
+
+if TYPE_CHECKING:
+    from hms_svc.sdk.transactions import Transaction
+
+ValueT = TypeVar("ValueT")
 
 
 async def enqueue(connection: Any, *jobs: NewJob) -> None:
@@ -36,4 +44,15 @@ async def enqueue(connection: Any, *jobs: NewJob) -> None:
         await callers_transaction.add_with_sqlalchemy(connection, added)
 
 
-__all__ = ["enqueue"]
+async def transaction(write: Callable[[Transaction], Coroutine[Any, Any, ValueT]]) -> ValueT:
+    """Run an async function in one transaction, as `hms_svc.sql.transaction` runs a plain one.
+
+    It runs on the loop or the thread of hms-svc, not on that of the caller, and should await nothing but
+    its own statements. A cancellation before the commit rolls back.
+    """
+    producer_transaction.check_producer()
+    value: ValueT = await on_right_loop(lambda: producer_transaction.transaction(write))
+    return value
+
+
+__all__ = ["enqueue", "transaction"]

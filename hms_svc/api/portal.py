@@ -303,8 +303,13 @@ def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
     return submit(run).result()
 
 
-def block_long(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
-    """Run `work` as `block` does, if it may wait for long: neither a close nor the end of a run waits for it."""
+def block_long(
+    work: Callable[[], Awaitable[Result]], counterpart: str, *, is_bounded: bool = False
+) -> Result:
+    """Run `work` as `block` does, and cancel it if this thread is interrupted.
+
+    Neither the end of a run nor, unless it is bounded, a close waits for it.
+    """
     refuse_running_loop(counterpart)
     job = find_job()
 
@@ -312,7 +317,7 @@ def block_long(work: Callable[[], Awaitable[Result]], counterpart: str) -> Resul
         return await work()
 
     if job is None:
-        waiting = submit(run, is_bounded=False)
+        waiting = submit(run, is_bounded=is_bounded)
     else:
         waiting = asyncio.run_coroutine_threadsafe(run(), job.loop)
         job.awaited = waiting

@@ -1,11 +1,19 @@
-"""`sql`: jobs that are enqueued in a producer's own transaction, on connections that block."""
+"""`sql`: jobs that are enqueued in a producer's own transaction, for plain functions."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from hms_svc.api import producer_transaction
 from hms_svc.api.new_job import NewJob
+from hms_svc.api.portal import block_long
 from hms_svc.api.sql_calls import SQLALCHEMY, envelopes_of, library_of, wrong_connection
+
+if TYPE_CHECKING:
+    from hms_svc.sdk.transactions import BlockingTransaction
+
+ValueT = TypeVar("ValueT")
 
 
 def enqueue(connection: Any, *jobs: NewJob) -> None:
@@ -24,4 +32,25 @@ def enqueue(connection: Any, *jobs: NewJob) -> None:
         add(connection, added)
 
 
-__all__ = ["enqueue"]
+def transaction(write: Callable[[BlockingTransaction], ValueT]) -> ValueT:
+    """Run `write` in one transaction of the database of hms-svc, and return its value, as it is.
+
+    The statements of `write` and the jobs and events that it adds commit together; the jobs are delivered
+    to the broker at least once afterwards, each under its id. An error of `write` rolls back and is raised.
+    `write` is called again after a deadlock. No record says that it is committed: call it again, and it
+    runs again.
+
+    Raises BadInput inside a job, whose form is `dao.transaction`; TransactionError for what is not possible
+    inside; DatabaseUnavailable, which says so if the transaction may have been committed; and WrongThread
+    on a thread whose event loop runs.
+    """
+    producer_transaction.check_producer()
+    value: ValueT = block_long(
+        lambda: producer_transaction.transaction(write),
+        "hms_svc.aio.sql.transaction",
+        is_bounded=True,
+    )
+    return value
+
+
+__all__ = ["enqueue", "transaction"]

@@ -12,12 +12,13 @@ from hms_svc.sdk.running_job import find_job
 ASYNCPG = "asyncpg"
 SQLALCHEMY = "sqlalchemy"
 AWAITABLE_SQLALCHEMY = "sqlalchemy.ext.asyncio"
+SQLITE = "sqlite3"
 
 
 def library_of(connection: object) -> str:
-    """Return the library of a connection: ASYNCPG, SQLALCHEMY, AWAITABLE_SQLALCHEMY, or empty for another."""
+    """Return the library of a connection: ASYNCPG, SQLALCHEMY, AWAITABLE_SQLALCHEMY, SQLITE, or empty for another."""
     modules = [each.__module__ for each in type(connection).__mro__]
-    for library in (ASYNCPG, AWAITABLE_SQLALCHEMY, SQLALCHEMY):
+    for library in (ASYNCPG, AWAITABLE_SQLALCHEMY, SQLALCHEMY, SQLITE):
         if any(name == library or name.startswith(f"{library}.") for name in modules):
             return library
     return ""
@@ -30,6 +31,7 @@ def wrong_connection(connection: object, taken: str) -> BadInput:
         ASYNCPG: ": await hms_svc.aio.sql.enqueue",
         AWAITABLE_SQLALCHEMY: ": await hms_svc.aio.sql.enqueue",
         SQLALCHEMY: ": call hms_svc.sql.enqueue",
+        SQLITE: ": on SQLite, hms_svc.sql.transaction(write) commits statements and jobs",
     }
     return BadInput(
         f"sql.enqueue takes {taken}, not {given}{other.get(library_of(connection), '')}"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hms_svc.cli.options import former_name
 from hms_svc.cli.root import Root
 from hms_svc.cli.session import Session
 from hms_svc.domain.errors import BadInput
@@ -35,7 +36,10 @@ def make_app() -> typer.Typer:
         invoke_without_command=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # importing Rich would be half of what --help costs
-        context_settings={"help_option_names": ["--help", "-h"]},
+        context_settings={
+            "help_option_names": ["--help", "-h"],
+            "token_normalize_func": former_name,  # commands inherit it
+        },
     )
     app.callback()(_root)
     return app

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from hms_svc.cli.action_commands import commands_of
-from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
+from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Reason, Yes
 from hms_svc.cli.output import confirmed, echo, emit, hint, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
@@ -51,7 +51,7 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _accept(
-    context: typer.Context, note: Note = "", yes: Yes = False, as_json: AsJson = False
+    context: typer.Context, note: Reason = "", yes: Yes = False, as_json: AsJson = False
 ) -> None:
     run(lambda: _accept_record(session_of(context), note, yes, as_json))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from hms_svc.cli.action_commands import commands_of
-from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note
+from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Reason
 from hms_svc.cli.output import echo, emit, facts, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.operations.action_table import ON_CASES
@@ -48,7 +48,7 @@ def show(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> No
 
 def _set_status(status: str) -> Callable[..., None]:
     def command(
-        context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
+        context: typer.Context, case_id: CaseId, note: Reason = "", as_json: AsJson = False
     ) -> None:
         from hms_svc.domain.case import CaseStatus
 

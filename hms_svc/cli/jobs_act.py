@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from hms_svc.cli.action_commands import commands_of
-from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
+from hms_svc.cli.options import AsJson, Commands, DryRun, Reason, Where, Yes
 from hms_svc.cli.output import (
     confirmed,
     echo,
@@ -49,7 +49,7 @@ def _command(action: OperatorAction) -> Callable[..., None]:
         context: typer.Context,
         job_ids: Ids = None,
         where: Where = None,
-        note: Note = "",
+        note: Reason = "",
         dry_run: DryRun = False,
         yes: Yes = False,
         as_json: AsJson = False,
@@ -65,7 +65,7 @@ def _decision(action: OperatorAction) -> Callable[..., None]:
         context: typer.Context,
         job_ids: Ids = None,
         where: Where = None,
-        note: Note = "",
+        note: Reason = "",
         hold: Hold = None,
         dry_run: DryRun = False,
         yes: Yes = False,

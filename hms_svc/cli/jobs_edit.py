@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.action_commands import commands_of
-from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Note
+from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Reason
 from hms_svc.cli.output import echo, emit, hint
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput, Refused
@@ -38,7 +38,7 @@ def _edit(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the data."),
     ] = None,
-    note: Note = "",
+    note: Reason = "",
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Skip the dry run; the worker checks the job.")
     ] = False,

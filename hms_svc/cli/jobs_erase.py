@@ -8,7 +8,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.jobs_act import Ids, code_of, print_choice, print_report
-from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
+from hms_svc.cli.options import AsJson, Commands, DryRun, Reason, Where, Yes
 from hms_svc.cli.output import confirmed, hint, progress
 from hms_svc.cli.root import DONE
 from hms_svc.cli.session import Session, run, session_of
@@ -21,7 +21,7 @@ def _erase(
     context: typer.Context,
     job_ids: Ids = None,
     where: Where = None,
-    note: Note = "",
+    note: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,

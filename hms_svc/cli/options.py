@@ -21,7 +21,8 @@ Where: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-Note: TypeAlias = Annotated[str, typer.Option(help="Reason; kept in the audit log.")]
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Reason; kept in the audit log.")]
+"""Each sentence of an operator is a `--reason`; for its former name see `former_name`."""
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 JobId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.")]
@@ -32,3 +33,8 @@ Archive: TypeAlias = Annotated[
     ),
 ]
 TypeName: TypeAlias = Annotated[str, typer.Argument(metavar="TYPE", help="The type of a job.")]
+
+
+def former_name(name: str) -> str:
+    """Return the name of an option for one that it had before: `--note` is `--reason`, not shown in the help."""
+    return "reason" if name == "note" else name

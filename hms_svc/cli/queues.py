@@ -8,7 +8,7 @@ import typer
 
 from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.jobs_act import hint_at_undo
-from hms_svc.cli.options import AsJson, Commands, Note, TypeName, Yes
+from hms_svc.cli.options import AsJson, Commands, Reason, TypeName, Yes
 from hms_svc.cli.output import confirmed, console, echo, emit, hint, progress
 from hms_svc.cli.root import DONE, INTERRUPTED
 from hms_svc.cli.session import Session, run, session_of
@@ -52,7 +52,7 @@ def _resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False
 def _purge(
     context: typer.Context,
     type_name: TypeName,
-    note: Note = "",
+    note: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:

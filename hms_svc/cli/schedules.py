@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.action_commands import commands_of
-from hms_svc.cli.options import AsJson, Commands, Note, TypeName
+from hms_svc.cli.options import AsJson, Commands, Reason, TypeName
 from hms_svc.cli.output import echo, emit, table
 from hms_svc.cli.session import run, session_of
 
@@ -60,7 +60,7 @@ def _next_text(schedule: ScheduleAnswer) -> str:
 
 
 def _run_now(
-    context: typer.Context, type_name: TypeName, note: Note = "", as_json: AsJson = False
+    context: typer.Context, type_name: TypeName, note: Reason = "", as_json: AsJson = False
 ) -> None:
     async def work() -> str:
         async with session_of(context).operations() as operations:

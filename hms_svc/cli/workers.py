@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WorkerId: TypeAlias = Annotated[
     str, typer.Argument(metavar="ID", help="The id of a worker, as workers list shows it.")
 ]
-Reason: TypeAlias = Annotated[
+WorkerReason: TypeAlias = Annotated[
     str, typer.Option(help="Reason; shown wherever the worker is, and kept in the audit log.")
 ]
 WORKER_COLUMNS = (
@@ -45,7 +45,7 @@ def _request(state: str, action: OperatorAction) -> Callable[..., None]:
     def command(
         context: typer.Context,
         worker_id: WorkerId,
-        reason: Reason = "",
+        reason: WorkerReason = "",
         dry_run: DryRun = False,
         yes: Yes = False,
         as_json: AsJson = False,

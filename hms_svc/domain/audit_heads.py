@@ -21,7 +21,7 @@ DAY_MS: Final = 86_400_000
 DAYS_KEPT: Final = 90
 DOUBTS_KEPT: Final = 16
 _COMPARE: Final = "compare the database with a backup"
-_ACCEPT: Final = "if the record is right as it is, accept it: hms-svc audit accept --note WHY"
+_ACCEPT: Final = "if the record is right as it is, accept it: hms-svc audit accept --reason WHY"
 _SAME_KEY: Final = "set the same audit_key in every process"
 
 
@@ -279,7 +279,7 @@ def _signatures(kept: KeptHeads, signer: HeadSigner) -> Iterator[AuditFault]:
         text = (
             f"the signature of the head published at {to_rfc3339(forged[0].at)} is not this audit_key's "
             f"({plural(len(forged), 'head')}): {_SAME_KEY}; after a change of the key {_COMPARE}, then "
-            "hms-svc audit accept --note WHY"
+            "hms-svc audit accept --reason WHY"
         )
         yield AuditFault(forged[0].link, "wrong signature", text)
     if unsigned:
@@ -291,6 +291,6 @@ def _signatures(kept: KeptHeads, signer: HeadSigner) -> Iterator[AuditFault]:
     if heads and first == len(heads):
         text = (
             f"an audit_key is set, and no kept head is signed: {_COMPARE}; then "
-            "hms-svc audit accept --note WHY, which signs the head"
+            "hms-svc audit accept --reason WHY, which signs the head"
         )
         yield AuditFault(heads[-1].link, "not yet signed", text)

@@ -20,6 +20,8 @@ MOST_MEMBERS: Final = 100_000
 MOST_FOLLOW_UPS: Final = 100
 MOST_FOLLOW_UP_BYTES: Final = 8 * MAX_DATA_BYTES
 """Of their data together: the step that accepts a batch stores them all at once."""
+LONG_OPEN_MS: Final = 86_400_000
+"""After how long without a new member an open batch is taken for one that its producer has left: a day."""
 DISCARDED: Final = "discarded"
 """In place of a state, in the counts of a batch."""
 _UNFINISHED: Final = frozenset(state.value for state in State if state not in TERMINAL)

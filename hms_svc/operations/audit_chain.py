@@ -90,7 +90,9 @@ class AuditChain:
         """
         self._journal.check_allowed(ACTION)
         if not note.strip():
-            raise BadInput("audit accept requires --note: state what the record was compared with")
+            raise BadInput(
+                "audit accept requires --reason: state what the record was compared with"
+            )
         for _ in range(_TRIES):
             kept = await self._bus.audit_anchor.heads()
             if not self._signer.key and any(head.signature for head in kept.all):

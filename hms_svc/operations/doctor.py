@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.backend_url import BackendKind, mask_passwords
+from hms_svc.domain.batches import LONG_OPEN_MS
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError
 from hms_svc.domain.health import Health, TroubleKind
 from hms_svc.domain.health import Level as Degree
@@ -32,6 +33,8 @@ from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 
 LAG_LIMIT_MS: Final = 60_000
 SKEW_LIMIT_SECONDS: Final = 5.0
+MOST_BATCHES: Final = 5
+"""How many batches a finding names."""
 _PROBES: Final = 20
 
 
@@ -74,6 +77,7 @@ async def examine_engines(reads: Reads, audit: AuditChain, settings: Settings) -
         *_database(status),
         *health_findings(status.health),
         *_left_off(status),
+        *await _batches(reads, status),
         await _outbox(reads, status),
         await _audit(audit, status.at),
     ]
@@ -253,6 +257,23 @@ def _left_off(status: Status) -> Iterator[Finding]:
         left_off = plural(status.types_left_off, "type")
         text = f"{left_off} that no live worker serves, beyond a thousand, were not checked"
         yield Finding("queues", FindingLevel.NOTE, text)
+
+
+async def _batches(reads: Reads, status: Status) -> list[Finding]:
+    try:
+        ids, number = await reads.left_open_batches(status.at, MOST_BATCHES)
+    except HmsError as error:
+        return [failed("batches", error)]
+    if not ids:
+        return []
+    which = "1 batch has" if number == 1 else f"{number:,} batches have"
+    more = f" and {number - len(ids):,} more" if number > len(ids) else ""
+    text = (
+        f"{which} been open without a new member for more than {duration_text(LONG_OPEN_MS)}, and nothing "
+        f"follows until the producer submits the rest, with the same id and jobs: {', '.join(ids)}{more}; "
+        "to stop the jobs of one: hms-svc jobs cancel --where batch:ID"
+    )
+    return [Finding("batches", FindingLevel.NOTE, text)]
 
 
 async def _outbox(reads: Reads, status: Status) -> Finding:

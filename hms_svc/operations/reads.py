@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.audit_query import EVERY_ROW, AuditPage, AuditQuery
-from hms_svc.domain.batches import BatchPage, BatchView
+from hms_svc.domain.batches import LONG_OPEN_MS, BatchPage, BatchView
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
@@ -299,6 +299,10 @@ class Reads(QueueWhys, EventReads):
     async def batches(self, *, limit: int, cursor: str | None) -> BatchPage:
         """Return one page of the batches, the one that was submitted last first."""
         return await self._inspection.batches(limit=limit, cursor=cursor)
+
+    async def left_open_batches(self, now: int, limit: int) -> tuple[list[str], int]:
+        """Return the batches that have been open without a new member for a day: `limit` ids, and their number."""
+        return await self._inspection.left_open_batches(before=now - LONG_OPEN_MS, limit=limit)
 
     async def batch(self, batch_id: str) -> BatchView:
         """Return one batch; UnknownId if the broker does not have it."""

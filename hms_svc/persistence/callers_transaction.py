@@ -67,7 +67,8 @@ def add(caller: Connection | Session, jobs: Sequence[Job]) -> None:
     if connection.dialect.name != POSTGRESQL:
         raise BadInput(
             f"a connection to {connection.dialect.name} cannot be shared with hms-svc: only PostgreSQL "
-            "has transactions of producers; inside a job there is job.transaction"
+            "has such connections; sql.transaction(write) commits on both databases, and inside a job "
+            "job.transaction(write)"
         )
     if not connection.scalar(text(_HERE)):
         raise SchemaMismatch(_NO_TABLES)

@@ -15,6 +15,7 @@ from hms_svc.persistence.effects import SqlEffects
 from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.erasure import SqlErasure
 from hms_svc.persistence.outbox import SqlOutbox
+from hms_svc.persistence.producers_transaction import SqlTransactions
 from hms_svc.persistence.reports import SqlReports
 from hms_svc.persistence.tokens import SqlTokens
 from hms_svc.ports.clock import Clock
@@ -31,6 +32,7 @@ from hms_svc.ports.stores import (
     ReportStore,
     TokenStore,
 )
+from hms_svc.ports.transactions import TransactionStore
 
 
 class SqlDatabase:
@@ -49,6 +51,7 @@ class SqlDatabase:
         self.outbox: OutboxStore = SqlOutbox(engine, clock)
         self.reports: ReportStore = SqlReports(engine)
         self.tokens: TokenStore = SqlTokens(engine)
+        self.transactions: TransactionStore = SqlTransactions(engine)
 
     async def open(self) -> None:
         await self._engine.open()

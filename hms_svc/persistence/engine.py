@@ -70,13 +70,15 @@ class Engine(Protocol):
         end: Callable[[Connection, Written], Result],
         *,
         seconds: float,
+        repeatable: bool = True,
     ) -> Result:
         """Run `begin`, `write` and `end` in one transaction; return the result of `end` once it is committed.
 
         If `begin` returns a result, that is returned, and nothing is written. `write` may take `seconds`,
-        else it is a TransactionError. All three may run again
-        after a deadlock of theirs or a lost connection, also during COMMIT. An error of `write` rolls
-        back and is raised as it is. Raise DatabaseUnavailable as `write` does.
+        else it is a TransactionError. All three may run again after a deadlock of theirs or a lost
+        connection, during COMMIT only if `repeatable`, that is, if `begin` finds what was committed.
+        An error of `write` rolls back and is raised as it is. Raise DatabaseUnavailable as `write`
+        does; it says so if the transaction may have been committed.
         """
         ...
 
@@ -98,6 +100,10 @@ class Engine(Protocol):
         They stay taken until they are marked, or until this process or its connection ends.
         Marking may fail after the delivery and is then repeated.
         """
+        ...
+
+    def notify(self, connection: Connection, channel: str) -> bool:
+        """Have the commit wake those who listen on a channel; return False if the database does not notify."""
         ...
 
     async def listen(self, channel: str, wake: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable
 from hms_svc.persistence.engine import Item, Result, StatementFunction, WriteFailed
@@ -30,6 +30,10 @@ from hms_svc.ports.transactions import Write, Written
 
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 0.02
+_UNKNOWN_COMMIT: Final = (
+    "this was during COMMIT, so the transaction may have been committed; to repeat it is harmless for "
+    "its jobs if they have the same ids, and for its statements if they allow it (`on conflict do nothing`)"
+)
 
 
 class PostgresEngine:
@@ -91,15 +95,24 @@ class PostgresEngine:
         end: Callable[[Connection, Written], Result],
         *,
         seconds: float,
+        repeatable: bool = True,
     ) -> Result:
         """Run `write` on the loop, on the same connection; see Engine."""
         transaction = OwnTransaction(self._pool, begin, write, end, seconds)
+
+        def may_repeat() -> bool:
+            return repeatable or not transaction.is_committing
+
         for left in reversed(range(_TRIES)):
             try:
-                return await self._to_the_end(self._retry(transaction.run))
+                return await self._to_the_end(self._retry(transaction.run, may_repeat))
             except WriteFailed as failed:
                 if not left or not transaction.may_repeat:
                     raise failed.error from None
+            except DatabaseUnavailable as error:
+                if may_repeat():
+                    raise
+                raise DatabaseUnavailable(f"{error}: {_UNKNOWN_COMMIT}") from error
             await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
         raise AssertionError("the last try returns or raises")
 
@@ -120,6 +133,11 @@ class PostgresEngine:
         """Hold the locks of the taken rows until they are marked; see Engine."""
         work = _Relay(self._pool, take, deliver, mark)
         return await self._to_the_end(self._retry(work.run))
+
+    def notify(self, connection: Connection, channel: str) -> bool:
+        """Notify with the name of the schema as the payload; see Engine."""
+        connection.execute(select(func.pg_notify(channel, self._pool.schema)))
+        return True
 
     async def listen(self, channel: str, wake: Callable[[], None]) -> None:
         """Listen on a separate connection; see Engine."""
@@ -169,7 +187,8 @@ class PostgresEngine:
                 fault = fault_of(error)
                 if fault is PostgresFailure.BUG or (fault is PostgresFailure.AGAIN and not left):
                     self._raise_final(error)
-                if fault is PostgresFailure.OUTAGE or not left or not may_repeat():
+                is_unknown = fault is PostgresFailure.LOST and not may_repeat()
+                if fault is PostgresFailure.OUTAGE or not left or is_unknown:
                     raise DatabaseUnavailable(f"{self.where}: {text_of(error)}") from error
                 if fault is PostgresFailure.AGAIN:
                     await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))

@@ -153,9 +153,11 @@ class OwnTransaction(Generic[Result]):
         self._end = end
         self._seconds = seconds
         self.may_repeat = False
+        self.is_committing = False
 
     async def run(self) -> Result:
         """Run it on a connection of the pool."""
+        self.is_committing = False
         async with self._pool.connection() as connection:
             found = await connection.run_sync(self._begin)
             if found is not None:
@@ -167,6 +169,7 @@ class OwnTransaction(Generic[Result]):
             )
             written = await self._written(statements)
             result = await connection.run_sync(self._end, written)
+            self.is_committing = True
             await connection.commit()
             return result
 

@@ -79,6 +79,7 @@ class SQLiteEngine:
         end: Callable[[Connection, Written], Result],
         *,
         seconds: float,
+        repeatable: bool = True,
     ) -> Result:
         """Run all three as one function of the writer thread, once; see Engine."""
         self._require_open()
@@ -120,8 +121,12 @@ class SQLiteEngine:
             await self.write(lambda on: mark(on, items))
         return len(items)
 
+    def notify(self, connection: Connection, channel: str) -> bool:
+        """Return False: SQLite does not notify other processes; see Engine."""
+        return False
+
     async def listen(self, channel: str, wake: Callable[[], None]) -> None:
-        """Do nothing: SQLite does not notify, and producers have no transactions of their own in the file."""
+        """Do nothing: SQLite does not notify; see Engine."""
 
     async def change_schema(self, function: StatementFunction[Result]) -> Result:
         """Run the function inside the writer's transaction; see Engine."""

@@ -19,6 +19,7 @@ from hms_svc.ports.stores import (
     ReportStore,
     TokenStore,
 )
+from hms_svc.ports.transactions import TransactionStore
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
@@ -50,6 +51,7 @@ class Database(Protocol):
     outbox: OutboxStore
     reports: ReportStore
     tokens: TokenStore
+    transactions: TransactionStore
 
     async def open(self) -> None:
         """Connect; migrate an embedded database, or raise SchemaMismatch if the schema differs."""

@@ -155,6 +155,10 @@ class Inspection(Protocol):
         """Return one batch, None if it is unknown."""
         ...
 
+    async def left_open_batches(self, *, before: int, limit: int) -> tuple[list[str], int]:
+        """Return the open batches without a new member since `before` (Unix ms): `limit` ids, oldest first, and their number."""
+        ...
+
     async def batch_to_make(self, job_id: str) -> str | None:
         """Return the batch that is to make the job with this id, None if there is none."""
         ...

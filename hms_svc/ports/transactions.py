@@ -1,4 +1,4 @@
-"""A job's transaction with tables of its application: what the database runs, and what it stores."""
+"""A transaction with tables of an application: what the database runs, and what it stores."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What is committed with the application's statements: the value (JSON), events, follow-up jobs.
+    """What is committed with the application's statements: events, jobs, and of a job the value (JSON).
 
     `vetted` is what governance has allowed, as in an EffectRequest.
     """
 
-    value: bytes
+    value: bytes = b""
     events: tuple[Event, ...] = ()
     follow_ups: tuple[Job, ...] = ()
     vetted: tuple[Permission, ...] = ()
@@ -73,3 +73,17 @@ class Statements(Protocol):
 
 Write: TypeAlias = Callable[[Statements], Coroutine[Any, Any, Written]]
 """Runs an application's function in a transaction. It is called again after a deadlock."""
+
+
+class TransactionStore(Protocol):
+    """Transactions of producers: without a job, so without a fence and a record of them."""
+
+    async def run(self, write: Write, *, seconds: float) -> bool:
+        """Commit the statements of `write` with the events and jobs that it returns.
+
+        Return whether these wait for the next round of a relay: no relay is woken by this commit, and
+        there are some. An error of `write` rolls back and is raised as it is. `write` may run again after a
+        deadlock, never after a commit whose outcome is unknown: then raise DatabaseUnavailable,
+        which says so.
+        """
+        ...

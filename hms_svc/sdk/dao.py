@@ -44,6 +44,7 @@ from hms_svc.sdk.effects import (
 )
 from hms_svc.sdk.own_thread import must_await
 from hms_svc.sdk.running_job import RunningJob, find_job, require_job
+from hms_svc.sdk.uncancelled import to_the_end
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED = "case.opened"
@@ -147,7 +148,7 @@ class Dao:
             check_follow_up(follow_up, job)
         request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
         if job is None:
-            answer, cancelled = await _to_the_end(self._commits.ask(request))
+            answer, cancelled = await to_the_end(self._commits.ask(request))
         else:
             answer, cancelled = await self._commit_for(job, self._commits.ask(request))
         if isinstance(answer, StoredEffect):
@@ -206,7 +207,7 @@ class Dao:
             if failpoints.armed is not None:
                 failpoints.reached("effect.before")
             with job.stage("commit"):
-                answer, cancelled = await _to_the_end(committing, stop)
+                answer, cancelled = await to_the_end(committing, stop)
             if failpoints.armed is not None:
                 failpoints.reached("effect.after")
         except Outage as outage:
@@ -262,24 +263,6 @@ class Dao:
             valid_until=job.lease_until if job else None,
             vetted=tuple(job.vetted[question] for question in sorted(job.vetted)) if job else (),
         )
-
-
-async def _to_the_end(
-    awaitable: Coroutine[Any, Any, Answer], stop: Callable[[], None] = lambda: None
-) -> tuple[Answer, bool]:
-    """Wait for an answer even when cancelled, and return whether it was: a commit under way cannot be stopped.
-
-    When cancelled, call `stop`.
-    """
-    task = asyncio.ensure_future(awaitable)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
-            stop()
-    return task.result(), cancelled
 
 
 def _committed(job: RunningJob, key: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A job's transaction with tables of its application: what its function gets, and how it is run."""
+"""A transaction with tables of an application: what its function gets, and how it is run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from inspect import isawaitable, iscoroutine
 from typing import Any, Final, Protocol, TypeVar
 
 from hms_svc.domain.errors import BadInput, MalformedJson, TransactionError
+from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import check_strict, encode
@@ -39,8 +40,9 @@ class Enqueueable(Protocol):
 class _Drafts:
     """What both forms of a transaction collect for the commit."""
 
-    def __init__(self, job: RunningJob, statements: Statements) -> None:
+    def __init__(self, statements: Statements, job: RunningJob | None, subject: str) -> None:
         self._job = job
+        self._subject = subject
         self._statements = statements
         self._jobs: list[Job] = []
         self._events: list[Mapping[str, Any]] = []
@@ -60,21 +62,31 @@ class _Drafts:
             self._jobs.append(envelope)
 
     def event(self, type: str, data: Any = None, *, key: str | None = None) -> None:
-        """Publish an event with the commit. `key` makes its id stable, by default its number in the job."""
+        """Publish an event with the commit.
+
+        In a job, `key` makes its id stable, by default its number in the job; without a job each call
+        of the function has new ids.
+        """
         draft = {"type": type, "data": data}
         self._events.append(draft if key is None else {**draft, "key": key})
 
-    def written(self, value: Any, now_ms: int) -> Written:
-        """Return what is to be committed; raise TransactionError for a statement that was not awaited."""
+    def check_awaited(self) -> None:
+        """Raise TransactionError for a statement that was not awaited."""
         if self.unfinished:
             raise TransactionError(
                 f"{plural(self.unfinished, 'statement')} without await in the transaction: "
                 "write await before each call of tx that runs one"
             )
+
+    def written(self, now_ms: int, value: bytes = b"") -> Written:
+        """Return what is to be committed."""
         job = self._job
+        events = further_events(job, self._subject, self._events, now_ms)
+        if job is None:
+            return Written(events=tuple(events), follow_ups=tuple(self._jobs))
         return Written(
-            value=_encoded(value),
-            events=tuple(further_events(job, job.id, self._events, now_ms)),
+            value=value,
+            events=tuple(events),
             follow_ups=tuple(job.carry_trace(self._jobs)),
             vetted=tuple(job.vetted[question] for question in sorted(job.vetted)),
         )
@@ -152,45 +164,32 @@ class BlockingTransaction(_Drafts):
         return None if row is None else row[0]
 
 
-class TransactionRun:
+class _Run:
     """Runs the function of one transaction; `stop` ends it early, and it is rolled back."""
 
-    def __init__(self, job: RunningJob, function: Callable[[Any], Any], clock: Clock) -> None:
-        self._job = job
+    def __init__(self, function: Callable[[Any], Any], clock: Clock) -> None:
         self._function = function
         self._is_async = is_async(function)
         self._clock = clock
         self._task: asyncio.Task[Any] | None = None
         self._is_stopped = False
 
-    def request(self, key: str) -> TransactionRequest:
-        """Return what the database has to know about it."""
-        job, now = self._job, self._clock.lease_ms()
-        return TransactionRequest(
-            job_id=job.id,
-            key=key,
-            fence=job.claimed.token.fence,
-            valid_until=job.lease_until,
-            seconds=max(0.0, min(MOST_SECONDS, (job.expires_ms - now) / 1000)),
-        )
-
-    async def write(self, statements: Statements) -> Written:
-        """Run the function, and return what is to be committed; raise what forbids the commit."""
-        form = Transaction if self._is_async else BlockingTransaction
-        tx = form(self._job, statements)
-        running = statements.call(partial(self._call, tx), is_async=self._is_async)
-        with in_transaction():
-            value = await (self._on_loop(running) if statements.is_on_loop else running)
-        may_write(self._job)
-        if self._is_stopped or self._clock.lease_ms() >= self._job.lease_until:
-            raise lease_lost(self._job.id)
-        return tx.written(value, self._clock.now_ms())
-
     def stop(self) -> None:
         """End the function if it runs on the loop; elsewhere it ends at its next statement."""
         self._is_stopped = True
         if self._task is not None:
             self._task.cancel()
+
+    async def _value(
+        self, statements: Statements, job: RunningJob | None, subject: str
+    ) -> tuple[_Drafts, Any]:
+        """Run the function; return what it has collected, and its value."""
+        form = Transaction if self._is_async else BlockingTransaction
+        tx = form(statements, job, subject)
+        running = statements.call(partial(self._call, tx), is_async=self._is_async)
+        with in_transaction():
+            value = await (self._on_loop(running) if statements.is_on_loop else running)
+        return tx, value
 
     def _call(self, tx: Transaction | BlockingTransaction) -> Any:
         result = self._function(tx)
@@ -209,6 +208,52 @@ class TransactionRun:
             return await self._task
         finally:
             self._task = None
+
+
+class TransactionRun(_Run):
+    """The transaction of a job."""
+
+    def __init__(self, job: RunningJob, function: Callable[[Any], Any], clock: Clock) -> None:
+        super().__init__(function, clock)
+        self._job = job
+
+    def request(self, key: str) -> TransactionRequest:
+        """Return what the database has to know about it."""
+        job, now = self._job, self._clock.lease_ms()
+        return TransactionRequest(
+            job_id=job.id,
+            key=key,
+            fence=job.claimed.token.fence,
+            valid_until=job.lease_until,
+            seconds=max(0.0, min(MOST_SECONDS, (job.expires_ms - now) / 1000)),
+        )
+
+    async def write(self, statements: Statements) -> Written:
+        """Run the function, and return what is to be committed; raise what forbids the commit."""
+        job = self._job
+        tx, value = await self._value(statements, job, job.id)
+        may_write(job)
+        if self._is_stopped or self._clock.lease_ms() >= job.lease_until:
+            raise lease_lost(job.id)
+        tx.check_awaited()
+        return tx.written(self._clock.now_ms(), _encoded(value))
+
+
+class ProducerRun(_Run):
+    """A transaction without a job; `value` is what its function returned, as it is."""
+
+    def __init__(self, function: Callable[[Any], Any], clock: Clock) -> None:
+        super().__init__(function, clock)
+        self._subject = f"{RESERVED_PREFIX}outside:{new_job_id()}"
+        self.value: Any = None
+
+    async def write(self, statements: Statements) -> Written:
+        """Run the function, and return what is to be committed; raise what forbids the commit."""
+        tx, self.value = await self._value(statements, None, self._subject)
+        if self._is_stopped:
+            raise asyncio.CancelledError
+        tx.check_awaited()
+        return tx.written(self._clock.now_ms())
 
 
 def _encoded(value: Any) -> bytes:

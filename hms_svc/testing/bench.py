@@ -64,7 +64,7 @@ class Bench:
     """Runs the jobs of a registry within a test: `with Bench(registry) as bench:`.
 
     It has a broker and a database of its own in a temporary folder, empty at first. While the block
-    runs, `Job`, declared types, handles, `dao` and `gov` work on them in the whole process.
+    runs, `Job`, declared types, handles, `dao`, `gov` and `sql.transaction` work on them in the whole process.
     Between the calls of the bench nothing runs: a test decides when jobs run, and how much time passes.
 
     `resources` has, by type, what takes the place of resources and settings of the application: the

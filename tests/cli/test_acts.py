@@ -10,6 +10,7 @@ import pytest
 
 from hms_svc.cli import jobs_act
 from hms_svc.operations import bulk
+from tests.cli.walk_commands import commands
 from tests.support.command_line import City, Cli, drain, find
 
 
@@ -45,13 +46,36 @@ def test_a_discard_is_undone(city: City) -> None:
 def test_acts_are_on_record_with_intent_and_outcome(city: City) -> None:
     cli, _ = city
     job = find(cli, "reason:malformed")["id"]
-    cli("jobs", "discard", job, "--note", "noise")
+    cli("jobs", "discard", job, "--reason", "noise")
     cli("jobs", "undo")
     rows = cli("audit", "list", "--subject", job, "--json").rows
     discards = [row["detail"] for row in rows if row["action"] == "job.discard"]
     assert [detail["phase"] for detail in discards] == ["outcome", "intent"]
     assert discards[1]["note"] == "noise"
     assert {row["actor"] for row in rows} == {"tester"}
+
+
+def test_the_former_name_of_a_reason_still_works_everywhere(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "reason:malformed")["id"]
+    cli("jobs", "discard", job, "--note=noise")
+    cli("queues", "pause", "crew.notify", "--note", "storm")
+    discarded = cli("audit", "list", "--subject", job, "--json").rows
+    assert "noise" in [row["detail"].get("note") for row in discarded]
+    paused = cli("audit", "list", "--subject", "queue:crew.notify", "--json").rows
+    assert "storm" in [row["detail"].get("note") for row in paused]
+    cli("queues", "resume", "crew.notify")
+
+
+def test_the_sentence_of_an_operator_has_one_name_in_the_help() -> None:
+    options = {
+        " ".join(names): {option for each in command.params for option in each.opts}
+        for names, command in commands()
+    }
+    named = {name for name, given in options.items() if "--reason" in given}
+    assert {"jobs cancel", "queues pause", "schedules pause", "workers quiet"} <= named
+    assert {"jobs erase", "cases close", "audit accept"} <= named
+    assert not any("--note" in given for given in options.values())
 
 
 def test_acts_that_the_state_forbids_are_refused(city: City) -> None:
@@ -181,7 +205,7 @@ def test_an_interrupted_bulk_act_tells_what_is_left(
 def test_cases_close_and_reopen(city: City) -> None:
     cli, _ = city
     case = cli("cases", "list", "--json", "--limit", "1").row["id"]
-    assert cli("cases", "close", case, "--note", "mended", "--json").row["status"] == "closed"
+    assert cli("cases", "close", case, "--reason", "mended", "--json").row["status"] == "closed"
     assert case not in cli("cases", "list", "--status", "open").out
     assert cli("cases", "reopen", case, "--json").row["status"] == "open"
     cli("cases", "show", "nobody", code=2)
@@ -190,6 +214,6 @@ def test_cases_close_and_reopen(city: City) -> None:
 def test_approved_jobs_complete(city: City) -> None:
     cli, folder = city
     held = find(cli, "state:held")["id"]
-    assert cli("jobs", "approve", held, "--note", "go", "--json").row["done"] == 1
+    assert cli("jobs", "approve", held, "--reason", "go", "--json").row["done"] == 1
     drain(folder)
     assert cli("jobs", "show", held, "--json").row["state"] == "completed"

@@ -127,9 +127,9 @@ def test_a_broker_that_was_emptied_is_a_finding_until_an_operator_accepts(
     [fault] = city.cli("audit", "verify", "--json", code=1).row["faults"]
     assert (fault["link"], fault["fault"]) == (4, "unproven")
     assert "unproven" in city.cli("doctor").out
-    assert "--note" in city.cli("audit", "accept", code=2).err
-    city.cli("--read-only", "audit", "accept", "--note", "x", code=6)
-    accepted = city.cli("audit", "accept", "--note", "as the copy of Monday has it", "--json").row
+    assert "--reason" in city.cli("audit", "accept", code=2).err
+    city.cli("--read-only", "audit", "accept", "--reason", "x", code=6)
+    accepted = city.cli("audit", "accept", "--reason", "as the copy of Monday has it", "--json").row
     assert (accepted["link"], accepted["signed"]) == (4, False)
     assert city.cli("audit", "verify").out == "the chain is intact\n"
     assert "the head at link 4 has been kept for" in city.cli("doctor").out

@@ -45,7 +45,7 @@ def test_a_person_is_erased_everywhere_and_nobody_else_is(tmp_path: Path) -> Non
     others = cli("jobs", "list", "--where", f"data.user_id:{OTHER}", "--json").row["id"]
     before = cli("jobs", "show", others, "--json").row
 
-    erased = cli("jobs", "erase", "--where", where, "--note", "asked for", "--yes", "--json").row
+    erased = cli("jobs", "erase", "--where", where, "--reason", "asked for", "--yes", "--json").row
     assert (erased["done"], erased["failed"]) == (3, 0)
     told = shown(cli)
     assert PERSON not in told

@@ -83,7 +83,7 @@ def test_without_a_terminal_nothing_is_cut_or_folded(folder: Path, tmp_path: Pat
     cli = make_cli(tmp_path)
     detail = "a reason of many words " * 12
     cli("enqueue", "-", stdin=REPORT.format(id=IDS[0]))
-    cli("jobs", "cancel", IDS[0], "--note", detail.strip())
+    cli("jobs", "cancel", IDS[0], "--reason", detail.strip())
     [row] = [line for line in cli("jobs", "list").out.splitlines() if IDS[0] in line]
     assert detail.strip() in row
 

@@ -25,7 +25,7 @@ WRITING = (
     ("queues", "resume", "pothole.report"),
     ("queues", "purge", "pothole.report", "--yes"),
     ("jobs", "undo"),
-    ("audit", "accept", "--note", "x"),
+    ("audit", "accept", "--reason", "x"),
 )
 READING = frozenset(
     {

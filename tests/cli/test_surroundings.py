@@ -113,7 +113,7 @@ FINE: Final = (
         is_in_deleted_folder=True,
         serves=True,
         # These are text, which no letter outside of the locale can be.
-        refused={"jobs edit --set case_id=ż☃": BAD_INPUT, "audit accept --note ż☃": BAD_INPUT},
+        refused={"jobs edit --set case_id=ż☃": BAD_INPUT, "audit accept --reason ż☃": BAD_INPUT},
     ),
     Surroundings(
         "a terminal of 40 columns, of no known kind, and a locale that does not exist",
@@ -231,7 +231,7 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
             "demo": ["--headless", "--seconds", "0.1"],
             "bench": ["--seconds", "5"],
             "jobs edit": ["--set", "case_id=ż☃"],
-            "audit accept": ["--note", "ż☃"],
+            "audit accept": ["--reason", "ż☃"],
         },
         "last": SLOW,
         "left_out": [] if around.serves else SLOW,

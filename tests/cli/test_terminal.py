@@ -78,7 +78,7 @@ def test_undo_asks_on_a_terminal_and_takes_the_name_for_anothers_act(tmp_path: P
 
     on_a_terminal(tmp_path, "ann", "enqueue", "sample_jobs/pothole.json")
     shown, _ = on_a_terminal(
-        tmp_path, "bob", "jobs", "cancel", "--where", "state:queued", "--yes", "--note", "oops"
+        tmp_path, "bob", "jobs", "cancel", "--where", "state:queued", "--yes", "--reason", "oops"
     )
     assert "cancelled: 1" in shown
     shown, _ = on_a_terminal(tmp_path, "ann", "jobs", "undo", answer="y")

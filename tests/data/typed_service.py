@@ -7,7 +7,16 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 import hms_svc
-from hms_svc import DeadLetter, Job, Registry, RetryPolicy, RunningJob, aio
+from hms_svc import (
+    BlockingTransaction,
+    DeadLetter,
+    Job,
+    Registry,
+    RetryPolicy,
+    RunningJob,
+    Transaction,
+    aio,
+)
 
 registry = Registry()
 
@@ -87,3 +96,19 @@ def use_blocking() -> str:
 async def test(job: RunningJob[Application]) -> str:
     granted = await apply(job)
     return granted.permit + render(job)[0].permit + str(sweep())
+
+
+def ask(parcel: str) -> int:
+    def write(tx: BlockingTransaction) -> int:
+        tx.execute("insert into applications values ($1)", parcel)
+        return len(tx.fetch("select parcel from applications"))
+
+    return hms_svc.sql.transaction(write)
+
+
+async def ask_awaitable(parcel: str) -> str:
+    async def write(tx: Transaction) -> str:
+        await tx.execute("insert into applications values ($1)", parcel)
+        return parcel
+
+    return await aio.sql.transaction(write)

@@ -7,15 +7,18 @@ import re
 
 from msgspec.structs import replace
 
+from hms_svc.brokers.redis import job_calls
+from hms_svc.brokers.redis.acceptance import batch_row
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.keys import FAMILIES
+from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.uniqueness import UniqueRule
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.ports.broker import ProgressReport, WorkerRegistration
+from hms_svc.ports.broker import Acceptance, EnqueuedBatch, ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from hms_svc.ports.key_claims import PlaceClaim
 from hms_svc.ports.schedules import DueRuns
@@ -80,8 +83,19 @@ async def be_busy(fleet: Fleet) -> None:
     await wait_for_a_limit(fleet)
     batch = NewBatch(id="wards", members=(fleet.job(),), follow_ups=(fleet.job(),))
     await fleet.broker.enqueue_batch(batch.with_its_id())
+    await leave_a_batch_open(fleet)
     await fleet.claim(1, "left.empty")
     await fleet.broker.wait_for_work(0.2)
+
+
+async def leave_a_batch_open(fleet: Fleet) -> None:
+    """Submit the first members of a batch, as a producer that dies then."""
+    batch = NewBatch(id="left-open", members=(fleet.job(), fleet.job())).with_its_id()
+    first = [batch_row(batch.members[0])]
+    call = job_calls.enqueue_batch(batch, first, (), is_first=True, is_last=False)
+    link: Link = fleet.broker._link  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
+    answer, _ = await link.run_reported(call)
+    assert answer == EnqueuedBatch(Acceptance.ACCEPTED)
 
 
 async def wait_for_a_limit(fleet: Fleet) -> None:

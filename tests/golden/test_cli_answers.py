@@ -71,7 +71,7 @@ ACTS: Final = (
     f"cases close {CASE}",
     f"cases reopen {CASE}",
     "audit verify",
-    "audit accept --yes --note compared",
+    "audit accept --yes --reason compared",
     "tokens create portal --scope produce",
     "tokens list",
 )

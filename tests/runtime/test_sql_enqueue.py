@@ -223,9 +223,13 @@ async def test_each_form_names_what_it_takes(connection: Any, engine: AsyncEngin
         with pytest.raises(BadInput, match=r"await hms_svc\.aio\.sql\.enqueue"):
             sql.enqueue(caller, Job(TYPE, 1))
     with closing(sqlite3.connect(":memory:")) as embedded:
-        with pytest.raises(BadInput, match=r"not sqlite3\.Connection"):
+        with pytest.raises(
+            BadInput, match=r"not sqlite3\.Connection: on SQLite, hms_svc\.sql\.transaction"
+        ):
             sql.enqueue(embedded, Job(TYPE, 1))
-        with pytest.raises(BadInput, match=r"not sqlite3\.Connection"):
+        with pytest.raises(
+            BadInput, match=r"not sqlite3\.Connection: on SQLite, hms_svc\.sql\.transaction"
+        ):
             await aio.sql.enqueue(embedded, Job(TYPE, 1))
     async with connection.transaction():
         with pytest.raises(BadInput, match=r"expected hms_svc\.Job, got str"):

@@ -131,6 +131,11 @@ def test_the_examples_of_the_page_run(tmp_path: Path, environment: dict[str, str
         assert completed(environment, "p-1")["result"] == {"permit": "p-1"}
         review = follow_up_id("p-1", "permit.review")
         assert completed(environment, review)["result"] == "reviewed p-1"
+        form = [sys.executable, str(tmp_path / "web_form.py")]
+        assert (
+            subprocess.run(form, env=environment, check=True, capture_output=True).stdout == b"1\n"
+        )
+        assert completed(environment, "p-A-3")["result"] == {"permit": "p-A-3"}
         if "HMS_SVC_DATABASE_URL" in environment:
             subprocess.run([sys.executable, tmp_path / "hand_in.py"], env=environment, check=True)
             assert completed(environment, "p-A-2")["result"] == {"permit": "p-A-2"}

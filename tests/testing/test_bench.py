@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from hms_svc import (
     ActionDenied,
     BadInput,
     BadSetting,
+    BlockingTransaction,
     DeadLetter,
     HmsError,
     Job,
@@ -27,6 +29,7 @@ from hms_svc import (
     ValidationFailed,
     aio,
     dao,
+    sql,
 )
 from hms_svc.domain.errors import ResourceFailed
 from hms_svc.testing import Bench
@@ -447,3 +450,31 @@ def test_a_transaction_stands_after_a_kill_and_its_jobs_follow() -> None:
     assert sorted(outcome.type for outcome in outcomes) == ["permit.grant", "permit.review"]
     assert {outcome.get() for outcome in outcomes} == {1, None}
     assert len(written) == 1
+
+
+def test_a_transaction_outside_of_a_job_is_the_tests_own() -> None:
+    registry = Registry()
+    done: list[Any] = []
+
+    @registry.job("permit.apply")
+    def apply(job: RunningJob) -> None:
+        done.append(job.data)
+
+    def write(tx: BlockingTransaction) -> str:
+        tx.execute("create table applications (parcel text)")
+        tx.enqueue(Job("permit.apply", {"parcel": "A-2"}, id="p-A-2"))
+        return "asked"
+
+    def fail(tx: BlockingTransaction) -> None:
+        write(tx)
+        raise LookupError("no")
+
+    with Bench(registry) as bench:
+        with pytest.raises(LookupError):
+            sql.transaction(fail)
+        assert bench.enqueued() == []
+        assert sql.transaction(write) == "asked"
+        assert [job.id for job in bench.enqueued()] == ["p-A-2"]
+        [outcome] = bench.drain()
+        assert outcome.state == "completed"
+    assert done == [{"parcel": "A-2"}]

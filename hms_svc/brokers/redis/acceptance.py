@@ -125,11 +125,11 @@ class Acceptor:
 
     async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
         """Accept a batch in scripts of bounded size; each accepts all of its members or none."""
-        follow_ups = [_batch_row(job) for job in batch.follow_ups]
+        follow_ups = [batch_row(job) for job in batch.follow_ups]
         pieces = list(chunks(batch.members, lambda job: len(job.data))) or [()]
         was_repeated = False
         for number, jobs in enumerate(pieces, 1):
-            members = [_batch_row(job) for job in jobs]
+            members = [batch_row(job) for job in jobs]
             call = job_calls.enqueue_batch(
                 batch,
                 members,
@@ -233,7 +233,8 @@ def draft_row(job: Job, draft: RecordDraft) -> DraftRow:
     return *row, draft.position, draft.unique or False, draft.names_priority
 
 
-def _batch_row(job: Job) -> BatchRow:
+def batch_row(job: Job) -> BatchRow:
+    """Return a member or a follow-up as the script takes it."""
     draft = draft_of(job, 0)
     held = held_by(job.unique_key, "") if job.unique_key else ""
     row = job.id, binary(draft.rest), draft.unique, int(draft.names_priority), held

@@ -59,6 +59,18 @@ async def read(link: Link, batch_ids: Sequence[str]) -> list[BatchView | None]:
     ]
 
 
+async def left_open(link: Link, *, before: int, limit: int) -> tuple[list[str], int]:
+    """Return the ids of open batches without a new member since `before`, oldest first, and their number."""
+    name, last = link.keys.ours("open-batches"), f"({before}"
+    found, number = await link.ask_all(
+        [
+            ("ZRANGEBYSCORE", name, "-inf", last, "LIMIT", "0", str(limit)),
+            ("ZCOUNT", name, "-inf", last),
+        ]
+    )
+    return [batch.decode() for batch in found], int(number)
+
+
 def _view(batch: str, reply: Any, sizes: Sequence[int]) -> BatchView | None:
     pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     fields = {name.decode(): value.decode() for name, value in pairs}

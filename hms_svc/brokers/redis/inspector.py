@@ -232,6 +232,10 @@ class RedisInspector:
         [found] = await batches.read(self._link, [batch_id])
         return found
 
+    async def left_open_batches(self, *, before: int, limit: int) -> tuple[list[str], int]:
+        """Read the first of the open batches, and count them."""
+        return await batches.left_open(self._link, before=before, limit=limit)
+
     async def batch_to_make(self, job_id: str) -> str | None:
         """Find the follow-up among those that are not made yet."""
         batch = await self._link.ask("HGET", self._link.keys.ours("follow-up-ids"), job_id)

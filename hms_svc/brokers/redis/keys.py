@@ -163,6 +163,12 @@ FAMILIES: Final = (
         "hms:{ns}:follow-up-ids", "hash", "id of a job that is to follow: batch", "until it is made"
     ),
     KeyFamily("hms:{ns}:submitted-batches", "zset", "batch, time (ms)", "as long as a job of each"),
+    KeyFamily(
+        "hms:{ns}:open-batches",
+        "zset",
+        "batch, time of its last members so far (ms)",
+        "until all its members are accepted",
+    ),
     KeyFamily("hms:{ns}:unended-batches", "set", "batches that have not ended", "batches"),
     KeyFamily("hms:{ns}:taken:{type}", "list", "intake being processed", "emptied by the workers"),
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "result of the last claim", "one lease"),

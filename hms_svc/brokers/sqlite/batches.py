@@ -48,6 +48,7 @@ def accept(
     if known is None:
         _add(transaction, batch)
     enqueue(transaction, jobs, now)
+    execute(SQL["grow"], (now, batch.id))
     if is_last:
         execute(SQL["close"], (batch.id,))
         advance(transaction, batch.id, now)

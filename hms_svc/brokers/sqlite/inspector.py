@@ -243,6 +243,11 @@ class SQLiteInspector:
         found = await self._views(await self._file.fetch(BATCHES["named"], (batch_id,)))
         return found[0] if found else None
 
+    async def left_open_batches(self, *, before: int, limit: int) -> tuple[list[str], int]:
+        """Find them by the index of open batches."""
+        rows = await self._file.fetch(BATCHES["left_open"], (before, limit))
+        return [row["id"] for row in rows], rows[0]["number"] if rows else 0
+
     async def batch_to_make(self, job_id: str) -> str | None:
         """Find the follow-up among those that are not made yet."""
         rows = await self._file.fetch(BATCHES["to_make"], (job_id,))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -282,11 +282,14 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         _to_version_7(connection, version)
     if version < 8:
         connection.execute("ALTER TABLE jobs ADD COLUMN member_of TEXT")
-        _add_batches(connection)
-    _add_schedules(connection)
-    for statement in ("add_until", "add_since", "drop_index"):
-        connection.execute(uniqueness.SQL[statement])
-    _add_uniqueness(connection)
+    elif version < 11:
+        connection.execute("ALTER TABLE batches ADD COLUMN grown_at INTEGER")
+    _add_batches(connection)
+    if version < 10:
+        _add_schedules(connection)
+        for statement in ("add_until", "add_since", "drop_index"):
+            connection.execute(uniqueness.SQL[statement])
+        _add_uniqueness(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION
 

@@ -15,7 +15,7 @@ from hms_svc.brokers.redis import repair_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.unreported_ends import UNREADABLE
-from hms_svc.domain.batches import BatchState, BatchView, NewBatch, When
+from hms_svc.domain.batches import LONG_OPEN_MS, BatchState, BatchView, NewBatch, When
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Job, Lane
@@ -24,6 +24,7 @@ from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
+from tests.support.broken_submissions import fail_at
 from tests.support.broker_engines import (
     LEASE_MS,
     TYPE,
@@ -299,6 +300,36 @@ async def test_a_submission_that_broke_off_leaves_an_open_batch_that_is_continue
     assert await states(harness, "b.then0") == ["queued"]
 
 
+async def test_a_batch_that_its_producer_left_is_found_by_the_time_of_its_last_members(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def left_open(limit: int = 5) -> tuple[list[str], int]:
+        before = harness.clock.now_ms() - LONG_OPEN_MS
+        return await harness.inspection.left_open_batches(before=before, limit=limit)
+
+    batches = [in_batch(batch_of(harness, 1010, id=id)) for id in ("a", "b", "c")]
+    for batch in batches:
+        with monkeypatch.context() as patched:
+            fail_at(patched, 2)
+            with pytest.raises(BrokerUnavailable):
+                await harness.broker.enqueue_batch(batch)
+        harness.clock.advance(60)
+    await submit(harness, id="whole")
+    assert await left_open() == ([], 0)
+    harness.clock.advance(86_400)
+    assert await left_open() == (["a", "b", "c"], 3)
+    assert await left_open(2) == (["a", "b"], 3)
+    with monkeypatch.context() as patched:
+        fail_at(patched, 3)
+        with pytest.raises(BrokerUnavailable):
+            await harness.broker.enqueue_batch(batches[0])
+    assert await left_open() == (["b", "c"], 2), "the first one has new members"
+    assert await harness.broker.enqueue_batch(batches[1]) == EnqueuedBatch(Acceptance.ACCEPTED)
+    assert await left_open() == (["c"], 1), "the second one has all"
+    harness.clock.advance(86_401)
+    assert await left_open() == (["c", "a"], 2)
+
+
 async def test_a_batch_stays_open_after_the_removal_of_all_jobs_that_were_submitted(
     harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,24 +386,6 @@ def call_before(
 
     patched.setattr(QueueFile, "write", interrupted(QueueFile.write))
     patched.setattr(Link, "run_reported", interrupted(Link.run_reported))
-
-
-def fail_at(patched: pytest.MonkeyPatch, number: int) -> None:
-    """Let the engine fail from the given step of a submission on."""
-    steps = 0
-
-    def failing(call: Any) -> Any:
-        async def run(*args: Any, **kwargs: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps >= number:
-                raise BrokerUnavailable("away")
-            return await call(*args, **kwargs)
-
-        return run
-
-    patched.setattr(QueueFile, "write", failing(QueueFile.write))
-    patched.setattr(Link, "run_reported", failing(Link.run_reported))
 
 
 async def test_what_follows_gets_priority_time_and_unique_key_as_if_it_were_submitted_then(

@@ -16,7 +16,12 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_9 = """
+TO_VERSION_10 = """
+DROP INDEX open_batches; ALTER TABLE batches DROP COLUMN grown_at;
+UPDATE meta SET value = 10 WHERE name = 'schema';
+"""
+TO_VERSION_9 = f"""
+{TO_VERSION_10}
 DROP TABLE unique_windows; DROP INDEX jobs_unique_key;
 ALTER TABLE jobs DROP COLUMN unique_until; ALTER TABLE jobs DROP COLUMN unique_since;
 CREATE UNIQUE INDEX jobs_unique_key ON jobs (queue, unique_key) WHERE unique_key IS NOT NULL AND state < 6;
@@ -310,3 +315,20 @@ async def test_a_file_of_version_7_takes_batches(
             assert await harness.complete(job)
             assert await harness.state(f"then-{number}") is State.QUEUED
             assert (await harness.detail(before)).view.batch is None
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_an_open_batch_of_a_file_of_version_10_is_found_by_its_submission(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        batch = NewBatch(id="b", members=(harness.job(),), created_at=clock.now_ms(), by="tests")
+        await harness.broker.enqueue_batch(batch.with_its_id())
+    change(settings, f"UPDATE batches SET is_open = 1; {TO_VERSION_10}")
+    for _ in range(2):
+        async with make_backend() as backend:
+            for later, expected in ((0, ([], 0)), (1, (["b"], 1))):
+                before = clock.now_ms() + later
+                found = await backend.inspection.left_open_batches(before=before, limit=5)
+                assert found == expected

@@ -279,7 +279,7 @@ async def test_accepting_is_on_record_and_begins_anew(record: Record) -> None:
 
 
 async def test_accepting_wants_a_note_and_is_refused_to_readers(record: Record) -> None:
-    with pytest.raises(BadInput, match="--note"):
+    with pytest.raises(BadInput, match="--reason"):
         await record.operator().accept(note=" ")
     with pytest.raises(Refused, match="read-only"):
         await record.operator(read_only=True).accept(note="x")

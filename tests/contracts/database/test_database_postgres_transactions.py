@@ -72,6 +72,46 @@ async def test_a_connection_cut_around_a_transaction_leaves_one_permit(
     assert await parcels(site) == ["0", "1"]
 
 
+@pytest.mark.parametrize("cut", CUTS)
+async def test_a_connection_cut_at_the_begin_of_a_producers_transaction_is_only_a_delay(
+    database: SqlDatabase, proxy: Proxy, site: PostgresSite, cut: str
+) -> None:
+    await database.transactions.run(insertion("0"), seconds=30)
+    CUTS[cut](proxy, b"BEGIN")
+    await database.transactions.run(insertion("1"), seconds=30)
+    assert await parcels(site) == ["0", "1"]
+
+
+@pytest.mark.parametrize(("cut", "stands"), [(cut, cut != "before") for cut in CUTS])
+async def test_a_commit_of_a_producer_whose_outcome_is_unknown_is_not_repeated(
+    database: SqlDatabase, proxy: Proxy, site: PostgresSite, cut: str, stands: bool
+) -> None:
+    calls: list[str] = []
+
+    async def count(statements: Statements) -> None:
+        calls.append(cut)
+
+    await database.transactions.run(insertion("0"), seconds=30)
+    CUTS[cut](proxy, b"COMMIT;")
+    with pytest.raises(DatabaseUnavailable, match="the transaction may have been committed"):
+        await database.transactions.run(insertion("1", count), seconds=30)
+    assert calls == [cut]
+    assert await parcels(site) == (["0", "1"] if stands else ["0"])
+
+
+async def test_a_producer_whose_connection_is_lost_before_the_commit_is_told_of_an_outage_only(
+    database: SqlDatabase, site: PostgresSite
+) -> None:
+    async def lose(statements: Statements) -> None:
+        await site.end_connections()
+        await statements.execute(INSERT, ("p", "2"))
+
+    with pytest.raises(DatabaseUnavailable) as raised:
+        await database.transactions.run(insertion("1", lose), seconds=30)
+    assert "may have been committed" not in str(raised.value)
+    assert await parcels(site) == []
+
+
 async def test_a_connection_that_is_lost_inside_the_function_is_an_outage(
     database: SqlDatabase, site: PostgresSite
 ) -> None:
@@ -95,8 +135,9 @@ async def test_a_long_pause_is_named(
     assert await parcels(site) == []
 
 
+@pytest.mark.parametrize("by", ["jobs", "producers"])
 async def test_the_victim_of_a_deadlock_is_called_again(
-    database: SqlDatabase, site: PostgresSite
+    database: SqlDatabase, site: PostgresSite, by: str
 ) -> None:
     await site.tamper("insert into permits values ('x', 'left'), ('x', 'right')")
     both = asyncio.Barrier(2)
@@ -114,9 +155,14 @@ async def test_the_victim_of_a_deadlock_is_called_again(
 
         return write
 
+    async def transact(job_id: str, write: Write) -> None:
+        if by == "jobs":
+            await database.effects.transact(request(job_id), write)
+        else:
+            await database.transactions.run(write, seconds=30)
+
     await asyncio.gather(
-        database.effects.transact(request("a"), crossing("left", "right")),
-        database.effects.transact(request("b"), crossing("right", "left")),
+        transact("a", crossing("left", "right")), transact("b", crossing("right", "left"))
     )
     assert len(calls) == 3
     rows = await site.server.fetch(site.name, "select id from permits")

@@ -33,8 +33,10 @@ if not digest then
   end
 end
 for _, job in ipairs(args.members) do batches().make(nil, unpack(job)) end
+redis.call('ZADD', P .. 'open-batches', int(wall), id)
 if args.last then
   redis.call('HSET', key, 'open', '0')
+  redis.call('ZREM', P .. 'open-batches', id)
   moved_batches[id] = moved_batches[id] or {}
 end
 finish()

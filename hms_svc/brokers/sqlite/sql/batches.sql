@@ -1,4 +1,4 @@
--- What version 8 added: batches, see batches.py. Their jobs have the id in jobs.member_of.
+-- What version 8 added: batches, see batches.py. Their jobs have the id in jobs.member_of. Version 11 added grown_at.
 
 -- name: create_batches
 CREATE TABLE IF NOT EXISTS batches (
@@ -9,11 +9,15 @@ CREATE TABLE IF NOT EXISTS batches (
     is_open INTEGER NOT NULL DEFAULT 1,  -- until all members are accepted
     created_at INTEGER NOT NULL,
     created_by TEXT NOT NULL,
+    grown_at INTEGER,                -- when its last members so far were accepted; NULL if that was before version 11
     ended_at INTEGER                 -- when no job of it was left that had not ended, and none to be made
 )
 
 -- name: create_batches_in_order
 CREATE INDEX IF NOT EXISTS batches_in_order ON batches (created_at, id)
+
+-- name: create_open_batches
+CREATE INDEX IF NOT EXISTS open_batches ON batches (coalesce(grown_at, created_at)) WHERE is_open
 
 -- name: create_follow_ups
 CREATE TABLE IF NOT EXISTS follow_ups (
@@ -77,8 +81,15 @@ INSERT INTO batches (id, digest, condition, total, created_at, created_by) VALUE
 -- name: add_follow_up
 INSERT INTO follow_ups (batch, number, id, type, job) VALUES (?, ?, ?, ?, ?)
 
+-- name: grow
+UPDATE batches SET grown_at = ? WHERE id = ?
+
 -- name: close
 UPDATE batches SET is_open = 0 WHERE id = ?
+
+-- name: left_open
+SELECT id, count(*) OVER () AS number FROM batches WHERE is_open AND coalesce(grown_at, created_at) < ?
+ORDER BY coalesce(grown_at, created_at), id LIMIT ?
 
 -- name: standing
 SELECT is_open, condition, ended_at,

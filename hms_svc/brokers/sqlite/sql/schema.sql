@@ -1,4 +1,4 @@
--- Version 10 of the queue file, with causes.sql, limits.sql, batches.sql, schedules.sql and uniqueness.sql. Times are
+-- Version 11 of the queue file, with causes.sql, limits.sql, batches.sql, schedules.sql and uniqueness.sql. Times are
 -- Unix milliseconds unless noted otherwise.
 -- A file created as version 1 keeps three of its columns, empty: undo_state, undo_position, batch.
 
