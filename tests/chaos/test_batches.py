@@ -12,7 +12,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import TERMINAL, State
 from tests.chaos.batch_app import APP, LAST, MEMBER
-from tests.chaos.pairs import on_both
+from tests.chaos.pairs import on_both, on_fleet_first
 from tests.chaos.site import ROOT, Site
 from tests.chaos.worker_kill import kill_one
 from tests.support.serve_process import Served
@@ -124,7 +124,7 @@ def _is_quiet(site: Site) -> bool:
     return not any(site.count(state, MEMBER) for state in State if state not in TERMINAL)
 
 
-@on_both
+@on_fleet_first
 def test_what_follows_exists_once_beside_kills(site: Site, chance: random.Random) -> None:
     follows_once(
         site, chance, members=1_200, processes=2, kills=2, producers=2, seconds=PATIENCE_SECONDS

@@ -19,7 +19,11 @@ def one_case_of(site: Site, reports: int) -> None:
     assert report.cases == 1
 
 
-@pytest.mark.parametrize(("site", "reports"), [(EMBEDDED, 200), (FLEET, 1000)], indirect=["site"])
+@pytest.mark.parametrize(
+    ("site", "reports"),
+    [pytest.param(EMBEDDED, 200, marks=pytest.mark.chaos), (FLEET, 1000)],
+    indirect=["site"],
+)
 def test_reports_of_one_pothole_are_one_case(site: Site, reports: int) -> None:
     one_case_of(site, reports)
 

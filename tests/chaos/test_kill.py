@@ -9,7 +9,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_both, on_every_pair, on_fleet, on_fleet_first
+from tests.chaos.pairs import on_every_pair, on_fleet, on_fleet_first
 from tests.chaos.site import Site
 from tests.support.waiting import wait_until
 
@@ -58,7 +58,7 @@ def rampage(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None
     assert report.rescues > 0, "no kill hit a job: this run proves nothing"
 
 
-@on_both
+@on_fleet_first
 def test_killed_services_lose_and_repeat_nothing(site: Site, chance: random.Random) -> None:
     rampage(site, chance, jobs=300, kills=4)
 

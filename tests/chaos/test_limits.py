@@ -10,7 +10,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.limits_app import APP, MOST
-from tests.chaos.pairs import on_both, on_both_brokers
+from tests.chaos.pairs import each_on_one, on_both, on_both_brokers
 from tests.chaos.run_notes import Noted, read_notes
 from tests.chaos.site import Site
 from tests.chaos.worker_kill import kill_one
@@ -72,8 +72,7 @@ def limits_hold(
     assert report.states == {"completed": jobs}
 
 
-@on_both
-@TYPES
+@each_on_one("limited.ward", "limited.type")
 def test_a_limit_holds_beside_kills(site: Site, chance: random.Random, type: str) -> None:
     limits_hold(site, chance, type, jobs=60, services=1, processes=3, kills=2)
 

@@ -10,7 +10,7 @@ import signal
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_both, on_fleet
+from tests.chaos.pairs import on_both, on_fleet, on_fleet_first
 from tests.chaos.site import Site
 from tests.chaos.test_zombies import make_zombie
 from tests.support.redis_server import RedisServer
@@ -32,7 +32,7 @@ def test_settle_before_commit_is_caught(site: Site) -> None:
     assert report.lost > 0
 
 
-@on_both
+@on_fleet_first
 def test_settle_without_fence_is_caught(site: Site) -> None:
     zombie = make_zombie(site, "chaos.case_wait", 1, mutant("settles_without_fence"))
     site.serve("--types", "chaos.case_wait", app=APP, test_folder=site.folder)

@@ -145,7 +145,16 @@ def test_the_examples_of_the_page_run(tmp_path: Path, environment: dict[str, str
         assert max(results) == 12
 
 
-@pytest.mark.parametrize(("place", "written"), [("inside", 2), ("after", 1)])
+@pytest.mark.parametrize(
+    ("environment", "place", "written"),
+    [
+        ("sqlite-sqlite", "after", 1),
+        ("redis-postgresql", "inside", 2),
+        pytest.param("sqlite-sqlite", "inside", 2, marks=pytest.mark.chaos),
+        pytest.param("redis-postgresql", "after", 1, marks=pytest.mark.chaos),
+    ],
+    indirect=["environment"],
+)
 def test_a_worker_that_is_killed_there_loses_and_doubles_nothing(
     tmp_path: Path, environment: dict[str, str], place: str, written: int
 ) -> None:
