@@ -29,7 +29,7 @@ def check_producer() -> None:
 
 
 async def transaction(write: Callable[[Any], Any]) -> Any:
-    """Run `write` in one transaction, on the loop of the portal, and deliver its jobs if no worker is told."""
+    """Run `write` in one transaction, on the loop of the portal, and deliver its jobs if no worker is notified."""
     from hms_svc.sdk.transactions import MOST_SECONDS, ProducerRun
     from hms_svc.sdk.uncancelled import to_the_end
 

@@ -240,7 +240,7 @@ def test_a_key_of_each_redis_type_under_each_open_name(site: Site) -> None:
 def test_twenty_thousand_types(site: Site) -> None:
     with watched(site) as canary:
         with canary.watching("20,000 types", 8.0) as seen:
-            _hand_in_types(site, canary)
+            _submit_types(site, canary)
         assert _is_bounded(seen), str(seen)
         with canary.watching("a start with 20,000 types", 2.0) as started:
             second = site.serve(app=APP)
@@ -248,7 +248,7 @@ def test_twenty_thousand_types(site: Site) -> None:
         assert _is_bounded(started), str(started)
 
 
-def _hand_in_types(site: Site, canary: Canary) -> None:
+def _submit_types(site: Site, canary: Canary) -> None:
     if site.broker_url.startswith("redis"):
         pipeline = redis.Redis.from_url(site.broker_url).pipeline(transaction=False)
         for number in range(MANY_TYPES):
@@ -329,7 +329,7 @@ def test_a_receiver_that_hangs(site: Site) -> None:
         )
         with watched(site, agencies_file=agencies) as canary:
             with canary.watching("a receiver that hangs", 15.0) as seen:
-                _hand_in(canary, "case.job", 300)
+                _submit(canary, "case.job", 300)
             assert site.count(State.COMPLETED, "case.job") == 300
             assert _is_bounded(seen), str(seen)
 
@@ -338,7 +338,7 @@ def test_a_receiver_that_hangs(site: Site) -> None:
 def test_a_policy_service_that_hangs(site: Site) -> None:
     with hole() as address, watched(site, policy_url=address) as canary:
         with canary.watching("a policy service that hangs", 15.0) as seen:
-            _hand_in(canary, "vetted.job", 300)
+            _submit(canary, "vetted.job", 300)
         assert site.count(State.COMPLETED, "vetted.job") == 0
         assert _is_bounded(seen), str(seen)
 
@@ -348,11 +348,11 @@ def test_a_database_that_hangs(site: Site) -> None:
     with ExitStack() as stack:
         hang = _proxied(site, stack) if "postgres" in site.database_url else _locked(site, stack)
         with watched(site, database_url=site.database_url) as canary:
-            _hand_in(canary, "case.job", 5)
+            _submit(canary, "case.job", 5)
             wait_until("five cases", lambda: site.count(State.COMPLETED, "case.job") == 5)
             with canary.watching("a database that hangs", 15.0) as seen:
                 hang()
-                _hand_in(canary, "case.job", 100)
+                _submit(canary, "case.job", 100)
             assert site.count(State.COMPLETED, "case.job") < 105
             assert _is_bounded(seen), str(seen)
 
@@ -374,7 +374,7 @@ def _locked(site: Site, stack: ExitStack) -> Callable[[], object]:
     return hang
 
 
-def _hand_in(canary: Canary, type: str, count: int) -> None:
+def _submit(canary: Canary, type: str, count: int) -> None:
     jobs = [{"type": type, "data": number} for number in range(count)]
     status, told = canary.ask("POST", "/jobs", json.dumps(jobs).encode())
     assert status == 202, told

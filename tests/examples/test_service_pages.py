@@ -104,7 +104,7 @@ def test_the_members_of_the_running_job_exist() -> None:
 WORDS = [
     ("charges", "charge", {"account": "A-1", "cents": 500}, "charged 500 to A-1"),
     ("documents", "render", "P-1", "document P-1"),
-    ("notices", "notify", "Ada", "told Ada"),
+    ("notices", "notify", "Ada", "informed Ada"),
     ("moves", "move", "Ada", "wrote to Ada at address of Ada"),
 ]
 
@@ -118,11 +118,11 @@ def test_what_others_come_from_runs(
     exec(compile((tmp_path / f"{module}.py").read_text(), f"{module}.py", "exec"), found)
     with Bench(found["registry"]) as bench:
         assert bench.run(found[name], data).get() == result
-        if hand_in := found.get("hand_in"):
+        if submit := found.get("submit"):
             bench.advance(600)
-            handed_in = hand_in()
-            if asyncio.iscoroutine(handed_in):
-                asyncio.run(handed_in)
+            submitted = submit()
+            if asyncio.iscoroutine(submitted):
+                asyncio.run(submitted)
             bench.advance(600)
             assert [each.state for each in bench.drain()] == ["completed"]
 

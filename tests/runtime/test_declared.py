@@ -160,16 +160,16 @@ async def test_a_payload_that_does_not_fit_is_rejected_as_ever(open_harness: Har
 class Forwarder:
     """A handler that submits two jobs of another type, one of them behind a case."""
 
-    async def hand_in(self, job: RunningJob) -> None:
+    async def submit(self, job: RunningJob) -> None:
         await aio.Job("ward.sync", {"ward": 1}, id="direct").enqueue()
         follow_up = make_job("ward.sync", {"ward": 2}, now_ms=1, id="behind")
         await job.dao.insert_case({"ward": 2}, kind="sync", follow_ups=(follow_up,))
 
 
-async def test_jobs_that_handlers_hand_in_have_key_and_priority_at_once(
+async def test_jobs_that_handlers_submit_have_key_and_priority_at_once(
     open_harness: HarnessMaker,
 ) -> None:
-    registry = registry_of(Forwarder().hand_in)
+    registry = registry_of(Forwarder().submit)
     gate = Gate()
     declared: dict[str, Any] = {"payload": Ward, "unique": ward_key, "priority": 5}
     registry.job("ward.sync", **declared)(gate.pass_through)

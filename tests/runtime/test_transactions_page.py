@@ -137,7 +137,7 @@ def test_the_examples_of_the_page_run(tmp_path: Path, environment: dict[str, str
         )
         assert completed(environment, "p-A-3")["result"] == {"permit": "p-A-3"}
         if "HMS_SVC_DATABASE_URL" in environment:
-            subprocess.run([sys.executable, tmp_path / "hand_in.py"], env=environment, check=True)
+            subprocess.run([sys.executable, tmp_path / "submit.py"], env=environment, check=True)
             assert completed(environment, "p-A-2")["result"] == {"permit": "p-A-2"}
     with serving("fees:app", tmp_path, environment):
         enqueue(environment, tmp_path, *fees)
