@@ -10,7 +10,7 @@ import signal
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_both, on_fleet, on_fleet_first
+from tests.chaos.pairs import on_fleet, on_fleet_first
 from tests.chaos.site import Site
 from tests.chaos.test_zombies import make_zombie
 from tests.support.redis_server import RedisServer
@@ -21,7 +21,7 @@ def mutant(name: str) -> str:
     return f"tests.chaos.mutants.{name}:app"
 
 
-@on_both
+@on_fleet_first
 def test_settle_before_commit_is_caught(site: Site) -> None:
     site.enqueue("distinct", 5)
     served = site.serve(app=mutant("settles_before_commit"))

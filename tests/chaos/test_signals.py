@@ -11,7 +11,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_both
+from tests.chaos.pairs import on_both, on_fleet_first
 from tests.chaos.site import Site
 from tests.support.waiting import wait_until
 
@@ -40,7 +40,7 @@ def rolling(site: Site, chance: random.Random, *, jobs: int, rounds: int) -> Non
     assert report.rescues == 0, "a job was left behind in the hands of one that had left"
 
 
-@on_both
+@on_fleet_first
 def test_rolling_sigterm_loses_nothing(site: Site, chance: random.Random) -> None:
     rolling(site, chance, jobs=300, rounds=3)
 

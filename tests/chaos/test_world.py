@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hms_svc.domain.lifecycle import State
-from tests.chaos.pairs import on_both
+from tests.chaos.pairs import on_fleet_first
 from tests.chaos.site import Site
 from tests.chaos.world_app import APP
 from tests.support.serve_process import Served
@@ -72,7 +72,7 @@ def test_what_a_child_prints_goes_to_the_output_of_serve(site: Site) -> None:
     site.stop()
 
 
-@on_both
+@on_fleet_first
 def test_a_worker_where_all_slots_of_a_type_hang_is_replaced_and_its_jobs_run_again(
     site: Site,
 ) -> None:

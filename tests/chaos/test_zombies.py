@@ -8,7 +8,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import each_on_one, on_both
+from tests.chaos.pairs import each_on_one, on_both, on_fleet_first
 from tests.chaos.site import Site
 from tests.support.serve_process import Served
 from tests.support.waiting import wait_until
@@ -61,7 +61,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing_at_length(
     nothing_changes(site, type, 75)
 
 
-@on_both
+@on_fleet_first
 def test_a_worker_that_wakes_before_anybody_else_has_its_job_writes_nothing(site: Site) -> None:
     zombie = make_zombie(site, "chaos.wait_case", 1)
     zombie.thaw()

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.distributions.environments import ROOT, Environment, names_in, requirements_of
 from tests.support.proxy import LOOPBACK, free_port
 
@@ -33,6 +35,7 @@ def test_the_console_is_imported_by_its_installed_name_alone() -> None:
     assert not [path for path in sources if wrong.search(path.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.interop
 def test_no_extra_is_needed_for_the_sample_the_http_api_and_the_console(
     installed: Environment, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ ENVIRONMENT = {
 PRIVATE = re.compile(r"^\s*(?:from|import) (hms_svc\S*)(?: import (.*))?$", re.MULTILINE)
 
 
+@pytest.mark.interop
 def test_its_own_tests_pass() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-config"]
     ran = subprocess.run(
