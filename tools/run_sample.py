@@ -29,7 +29,7 @@ def show(job: dict[str, Any]) -> int:
         print(f"case {job['case_id']} is open:\n")
     elif job["state"] == "rejected":
         print(f"{job['reason']}: {job['detail']}")
-        print("no new case was opened; these stand:\n")
+        print("no new case was opened; the open cases are:\n")
     else:
         print(f"{job['reason']}: {job['detail']}")
         return 1

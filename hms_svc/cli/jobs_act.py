@@ -80,12 +80,12 @@ def _decision(action: OperatorAction) -> Callable[..., None]:
 def _undo(
     context: typer.Context,
     batch: Annotated[
-        str | None, typer.Argument(help="Id of the batch; the newest by default.")
+        str | None, typer.Argument(help="Id of the bulk action; the newest by default.")
     ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """By default, undo your own newest action on a terminal, and the newest of all without one.
+    """By default, undo your own newest action; without a terminal, the newest action of anybody.
 
     On a terminal, the command first shows who did the action and when, and how many jobs can be restored,
     and asks for confirmation.

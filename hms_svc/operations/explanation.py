@@ -131,7 +131,7 @@ def _queued(facts: JobFacts) -> str:
     if queue is not None and not queue.served:
         return (
             f"has waited {waited} because {unserved_text(queue, facts.workers)}; "
-            f"after {facts.unserved_days:g} days it becomes dead, no_handler"
+            f"after {facts.unserved_days:g} days it ends as dead with the reason no_handler"
         )
     if facts.limit:
         return f"has waited {waited} for a limit that its type declares: {facts.limit}"
