@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hms_svc.brokers.redis.calls import ScriptCall
+from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.batches import BatchState, NewBatch, When
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch
@@ -143,6 +145,26 @@ async def test_a_producer_under_way_is_told_what_was_not_accepted(
     for _ in range(3):
         await end(harness, State.COMPLETED)
     assert await states(harness, "b.then0") == ["queued"]
+
+
+@pytest.mark.parametrize("make_backend", ["fakeredis", "redis"], indirect=True)
+async def test_a_producer_whose_replies_are_lost_is_told_too(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_reported = Link.run_reported
+
+    async def run_twice(link: Link, call: ScriptCall[Any], **kwargs: Any) -> tuple[Any, bool]:
+        await run_reported(link, call, nonce="n")
+        return (await run_reported(link, call, nonce="n"))[0], True
+
+    batch = in_batch(batch_of(harness, 3))
+    with monkeypatch.context() as patched:
+        one_in_each_step(patched)
+        patched.setattr(Link, "run_reported", run_twice)
+        call_before(patched, 2, partial(close, harness))
+        answer = await harness.broker.enqueue_batch(batch)
+    assert answer == EnqueuedBatch(Acceptance.EXISTS, left_out=2, closed_by="ann")
+    assert (await view_of(harness)).counts == {"queued": 1}
 
 
 @pytest.mark.parametrize("is_first", [False, True])
