@@ -23,7 +23,13 @@ from hms_svc.tui import formats as f
 from hms_svc.tui.command_keys import sign_of
 from hms_svc.tui.commands import Command, Target
 from hms_svc.tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
-from hms_svc.tui.plan_lines import held_lines, plan_lines, purge_lines, worker_lines
+from hms_svc.tui.plan_lines import (
+    close_lines,
+    held_lines,
+    plan_lines,
+    purge_lines,
+    worker_lines,
+)
 from hms_svc.tui.rows import cause_text
 from hms_svc.tui.text import Line, Role
 
@@ -290,12 +296,43 @@ class ActionRunner:
             await operations.schedules.resume(type)
             self._show_notice(f"schedule of {type} resumed", "good")
 
+    async def _close_batch(
+        self, operations: Operations, target: Target | None, argument: str
+    ) -> None:
+        """Close the batch of a job; an id that no job has is that of a batch."""
+        if target is None or len(target.ids) != 1:
+            raise Refused("batches are closed one by one: select one job of the batch")
+        batch_id = await _batch_of(operations, target.ids[0])
+        plan, action = await operations.actions.plan_close(batch_id), BY_NAME["close-batch"]
+        command = action.command_line(batch_id)
+        lines = close_lines(plan, command)
+        title = action.title_of(batch_id)
+        note = await self._console.ask(ConfirmDialog(title, lines, verb="close", command=command))
+        if note is None:
+            self._show_notice("cancelled, nothing changed", "dim")
+            return
+        closed = await operations.actions.close_batch(batch_id, note=note or argument)
+        members = plural(closed.accepted, "member")
+        self._show_notice(
+            f"batch {batch_id} closed with {members}; not accepted: {f.number(closed.left_out)}",
+            "good",
+        )
+
     async def _set_status(
         self, operations: Operations, status: CaseStatus, target: Target, argument: str
     ) -> None:
         for case_id in target.ids:
             case = await operations.actions.set_case_status(case_id, status, note=argument)
             self._show_notice(f"{case.id} is {case.status}", "good")
+
+
+async def _batch_of(operations: Operations, id: str) -> str:
+    found = await operations.reads.known_details([id])
+    if not found:
+        return id
+    if found[0].view.batch is None:
+        raise Refused(f"job {id} belongs to no batch")
+    return found[0].view.batch
 
 
 def _undoes() -> str:
@@ -308,6 +345,7 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     "pause": ActionRunner._pause,
     "resume": ActionRunner._resume,
     "purge": ActionRunner._purge,
+    "close-batch": ActionRunner._close_batch,
     "run-now": ActionRunner._run_now,
     "pause-schedule": ActionRunner._pause_schedule,
     "resume-schedule": ActionRunner._resume_schedule,

@@ -43,7 +43,7 @@ def describe_batch(page: PageBuilder, tree: BatchTree | None, shown: str) -> Non
 def _why(view: BatchView) -> str:
     match view.state:
         case BatchState.OPEN:
-            return ": not all of its jobs are accepted yet"
+            return ": not all of its jobs are accepted yet; :close-batch continues without the rest"
         case BatchState.STOPPED:
             return ": what follows requires that all before it complete"
     return ""

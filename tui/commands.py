@@ -189,12 +189,17 @@ _VIEW: Final = (
 _ON_GROUPS: Final = frozenset({"retry", "cancel", "discard", "pause", "resume"})
 """Actions that can also be run on a group of failures, and on its types."""
 
+_CLI_OF: Final[Mapping[str, Mapping[TargetKind, str]]] = {
+    "queue": {"group": "TYPE"},
+    "batch": {"job": "BATCH"},
+}
+"""What the command lines of actions need for targets of another kind: an action on a batch is run on one of its jobs."""
 _ARGUMENTS: Final[Mapping[str, str]] = {"enqueue": "FILE"}
 """What the command lines of actions without a target need."""
 
 
 def _command_of(action: OperatorAction) -> Command:
-    kind = "job" if action.on == "jobs" else action.on
+    kind = "job" if action.on in {"jobs", "batch"} else action.on
     subject = (kind,) if kind in get_args(TargetKind) else ()
     return Command(
         name=action.name,
@@ -205,7 +210,10 @@ def _command_of(action: OperatorAction) -> Command:
             "tuple[TargetKind, ...]", (*subject, *(("group",) if action.name in _ON_GROUPS else ()))
         ),
         cli=action.command_line("{}" if subject else _ARGUMENTS.get(action.name, "")),
-        cli_of={"group": action.command_line("TYPE")} if kind == "queue" else {},
+        cli_of={
+            each: action.command_line(argument)
+            for each, argument in _CLI_OF.get(action.on, {}).items()
+        },
         audit=action.audit,
     )
 

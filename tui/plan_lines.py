@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from hms_svc.domain.batches import BatchView
 from hms_svc.domain.lifecycle import REASON_ERROR, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail
+from hms_svc.operations.action_table import FINAL_TEXT
 from hms_svc.operations.plan import Plan
 from hms_svc.operations.undo import UndoPlan, since_text
 from hms_svc.operations.worker_actions import WorkerPlan
@@ -107,6 +109,20 @@ def worker_lines(plan: WorkerPlan, command_line: str) -> list[Line]:
         for number, text in enumerate(plan.lines)
     ]
     return [*described, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
+
+
+def close_lines(batch: BatchView, command_line: str) -> list[Line]:
+    """Describe what happens if an open batch is closed."""
+    described = [
+        f"it continues {batch.accepted_text}, of which {f.number(batch.ended)} have ended",
+        "a producer that still submits the rest is told that it is not accepted",
+        FINAL_TEXT,
+    ]
+    lines = [
+        line(cell("  "), cell(text, "warn" if place else ""))
+        for place, text in enumerate(described)
+    ]
+    return [*lines, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
 
 
 def _payload(data: bytes, most: int) -> list[Line]:

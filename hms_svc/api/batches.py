@@ -67,7 +67,8 @@ class Batch:
 
         Up to 500 jobs of at most 4 MiB together are accepted all or none. More are accepted in several
         steps; until the last one nothing follows. Raises IdConflict if an id belongs to another job or another
-        batch, and BrokerUnavailable: submit it again with the same id then.
+        batch, BatchClosed if an operator has closed the batch before all were accepted, and
+        BrokerUnavailable: submit it again with the same id then.
         """
         from hms_svc.api.awaitable_batch_handle import BatchHandle
 

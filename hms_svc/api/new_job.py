@@ -10,9 +10,10 @@ import msgspec
 
 from hms_svc.api.portal import now_ms, on_right_loop, portal
 from hms_svc.domain.batches import NewBatch
-from hms_svc.domain.errors import IdConflict, MalformedJob
+from hms_svc.domain.errors import BatchClosed, IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_submitted, make_job
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.timestamps import EPOCH, MILLISECOND
 from hms_svc.ports.broker import Acceptance, Enqueued, Producer, conflicts
 from hms_svc.sdk.running_job import find_job
@@ -112,7 +113,10 @@ async def enqueue_to(broker: Producer, jobs: Sequence[Envelope]) -> list[Enqueue
 
 
 async def submit_batch(batch: NewBatch) -> bool:
-    """Submit a batch to the broker, and return whether it existed; raises IdConflict for an id that is taken."""
+    """Submit a batch to the broker, and return whether it existed.
+
+    Raises IdConflict for an id that is taken, and BatchClosed if an operator has closed it.
+    """
     job = find_job()
     if job is None:
         return await _submit_batch_to((await portal().backend()).broker, _by(batch))
@@ -142,6 +146,14 @@ async def _submit_batch_to(broker: Producer, batch: NewBatch) -> bool:
             f"batch {batch.id}: id {answer.taken!r} belongs to a job that is not of this batch"
             if answer.taken
             else f"batch id {batch.id!r} belongs to another batch, with other jobs"
+        )
+    if answer.left_out:
+        raise BatchClosed(
+            f"batch {batch.id} was closed by {answer.closed_by} without {answer.left_out:,} of its "
+            f"{plural(len(batch.members), 'job')}, which are not accepted: submit what is missing in a batch "
+            "with another id",
+            batch_id=batch.id,
+            left_out=answer.left_out,
         )
     return answer.acceptance is Acceptance.EXISTS
 

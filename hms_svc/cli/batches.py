@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hms_svc.cli.options import AsJson, Commands, Cursor, Limit
-from hms_svc.cli.output import emit, facts, hint, table, when
+from hms_svc.cli.action_commands import commands_of
+from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Reason, Yes
+from hms_svc.cli.output import confirmed, echo, emit, facts, hint, needs_confirmation, table, when
 from hms_svc.cli.session import run, session_of
+from hms_svc.domain.plain_text import plural
+from hms_svc.operations.action_table import BY_NAME
 
 if TYPE_CHECKING:
     from hms_svc.domain.batches import BatchPage, BatchView
+    from hms_svc.ports.control import ClosedBatch
 
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a batch.")]
 
@@ -67,6 +71,8 @@ def show(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> 
             ("submitted", when(batch.created_at)),
             ("by", batch.by),
             ("ended at", when(batch.ended_at)),
+            ("closed by", batch.closed_by),
+            ("not accepted", plural(batch.left_out, "job") if batch.left_out else None),
         ]
     )
     if batch.follow_ups:
@@ -78,7 +84,46 @@ def show(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> 
     hint(f"its jobs: hms-svc jobs list --where batch:{batch.id}")
 
 
-COMMANDS: Final[Commands] = {"list": list_batches, "show": show}
+def _close(
+    context: typer.Context,
+    batch_id: BatchId,
+    note: Reason = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Use it for a batch whose producer has died. One that submits the rest later gets an error.
+
+    What follows is made when all members that were accepted have ended.
+    """
+
+    async def work() -> ClosedBatch | None:
+        async with session_of(context).operations() as operations:
+            actions = operations.actions
+            if needs_confirmation(assume_yes=yes):
+                found = await actions.plan_close(batch_id)
+                question = BY_NAME["close-batch"].asked(f"{batch_id} {found.accepted_text}")
+                if not confirmed(question, assume_yes=False):
+                    return None
+            return await actions.close_batch(batch_id, note=note)
+
+    closed = run(work)
+    if closed is None:
+        hint("nothing was done")
+    elif as_json:
+        from hms_svc.operations.answers.batches import BatchClosedAnswer
+
+        emit(BatchClosedAnswer.of(batch_id, closed))
+    else:
+        members = plural(closed.accepted, "member")
+        echo(f"batch {batch_id} is closed with {members}; not accepted: {closed.left_out:,}")
+        hint(f"see what follows: hms-svc batches show {batch_id}")
+
+
+COMMANDS: Final[Commands] = {
+    "list": list_batches,
+    "show": show,
+    **commands_of({"close-batch": _close}),
+}
 
 
 def _states(batch: BatchView) -> str:

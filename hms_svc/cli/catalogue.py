@@ -38,7 +38,10 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Show jobs; retry, cancel, approve, edit and erase them.",
         ("jobs_read", "jobs_act", "jobs_edit", "jobs_erase"),
     ),
-    "batches": ("Show batches: jobs that were submitted as one.", ("batches",)),
+    "batches": (
+        "Show batches of jobs; close one that was left open.",
+        ("batches",),
+    ),
     "queues": ("Show queues; pause, resume and purge them.", ("queues", "queues_show")),
     "cases": ("Show cases; close and reopen them.", ("cases",)),
     "schedules": ("Show schedules; run one now, pause and resume it.", ("schedules",)),

@@ -14,6 +14,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import MAX_DATA_BYTES, Job
 from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import encode_canonical
 
 MOST_MEMBERS: Final = 100_000
@@ -90,7 +91,8 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as operators see it. Times are Unix milliseconds.
 
     `counts` has how many of its jobs are, or were when they were removed, in each state, `DISCARDED` among
-    them; `total` are its members and follow-ups, made or not.
+    them; `total` are its members and follow-ups, made or not. `closed_by` is the operator who closed it
+    before all members were accepted, empty if none did; `left_out` members were not accepted then.
     """
 
     id: str
@@ -102,6 +104,18 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     is_open: bool
     ended_at: int | None = None
+    closed_by: str = ""
+    left_out: int = 0
+
+    @property
+    def members(self) -> int:
+        """The number of its jobs without those that follow; of an open batch, also of those to be accepted."""
+        return self.total - len(self.follow_ups)
+
+    @property
+    def accepted_text(self) -> str:
+        """Of an open batch: with how many of its members it would be closed."""
+        return f"with {sum(self.counts.values()):,} of its {plural(self.members, 'member')}"
 
     @property
     def ended(self) -> int:

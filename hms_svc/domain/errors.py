@@ -37,6 +37,7 @@ HmsError
 │   └── IntakePaused             an operator has paused intake
 ├── NotSigned                    a request without a valid signature of its sender (HTTP 401)
 ├── Refused                      not allowed here: read-only mode, or a missing permission (exit 6)
+│   ├── BatchClosed              an operator has closed the batch: it takes no more members
 │   └── HoldChanged              the hold that was to be answered is not the current one (HTTP 412)
 ├── SchemaMismatch               the database schema is older or newer than this program
 └── Outage                       a required service cannot be reached; no attempt is counted (exit 5)
@@ -304,6 +305,18 @@ class Refused(HmsError):
 
 class HoldChanged(Refused):
     """The hold that was to be approved or denied is not the one that the job waits for now."""
+
+
+class BatchClosed(Refused):
+    """An operator has closed the batch before all its members were accepted: it takes no more.
+
+    `batch_id` is its id, `left_out` the number of members that were not accepted. The others run, or have.
+    """
+
+    def __init__(self, message: str, *, batch_id: str, left_out: int) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+        self.left_out = left_out
 
 
 class SchemaMismatch(HmsError):

@@ -17,7 +17,7 @@ from hms_svc.domain.views import WorkerState
 from hms_svc.http_api.problems import ProblemAnswer
 from hms_svc.http_api.route_description import REFERENCE
 from hms_svc.operations.answers.acts import OutcomeAnswer, PlanAnswer
-from hms_svc.operations.answers.batches import BatchPageAnswer
+from hms_svc.operations.answers.batches import BatchClosedAnswer, BatchPageAnswer
 from hms_svc.operations.answers.jobs import (
     Accepted,
     Explanation,
@@ -44,6 +44,7 @@ ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     JobDetailAnswer,
     Explanation,
     BatchPageAnswer,
+    BatchClosedAnswer,
     OutcomeAnswer,
     PlanAnswer,
     QueueList,

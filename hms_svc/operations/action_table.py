@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from hms_svc.domain.lifecycle import TERMINAL, State
 
 Subject: TypeAlias = Literal[
-    "jobs", "job", "queue", "worker", "case", "schedule", "token", "audit", "installation"
+    "jobs", "job", "batch", "queue", "worker", "case", "schedule", "token", "audit", "installation"
 ]
 SCOPE: Final = "operate"
 """The scope that a token needs for any of them over HTTP."""
@@ -185,6 +185,17 @@ ACTIONS: Final = (
         command="jobs undo",
         route="/jobs/undo",
         question="undo it?",
+    ),
+    OperatorAction(
+        name="close-batch",
+        on="batch",
+        title="Close batch",
+        help="Close an open batch. It continues with the members that were accepted, and takes no more.",
+        audit="batch.close",
+        command="batches close",
+        route="/batches/{batch_id}/close",
+        question="close batch {}?",
+        is_final=True,
     ),
     OperatorAction(
         name="pause",

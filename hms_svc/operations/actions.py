@@ -20,6 +20,7 @@ from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.utf8 import writable
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.action_table import AUDITED, ON_CASES
+from hms_svc.operations.batch_actions import BatchActs
 from hms_svc.operations.bulk import BatchReport, Progressed
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.erasure import EraseActs
@@ -46,7 +47,7 @@ PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
-class Actions(UndoActs, EraseActs, WorkerActs):
+class Actions(UndoActs, EraseActs, WorkerActs, BatchActs):
     """The writing half of the operator service. Payloads are validated against the models of `registry`."""
 
     def __init__(

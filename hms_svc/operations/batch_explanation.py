@@ -6,6 +6,7 @@ from hms_svc.domain.batches import BatchState, BatchView, FollowUp
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobView
+from hms_svc.operations.action_table import BY_NAME
 
 
 def job_clause(view: JobView, batch: BatchView | None) -> str:
@@ -27,7 +28,8 @@ def not_made_yet(job_id: str, batch: BatchView) -> str:
         case BatchState.OPEN:
             return (
                 f"{job} is to follow batch {batch.id}, of which not all jobs are accepted yet: "
-                "its producer has not finished the submission, or must submit it again."
+                "its producer has not finished the submission, or must submit it again; "
+                f"{BY_NAME['close-batch'].command_line(batch.id)} continues without the rest."
             )
         case BatchState.STOPPED:
             failed = plural(batch.failed, "job")

@@ -37,10 +37,9 @@ async def read_tree(inspection: Inspection, batch_id: str) -> BatchTree | None:
     where = parse_filter(f'batch:"{batch_id}"')
     page = await inspection.page(where, limit=MOST_SHOWN + len(following), cursor=None)
     members = [job for job in page.jobs if job.id not in following][:MOST_SHOWN]
-    number = view.total - len(view.follow_ups)
     return BatchTree(
         view=view,
         members=tuple(members),
         following=following,
-        more=max(0, number - len(members)),
+        more=max(0, view.members - len(members)),
     )

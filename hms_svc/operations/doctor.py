@@ -21,6 +21,7 @@ from hms_svc.domain.errors import DatabaseUnavailable, HmsError
 from hms_svc.domain.health import Health, TroubleKind
 from hms_svc.domain.health import Level as Degree
 from hms_svc.domain.plain_text import duration_text, plural
+from hms_svc.operations.action_table import BY_NAME
 from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.health import assess, seen_of_outage
 from hms_svc.operations.reads import LONG_PROBE_SECONDS, Reads, Status
@@ -270,7 +271,8 @@ async def _batches(reads: Reads, status: Status) -> list[Finding]:
     more = f" and {number - len(ids):,} more" if number > len(ids) else ""
     text = (
         f"{which} been open without a new member for more than {duration_text(LONG_OPEN_MS)}, and nothing "
-        f"follows until the producer submits the rest, with the same id and jobs: {', '.join(ids)}{more}; "
+        f"follows until the producer submits the rest, with the same id and jobs: {', '.join(ids)}{more}; to "
+        f"continue with the jobs that were accepted: {BY_NAME['close-batch'].command_line('ID')}; "
         "to stop the jobs of one: hms-svc jobs cancel --where batch:ID"
     )
     return [Finding("batches", FindingLevel.NOTE, text)]

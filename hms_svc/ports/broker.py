@@ -56,11 +56,14 @@ class EnqueuedBatch(msgspec.Struct, frozen=True):
     """The result of submitting a batch.
 
     With CONFLICT either the id `taken` belongs to a job that is not of this batch, or, if it is
-    empty, a batch with other jobs has the batch's id.
+    empty, a batch with other jobs has the batch's id. With EXISTS the operator `closed_by` may have closed
+    the batch before `left_out` of its members, more than 0 then, were accepted.
     """
 
     acceptance: Acceptance
     taken: str = ""
+    left_out: int = 0
+    closed_by: str = ""
 
 
 class ServedType(msgspec.Struct, frozen=True):
@@ -254,8 +257,8 @@ class Broker(Producer, ScheduleKeeper, Protocol):
         """Accept the members of a batch as `enqueue` does, and keep what is to follow them.
 
         Up to 500 members, of at most 4 MiB together, are accepted all or none, more in several such
-        steps: the batch is open until the last one. A batch that is not open answers EXISTS, and
-        nothing is written; one that is continues where the submission broke off. A member whose id
+        steps: the batch is open until the last one, or until `Control.close_batch`. A batch that is not
+        open answers EXISTS, and nothing is written; one that is continues where the submission broke off. A member whose id
         another job has answers CONFLICT before anything of its step is written.
 
         From then on each step that ends a job of the batch, whatever ends it, also makes the next

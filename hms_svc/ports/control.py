@@ -41,6 +41,10 @@ def batch_must_end_first(batch_id: str) -> str:
     return f"a job that is to follow batch {batch_id} cannot be erased: cancel the jobs of the batch first"
 
 
+BATCH_IS_WHOLE: Final = "is not open: all of its members are accepted"
+"""Why a batch is not closed: no more members are to come."""
+BATCH_IS_CLOSED: Final = "was closed already, by {by}"
+"""Why a batch is not closed: an operator did so before."""
 MOVED_ON: Final = "has moved on since it was read"
 """Why nothing was done to a job that was claimed again after the operator saw it."""
 NOT_SEEN: Final = "was claimed before: its effects must be checked first"
@@ -72,6 +76,17 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     batch: str = ""
     seen: Mapping[str, SeenClaim] = msgspec.field(default_factory=dict)
+
+
+class ClosedBatch(msgspec.Struct, frozen=True):
+    """What became of a batch that was to be closed: if `why` is empty, it is.
+
+    `accepted` members were accepted before, which are all that it has now, and `left_out` were not.
+    """
+
+    why: str = ""
+    accepted: int = 0
+    left_out: int = 0
 
 
 class ActBatch(msgspec.Struct, frozen=True):
@@ -203,6 +218,14 @@ class Control(Protocol):
 
     async def resume_schedule(self, type: str) -> bool:
         """Let the runs of a paused schedule begin that come due from now on; return whether it is known."""
+        ...
+
+    async def close_batch(self, batch_id: str, *, by: str) -> ClosedBatch:
+        """Declare that an open batch gets no more members than it has: it is like any other then, in one step.
+
+        Its next follow-up is made in the same step if all its members have ended. Without any job, as all
+        were removed and none follows, its record is removed. `by` is not empty.
+        """
         ...
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:

@@ -9,13 +9,16 @@ from hms_svc.bootstrap import backend
 from hms_svc.domain.batches import NewBatch, When
 from hms_svc.domain.job import Job, make_job
 from hms_svc.settings import load_settings
+from tests.support.broken_submissions import leave_open
 from tests.support.command_line import Cli, environment
 
 AT = 1_800_000_000_000
 
 
-def submit(data_dir: Path, *, when: When = When.ENDED, id: str = "wards") -> None:
-    """Submit a batch of two jobs that one follows."""
+def submit(
+    data_dir: Path, *, when: When = When.ENDED, id: str = "wards", is_left: bool = False
+) -> None:
+    """Submit a batch of two jobs that one follows; if it `is_left` open, only the first."""
     settings = load_settings(environ=environment(data_dir)).settings
 
     def job(name: str, type: str) -> Job:
@@ -31,7 +34,10 @@ def submit(data_dir: Path, *, when: When = When.ENDED, id: str = "wards") -> Non
             by="ann",
         )
         async with backend(settings) as opened:
-            await opened.broker.enqueue_batch(batch.with_its_id())
+            if is_left:
+                await leave_open(opened.broker, batch)
+            else:
+                await opened.broker.enqueue_batch(batch.with_its_id())
 
     asyncio.run(work())
 
@@ -74,6 +80,44 @@ def test_a_batch_is_cancelled_and_retried_as_one(cli: Cli, tmp_path: Path) -> No
     assert cli("batches", "show", "wards", "--json").row["states"] == {"queued": 2}
     cli("jobs", "undo", "--yes")
     assert cli("batches", "show", "wards", "--json").row["states"] == {"cancelled": 2}
+
+
+def test_a_batch_that_was_left_open_is_closed(cli: Cli, tmp_path: Path) -> None:
+    submit(tmp_path / "data", is_left=True)
+    assert "wards   open" in cli("batches", "list").out
+    why = cli("jobs", "why", "wards-then").out
+    assert "or must submit it again; hms-svc batches close wards continues without the rest" in why
+    assert "read-only" in cli("--read-only", "batches", "close", "wards", code=6).err
+    assert cli("batches", "show", "wards", "--json").row["state"] == "open"
+    closed = cli("batches", "close", "wards", "--reason", "its producer is gone", "--yes")
+    assert closed.out == "batch wards is closed with 1 member; not accepted: 1\n"
+    assert "hms-svc batches show wards" in closed.err
+    shown = cli("batches", "show", "wards").out
+    assert "0 of 2 jobs" in shown
+    assert "not accepted             1 job" in shown
+    assert cli("batches", "show", "wards", "--json").row["left_out"] == 1
+    intent, outcome = reversed(cli("audit", "list", "--action", "batch.close", "--json").rows)
+    assert {row["subject"] for row in (intent, outcome)} == {"submitted-batch:wards"}
+    assert intent["detail"] == {"phase": "intent", "note": "its producer is gone"}
+    done = {"phase": "outcome", "done": True, "accepted": 1, "left_out": 1}
+    assert outcome["detail"] == done
+    cli("jobs", "cancel", "--where", "batch:wards", "--yes")
+    assert cli("jobs", "show", "wards-then", "--json").row["state"] == "queued"
+
+
+def test_a_batch_that_is_not_open_is_not_closed(cli: Cli, tmp_path: Path) -> None:
+    assert "no batch with id 'nobody'" in cli("batches", "close", "nobody", code=2).err
+    submit(tmp_path / "data")
+    whole = "batch wards is not open: all of its members are accepted"
+    assert whole in cli("batches", "close", "wards", code=6).err
+    cli("jobs", "cancel", "--where", "batch:wards", "--yes")
+    cli("jobs", "cancel", "--where", "batch:wards -state:cancelled", "--yes")
+    assert cli("batches", "show", "wards", "--json").row["state"] == "ended"
+    assert whole in cli("batches", "close", "wards", code=6).err
+    submit(tmp_path / "data", id="left", is_left=True)
+    cli("batches", "close", "left")
+    assert "batch left was closed already, by" in cli("batches", "close", "left", code=6).err
+    assert len(cli("audit", "list", "--action", "batch.close", "--json").rows) == 2
 
 
 def test_what_is_to_follow_an_ended_batch_is_erased(cli: Cli, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ ELSEWHERE = frozenset(
         "jobs deny",
         "jobs edit",
         "jobs erase",
+        "batches close",
         "cases close",
         "cases reopen",
         "schedules pause",

@@ -36,6 +36,7 @@ NOT_DONE: Final = {
     "schedules resume crew.notify": BAD_INPUT,
     "tokens revoke nobody": BAD_INPUT,
     "batches show nobody": BAD_INPUT,
+    "batches close nobody": BAD_INPUT,
     "jobs approve": BAD_INPUT,  # discarded by the command before it
     "jobs deny": BAD_INPUT,
     "jobs retry": REFUSED,

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .test_batches import submit
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -98,3 +100,21 @@ def test_undo_asks_on_a_terminal_and_takes_the_name_for_anothers_act(tmp_path: P
     on_a_terminal(tmp_path, "ann", "jobs", "cancel", "--where", "state:queued", "--yes")
     shown, code = on_a_terminal(tmp_path, "bob", "jobs", "undo", "--yes", "--json")
     assert (json.loads(shown)["done"], code) == (1, 0)
+
+
+def test_closing_a_batch_asks_on_a_terminal(tmp_path: Path) -> None:
+    submit(tmp_path, is_left=True)
+    close = ("batches", "close", "wards")
+    shown, code = on_a_terminal(tmp_path, "ann", *close, answer="n")
+    question = "close batch wards with 1 of its 2 members? This cannot be undone."
+    assert question in shown
+    assert "nothing was done" in shown
+    assert code == 0
+    shown, code = on_a_terminal(tmp_path, "ann", *close, answer="y")
+    assert question in shown
+    assert "batch wards is closed with 1 member; not accepted: 1" in shown
+    assert code == 0
+    shown, code = on_a_terminal(tmp_path, "ben", *close, answer="y")
+    assert "close batch wards" not in shown
+    assert "batch wards was closed already, by ann" in shown
+    assert code == 6

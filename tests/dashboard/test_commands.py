@@ -28,6 +28,8 @@ from hms_svc.tui.text import Line
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
 
+from .test_batches import submit_in_part
+
 CLI_ONLY: Final = {"accept", "backup", "create-token", "erase", "revoke-token"}
 CHANGING: Final = tuple(command for command in TABLE if command.changes)
 DAILY: Final = "0 4 * * *"
@@ -71,6 +73,9 @@ def test_a_command_line_names_what_it_needs() -> None:
     assert BY_NAME["pause"].command_line(queue) == "hms-svc queues pause x.y"
     assert BY_NAME["pause"].command_line(group) == "hms-svc queues pause TYPE"
     assert BY_NAME["undo"].command_line(None) == "hms-svc jobs undo"
+    job = Target(kind="job", ids=("part-1",))
+    assert BY_NAME["close-batch"].command_line(job) == "hms-svc batches close BATCH"
+    assert BY_NAME["close-batch"].command_line(None) == "hms-svc batches close ID"
 
 
 def test_an_unknown_verb_is_recognised() -> None:
@@ -143,6 +148,10 @@ async def the_schedule(driver: ConsoleDriver) -> Target:
     return Target(kind="schedule", ids=("drill.run",))
 
 
+async def the_part(driver: ConsoleDriver) -> Target:
+    return Target(kind="job", ids=("part-0",))
+
+
 async def the_worker(driver: ConsoleDriver) -> Target:
     return Target(kind="worker", ids=("keeper",))
 
@@ -164,6 +173,7 @@ TARGETS: Final[dict[str, Targets]] = {
     "enqueue": nothing,
     "retry": job_in("rejected"),
     "edit": job_in("rejected"),
+    "close-batch": the_part,
     "discard": job_in("rejected"),
     "deny": job_in("held"),
     "pause": the_queue,
@@ -192,6 +202,7 @@ async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
     """Prepare one case, three held, three rejected and one queued job."""
     async with open_console(works=True, types=["pothole.report"]) as driver:
         await keep_a_schedule(driver)
+        await submit_in_part(driver)
         await driver.enqueue("pothole.report", POTHOLE)
         await driver.enqueue("pothole.report", *({**HELD, "lat": 38.5 + n / 10} for n in range(3)))
         await driver.enqueue("pothole.report", *[{**POTHOLE, "user_id": "troll"}] * 3)

@@ -8,13 +8,15 @@ import pytest
 
 from hms_svc import bootstrap
 from hms_svc.brokers.redis.scripts import script
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Acceptance, ProgressReport
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import Act, ActRequest, ClosedBatch
 from hms_svc.ports.key_claims import KeyClaim
 from hms_svc.settings import Settings
+from tests.support.broken_submissions import leave_open
 from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -146,6 +148,18 @@ async def test_undo(cut: Fleet, proxy: Proxy) -> None:
     [outcome] = await cut.control.undo("b1")
     assert (outcome.job_id, outcome.done, proxy.armed) == (job_id, True, False)
     assert await cut.counts() == {"queued": 1}
+
+
+async def test_the_close_of_a_batch(cut: Fleet, proxy: Proxy) -> None:
+    batch = NewBatch(id="wards", members=(cut.job(), cut.job()), follow_ups=(cut.job(type="x.z"),))
+    await leave_open(cut.broker, batch)
+    [job] = await cut.claim()
+    await cut.complete(job)
+    await warm(cut, "close_batch")
+    lose_reply(proxy, "close_batch")
+    assert await cut.control.close_batch("wards", by="ann") == ClosedBatch("", 1, 1)
+    assert not proxy.armed
+    assert await cut.counts("x.z") == {"queued": 1}
 
 
 async def test_publish(cut: Fleet, proxy: Proxy) -> None:

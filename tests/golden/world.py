@@ -14,6 +14,7 @@ from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.schedules import DueRuns
 from tests.support.api import NOTICE, POTHOLE, ApiService
+from tests.support.broken_submissions import leave_open
 from tests.support.database_requests import effect
 
 CLOUD_EVENT = {"source": "/agencies/water", "id": "evt-1", "extensions": {"district": "north"}}
@@ -29,6 +30,7 @@ async def build(service: ApiService) -> None:
     await _end_jobs(service)
     await _leave_jobs(service)
     await _leave_batch(service)
+    await _leave_batch_open(service)
     await service.api.reads.database.effects.commit([replace(effect("done-1"), fence=1)])
     actions = service.api.operations("ann").actions
     await actions.pause("analysis.run", reason="the model is replaced")
@@ -131,6 +133,15 @@ async def _leave_batch(service: ApiService) -> None:
     await service.backend.broker.enqueue_batch(batch.with_its_id())
     for job in await service.claim("crew.call", 1):
         await service.settle(job)
+
+
+async def _leave_batch_open(service: ApiService) -> None:
+    """Leave a batch of which only one of three members is accepted, which waits."""
+    now = service.api.reads.now_ms()
+    members = tuple(make_job("crew.call", NOTICE, now_ms=now, id=f"part-{n}") for n in (1, 2, 3))
+    follow_up = make_job("crew.notify", NOTICE, now_ms=now, id="then-2")
+    batch = NewBatch(id="left", members=members, follow_ups=(follow_up,), created_at=now, by="ann")
+    await leave_open(service.backend.broker, batch)
 
 
 async def _leave_jobs(service: ApiService) -> None:

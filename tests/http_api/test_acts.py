@@ -240,6 +240,7 @@ async def test_what_cannot_be_done_says_why(service: ApiService, ada: Operator) 
         ("/cases/nobody/close", None): (404, "unknown-id"),
         ("/queues/nobody/purge", None): (404, "unknown-id"),
         ("/jobs/undo", None): (404, "unknown-id"),
+        ("/batches/nobody/close", None): (404, "unknown-id"),
         ("/schedules/nobody/run", None): (404, "unknown-id"),
         ("/schedules/nobody/pause", None): (404, "unknown-id"),
         ("/schedules/nobody/resume", None): (404, "unknown-id"),

@@ -42,6 +42,7 @@ OF_BROKER: list[Asked] = [
     ("POST", "/jobs/some/cancel", {}),
     ("POST", "/jobs/acts", {"act": "cancel", "ids": ["some"]}),
     ("POST", "/queues/crew.notify/pause", {}),
+    ("POST", "/batches/wards/close", {}),
     ("POST", "/schedules/crew.notify/run", {}),
     ("POST", "/schedules/crew.notify/pause", {}),
     ("POST", "/schedules/crew.notify/resume", {}),

@@ -22,6 +22,7 @@ from hms_svc.domain.job import make_job
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.schedules import DueRuns
 from tests.support.api import NOTICE, ApiService
+from tests.support.broken_submissions import leave_open
 from tests.support.database_requests import effect
 
 from .test_acts import CASE, Operator, dead, held, made, serves
@@ -130,6 +131,8 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
     await ada.get("/schedules")
     batch = NewBatch(id="b-1", members=(), follow_ups=(make_job("left.alone", {}, now_ms=0),))
     await service.backend.broker.enqueue_batch(batch.with_its_id())
+    parts = tuple(make_job("left.alone", n, now_ms=0) for n in range(2))
+    await leave_open(service.backend.broker, NewBatch(id="b-2", members=parts))
     for path in (
         "/batches",
         "/batches/b-1",
@@ -158,6 +161,7 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
         await ada.post("/jobs/q-1/cancel"),
         await ada.post("/jobs/undo"),
         await ada.post("/jobs/acts", {"act": "cancel", "where": "id:q-2"}),
+        await ada.post("/batches/b-2/close", {"note": "its producer is gone"}),
         await ada.post("/queues/crew.notify/pause"),
         await ada.post("/queues/crew.notify/resume"),
         await ada.post("/queues/crew.notify/purge"),

@@ -37,6 +37,7 @@ SCOPES: dict[tuple[str, str], set[Scope]] = {
     ("get", "/jobs/{job_id}/why"): {VIEW, OPERATE},
     ("get", "/batches"): {VIEW, OPERATE},
     ("get", "/batches/{batch_id}"): {VIEW, OPERATE},
+    ("post", "/batches/{batch_id}/close"): {OPERATE},
     ("get", "/jobs/{job_id}/events"): {VIEW, OPERATE},
     ("post", "/jobs/{job_id}/edit"): {OPERATE},
     ("post", "/jobs/{job_id}/retry"): {OPERATE},

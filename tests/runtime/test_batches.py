@@ -10,6 +10,7 @@ import hms_svc
 from hms_svc import (
     BadInput,
     Batch,
+    BatchClosed,
     BatchHandle,
     Cancel,
     DeadLetter,
@@ -27,6 +28,7 @@ from hms_svc import (
 )
 from hms_svc.operations.reads import Reads
 from hms_svc.testing import Bench
+from tests.support.broken_submissions import leave_open
 from tests.support.own_portal import own_portal
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.worker import HarnessMaker, WorkerHarness, result_of
@@ -160,6 +162,26 @@ async def test_a_repeated_submission_is_recognized(open_harness: HarnessMaker) -
         with pytest.raises(IdConflict, match="id 'taken' belongs to a job that is not of this"):
             await Batch([count.job(1, id="taken")]).enqueue()
         assert len(await aio.jobs.list("")) == 2
+
+
+async def test_a_producer_is_told_that_an_operator_has_closed_its_batch(
+    open_harness: HarnessMaker,
+) -> None:
+    async with open_harness(registry) as harness:
+        batch = Batch([count.job(n) for n in range(3)], then=report.job(1), id="wards")
+        await leave_open(harness.engines.broker, batch._batch)
+        await harness.engines.control.close_batch("wards", by="ann")
+        for submit in (batch.enqueue, lambda: asyncio.to_thread(batch.enqueue_blocking)):
+            with pytest.raises(
+                BatchClosed, match="closed by ann without 2 of its 3 jobs, which are not accepted"
+            ) as caught:
+                await submit()
+            assert (caught.value.batch_id, caught.value.left_out) == ("wards", 2)
+        assert len(await aio.jobs.list("batch:wards")) == 1
+        harness.start()
+        handle = await aio.jobs.batch("wards")
+        assert await handle.result(PATIENCE_SECONDS) == "report 1"
+        assert await handle.progress() == (2, 2, {"completed": 2})
 
 
 @pytest.mark.parametrize("type", ["ward.fan_out", "ward.fan_out_plain"])

@@ -1,4 +1,4 @@
-"""A batch whose producer was killed between two steps: found by the doctor, and closed by the next submission."""
+"""A batch whose producer was killed between two steps: found by the doctor, and closed by a submission or an operator."""
 
 from __future__ import annotations
 
@@ -13,33 +13,50 @@ from typing import Final
 import pytest
 
 from hms_svc import bootstrap
-from hms_svc.domain.batches import BatchState, NewBatch
-from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.batches import MOST_MEMBERS, BatchState, NewBatch
+from hms_svc.domain.errors import BrokerUnavailable, Refused
 from hms_svc.domain.job import make_job
 from hms_svc.governance.local import load_local_policy
 from hms_svc.operations import doctor, reads
 from hms_svc.operations.doctor import Finding, FindingLevel
-from hms_svc.operations.service import make_operations
+from hms_svc.operations.service import Operations, make_operations
 from hms_svc.ports.inspection import Inspection
 from hms_svc.runtime.worker_options import Engines
 from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings
 from tests.support.broken_submissions import fail_at
 from tests.support.waiting import PATIENCE_SECONDS, until
-from tests.support.worker import settings
+from tests.support.worker import HarnessMaker, settings
 
 __all__ = ["settings"]
 ROOT: Final = Path(__file__).resolve().parents[2]
 MEMBERS: Final = 20_000
-PRODUCER: Final = f"""
+PRODUCER: Final = """
+import sys
 from hms_svc import Batch, Job
-jobs = [Job("x.y", n) for n in range({MEMBERS})]
+jobs = [Job("x.y", n) for n in range(int(sys.argv[1]))]
 Batch(jobs, then=Job("x.z", 1), id="wards").enqueue_blocking()
 """
 """Forty steps of 500 members."""
 
 
-def start_producer(settings: Settings) -> subprocess.Popen[bytes]:
+registry = Registry()
+reports: list[str] = []
+
+
+@registry.job("x.y")
+async def count(job: RunningJob) -> int:
+    number: int = job.data
+    return number
+
+
+@registry.job("x.z")
+async def report(job: RunningJob) -> None:
+    reports.append(job.id)
+
+
+def start_producer(settings: Settings, members: int = MEMBERS) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
     given = {
         "HMS_SVC_CONFIG": "",
@@ -47,26 +64,40 @@ def start_producer(settings: Settings) -> subprocess.Popen[bytes]:
         "HMS_SVC_BROKER_URL": settings.broker_url,
         "PYTHONPATH": str(ROOT),
     }
-    return subprocess.Popen([sys.executable, "-c", PRODUCER], env={**kept, **given})
+    return subprocess.Popen(
+        [sys.executable, "-c", PRODUCER, str(members)],
+        env={**kept, **given},
+        stderr=subprocess.PIPE,
+    )
 
 
 async def kill_between_two_steps(settings: Settings, inspection: Inspection) -> None:
     producer = start_producer(settings)
+    try:
+        await begun(inspection)
+    finally:
+        producer.kill()
+        await asyncio.to_thread(producer.communicate, timeout=PATIENCE_SECONDS)
+    assert producer.returncode == -signal.SIGKILL
+
+
+async def begun(inspection: Inspection) -> None:
+    """Wait until the first members are accepted."""
 
     async def is_begun() -> bool:
         return await inspection.batch("wards") is not None
 
-    try:
-        await until("the first members are accepted", is_begun)
-    finally:
-        producer.kill()
-        code = await asyncio.to_thread(producer.wait, PATIENCE_SECONDS)
-    assert code == -signal.SIGKILL
+    await until("the first members are accepted", is_begun)
 
 
-async def findings_of(settings: Settings, engines: Engines) -> list[Finding]:
-    """Return what the doctor says of batches."""
-    operations = make_operations(
+async def ended(producer: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """Return the exit code of a producer, and what it printed on standard error."""
+    _, err = await asyncio.to_thread(producer.communicate, timeout=PATIENCE_SECONDS)
+    return producer.returncode, err.decode()
+
+
+def operations_of(settings: Settings, engines: Engines) -> Operations:
+    return make_operations(
         settings,
         broker=engines.broker,
         inspection=engines.inspection,
@@ -76,6 +107,11 @@ async def findings_of(settings: Settings, engines: Engines) -> list[Finding]:
         registry=engines.registry,
         policy=load_local_policy(settings.policy_file),
     )
+
+
+async def findings_of(settings: Settings, engines: Engines) -> list[Finding]:
+    """Return what the doctor says of batches."""
+    operations = operations_of(settings, engines)
     found = await doctor.examine_engines(operations.reads, operations.audit, settings)
     return [each for each in found if each.check == "batches"]
 
@@ -96,11 +132,62 @@ async def test_a_batch_whose_producer_was_killed_is_named_by_the_doctor(
         assert finding.text.startswith(
             "1 batch has been open without a new member for more than 1 d, and nothing follows"
         )
-        assert "with the same id and jobs: wards; to stop" in finding.text
+        assert "with the same id and jobs: wards; to continue" in finding.text
+        assert "the jobs that were accepted: hms-svc batches close ID; to stop" in finding.text
         assert "hms-svc jobs cancel --where batch:ID" in finding.text
-        again = await asyncio.to_thread(start_producer(settings).wait, PATIENCE_SECONDS)
-        assert again == 0
+        assert await ended(start_producer(settings)) == (0, "")
         assert await findings_of(settings, engines) == []
+
+
+async def test_what_follows_a_batch_that_was_closed_runs_once(
+    settings: Settings, open_harness: HarnessMaker
+) -> None:
+    reports.clear()
+    async with open_harness(registry) as harness:
+        inspection = harness.engines.inspection
+        await kill_between_two_steps(settings, inspection)
+        left = await inspection.batch("wards")
+        assert left is not None
+        accepted = left.counts["queued"]
+        harness.start(slots=50)
+        await until("the members have ended", lambda: has_ended(inspection, accepted))
+        assert reports == []
+        operations = operations_of(settings, harness.engines)
+        closed = await operations.actions.close_batch("wards", note="the producer is gone")
+        assert (closed.accepted, closed.left_out) == (accepted, MEMBERS - accepted)
+        await until("all have ended", lambda: has_ended(inspection, accepted + 1))
+        code, err = await ended(start_producer(settings))
+        assert (code, "hms_svc.domain.errors.BatchClosed: batch wards was closed by" in err) == (
+            1,
+            True,
+        )
+        view = await inspection.batch("wards")
+        assert view is not None
+        assert (view.state, view.total) == (BatchState.ENDED, accepted + 1)
+        assert view.counts == {"completed": accepted + 1}
+        assert len(reports) == 1
+
+
+async def has_ended(inspection: Inspection, number: int) -> bool:
+    view = await inspection.batch("wards")
+    return view is not None and view.ended == number
+
+
+async def test_a_producer_that_still_submits_is_told_of_the_close(settings: Settings) -> None:
+    async with bootstrap.engines(settings, registry) as engines:
+        producer = start_producer(settings, MOST_MEMBERS)
+        await begun(engines.inspection)
+        await operations_of(settings, engines).actions.close_batch("wards")
+        code, err = await ended(producer)
+        view = await engines.inspection.batch("wards")
+        assert view is not None
+        assert view.state is BatchState.RUNNING
+        assert view.counts == {"queued": view.members}
+        assert view.members + view.left_out == MOST_MEMBERS
+        told = f"without {view.left_out:,} of its {MOST_MEMBERS:,} jobs, which are not accepted"
+        assert (code, told in err) == (1, True), err
+        with pytest.raises(Refused, match="batch wards was closed already, by"):
+            await operations_of(settings, engines).actions.close_batch("wards")
 
 
 async def test_at_most_five_batches_are_named_and_all_are_counted(
@@ -117,4 +204,4 @@ async def test_at_most_five_batches_are_named_and_all_are_counted(
         monkeypatch.setattr(reads, "LONG_OPEN_MS", -60_000)
         [finding] = await findings_of(settings, engines)
         assert finding.text.startswith("7 batches have been open")
-        assert "and jobs: b0, b1, b2, b3, b4 and 2 more; to stop" in finding.text
+        assert "and jobs: b0, b1, b2, b3, b4 and 2 more; to continue" in finding.text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hms_svc.domain.batches import NewBatch
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.errors import (
     BadInput,
@@ -36,6 +37,7 @@ from hms_svc.ports.schedules import DueRuns
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.registry import Registry
 from hms_svc.services import builtin_registry
+from tests.support.broken_submissions import leave_open
 from tests.support.operator_service import OperatorHarness, open_operator
 
 DAILY = "0 4 * * *"
@@ -170,6 +172,9 @@ async def every_act(
     await register(operator, "w-7-a", schedules=(("x.z", DAILY),))
     await operator.engines.broker.decide_runs([DueRuns(type="x.z", cron=DAILY)])
 
+    members = tuple(make_job("x.y", n, now_ms=1) for n in range(2))
+    await leave_open(operator.engines.broker, NewBatch(id="wards", members=members))
+
     async def act(verb: str, job_ids: Sequence[str]) -> None:
         claims = {job_id: Claim(0, ended=True) for job_id in job_ids}
         plan = Plan(act=Act(verb), job_ids=tuple(job_ids), groups=(), cannot=(), claims=claims)
@@ -199,6 +204,7 @@ async def every_act(
         "run-now": lambda: operations.schedules.run("x.z"),
         "pause-schedule": lambda: operations.schedules.pause("x.z"),
         "resume-schedule": lambda: operations.schedules.resume("x.z"),
+        "close-batch": lambda: actions.close_batch("wards", note="its producer is gone"),
         "pause": lambda: actions.pause("x.y"),
         "resume": lambda: actions.resume("x.y"),
         "purge": lambda: actions.purge("x.y"),

@@ -145,7 +145,7 @@ class Acceptor:
             answer, was_repeated = found, was_repeated or repeated
             if answer.acceptance is not Acceptance.ACCEPTED:
                 break
-        if answer.acceptance is Acceptance.EXISTS and was_repeated:
+        if answer.acceptance is Acceptance.EXISTS and was_repeated and not answer.left_out:
             return EnqueuedBatch(Acceptance.ACCEPTED)
         return answer
 

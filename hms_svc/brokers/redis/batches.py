@@ -94,4 +94,6 @@ def _view(batch: str, reply: Any, sizes: Sequence[int]) -> BatchView | None:
         by=fields["by"],
         is_open=fields["open"] == "1",
         ended_at=int(fields["ended"]) or None,
+        closed_by=fields.get("closed_by", ""),
+        left_out=int(fields.get("left_out", 0)),
     )

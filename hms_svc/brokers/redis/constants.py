@@ -21,7 +21,7 @@ from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.lifecycle import State, Trigger
 from hms_svc.domain.unique_keys import REPLACED_BY
 from hms_svc.domain.verdict import DENIED
-from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN
+from hms_svc.ports.control import BATCH_IS_CLOSED, BATCH_IS_WHOLE, MOVED_ON, NOT_KNOWN, NOT_SEEN
 
 Value: TypeAlias = "str | int | Mapping[str, Value] | Mapping[int, Value]"
 _WORD: Final = re.compile(r"(?<!')\b[A-Z][A-Z_]+\b(?!')")
@@ -105,6 +105,8 @@ CONSTANTS: Final[dict[str, Value]] = {
     **_texts(refused_acts),
     **_texts(schedules),
     "NOT_KNOWN": NOT_KNOWN,
+    "BATCH_IS_WHOLE": BATCH_IS_WHOLE,
+    "BATCH_IS_CLOSED": BATCH_IS_CLOSED,
     "MOVED_ON": MOVED_ON,
     "NOT_SEEN": NOT_SEEN,
     "DENIED": DENIED,

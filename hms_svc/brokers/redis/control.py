@@ -23,7 +23,7 @@ from hms_svc.brokers.redis.record import HEAD_SIZE, Record
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
-from hms_svc.ports.control import ActBatch, ActRequest, Eviction
+from hms_svc.ports.control import ActBatch, ActRequest, ClosedBatch, Eviction
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -144,6 +144,10 @@ class RedisControl:
     async def resume_schedule(self, type: str) -> bool:
         """Clear the mark."""
         return await self._link.run(schedule_calls.pause(type, by="", reason=""))
+
+    async def close_batch(self, batch_id: str, *, by: str) -> ClosedBatch:
+        """Close an open batch."""
+        return await self._link.run(operator_calls.close_batch(batch_id, by))
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
         """Record a request if the worker is in the register, and notify the worker."""

@@ -140,7 +140,9 @@ def enqueue_batch(
 def _batch_answer(reply: list[bytes]) -> EnqueuedBatch | None:
     if reply[0] == b"gone":
         return None
-    return EnqueuedBatch(Acceptance(reply[0].decode()), reply[1].decode())
+    acceptance, taken, *closing = (text.decode() for text in reply)
+    left_out, closed_by = closing or ("0", "")
+    return EnqueuedBatch(Acceptance(acceptance), taken, int(left_out), closed_by)
 
 
 def refuse(jobs: Sequence[RefusedRow]) -> ScriptCall[dict[int, bytes]]:

@@ -145,7 +145,7 @@ FAMILIES: Final = (
         "hms:{ns}:batch:{batch}",
         "hash",
         "a batch: what was submitted, and what became of it, see batches.lua",
-        "18 fields; as long as a job of it",
+        "21 fields; as long as a job of it",
     ),
     KeyFamily(
         "hms:{ns}:members:{batch}",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hms_svc.brokers.redis.calls import ScriptCall, binary, nothing, texts
 from hms_svc.domain.views import ActOutcome
-from hms_svc.ports.control import ActRequest, SeenClaim
+from hms_svc.ports.control import ActRequest, ClosedBatch, SeenClaim
 
 
 class ErasedRow(NamedTuple):
@@ -50,6 +50,16 @@ def _wanted(job_id: str, seen: SeenClaim | None) -> tuple[str, int | bool, str, 
     if seen is None:
         return job_id, False, "", ""
     return job_id, seen.fence, seen.case_id or "", seen.hold
+
+
+def close_batch(batch_id: str, by: str) -> ScriptCall[ClosedBatch]:
+    """Close an open batch with the members that it has."""
+    return ScriptCall("close_batch", _closed, batch=batch_id, by=by)
+
+
+def _closed(reply: list[Any]) -> ClosedBatch:
+    why, accepted, left_out = reply
+    return ClosedBatch(why.decode(), accepted, left_out)
 
 
 def undo(

@@ -18,7 +18,13 @@ from hms_svc.domain.batches import BatchView, FollowUp, NewBatch, When
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch
-from hms_svc.ports.control import NOT_KNOWN, batch_must_end_first
+from hms_svc.ports.control import (
+    BATCH_IS_CLOSED,
+    BATCH_IS_WHOLE,
+    NOT_KNOWN,
+    ClosedBatch,
+    batch_must_end_first,
+)
 
 SQL: Final = statements_of("batches.sql")
 _write_job: Final = msgspec.msgpack.Encoder().encode
@@ -40,7 +46,7 @@ def accept(
     if known is not None and known[0] != batch.digest:
         return EnqueuedBatch(Acceptance.CONFLICT)
     if known is not None and not known[1]:
-        return EnqueuedBatch(Acceptance.EXISTS)
+        return EnqueuedBatch(Acceptance.EXISTS, left_out=known[2], closed_by=known[3])
     ids = [job.id for job in (*jobs, *batch.follow_ups)]
     taken = execute(SQL["taken"], {"ids": encode(ids).decode(), "batch": batch.id}).fetchone()
     if taken is not None:
@@ -63,6 +69,24 @@ def _add(transaction: Transaction, batch: NewBatch) -> None:
         for number, job in enumerate(batch.follow_ups)
     ]
     transaction.each(SQL["add_follow_up"], rows)
+
+
+def close(transaction: Transaction, batch_id: str, by: str, now: int) -> ClosedBatch:
+    """Close an open batch with the members that it has; remove it if it has no job then."""
+    execute = transaction.connection.execute
+    found = execute(SQL["to_close"], (batch_id,)).fetchone()
+    if found is None:
+        return ClosedBatch(NOT_KNOWN)
+    is_open, closed_by, members, accepted = found
+    if not is_open:
+        return ClosedBatch(BATCH_IS_CLOSED.format(by=closed_by) if closed_by else BATCH_IS_WHOLE)
+    # Members that were removed and submitted again count twice, but an open batch lacks at least one.
+    left_out = max(members - accepted, 1)
+    counts = {"members": members, "accepted": accepted, "left_out": left_out}
+    execute(SQL["close_early"], {"id": batch_id, "by": by, **counts})
+    advance(transaction, batch_id, now)
+    execute(SQL["remove_if_empty"], (batch_id,))
+    return ClosedBatch("", accepted, left_out)
 
 
 def advance(transaction: Transaction, batch_id: str, now: int) -> None:
@@ -137,6 +161,8 @@ def views(
             by=row["created_by"],
             is_open=bool(row["is_open"]),
             ended_at=row["ended_at"],
+            closed_by=row["closed_by"],
+            left_out=row["left_out"],
         )
         for row in rows
     ]

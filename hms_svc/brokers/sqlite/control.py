@@ -38,9 +38,10 @@ from hms_svc.brokers.refused_acts import (
     STILL_RUNNING,
 )
 from hms_svc.brokers.retention import Retention
-from hms_svc.brokers.sqlite import erasure, retention, schedules, undo
+from hms_svc.brokers.sqlite import erasure, retention, undo
 from hms_svc.brokers.sqlite.causes import repair_causes
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
+from hms_svc.brokers.sqlite.queue_control import QueueControl
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
@@ -49,7 +50,7 @@ from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Trigger, beside_case
 from hms_svc.domain.strict_json import encode
-from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
+from hms_svc.domain.views import ActOutcome, JobDetail
 from hms_svc.ports.control import (
     MOVED_ON,
     NOT_KNOWN,
@@ -183,11 +184,11 @@ _ACTS: Final[dict[Act, Callable[[_Target], str]]] = {
 }
 
 
-class SQLiteControl:
+class SQLiteControl(QueueControl):
     """Implements `ports.control.Control`."""
 
     def __init__(self, file: QueueFile, keep: Retention, *, lease_seconds: float) -> None:
-        self._file = file
+        super().__init__(file)
         self._keep = keep
         self.eviction: Eviction | None = None
         self._worker_lives_ms = int(lease_seconds * 1500)
@@ -259,41 +260,6 @@ class SQLiteControl:
         rows = await self._file.fetch(erasure.SQL["events_of"], (encode(named).decode(),))
         await self._file.write(lambda transaction: erasure.erase_events(transaction, rows))
         return outcomes
-
-    async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
-        """Mark a queue as paused."""
-        await self._file.write(
-            lambda transaction: transaction.connection.execute(
-                SQL["pause"], (by, reason, intake, transaction.queue(type))
-            )
-        )
-
-    async def resume(self, type: str) -> None:
-        """Clear the mark and notify the workers."""
-        await self._file.write(
-            lambda transaction: transaction.connection.execute(
-                SQL["pause"], (None, "", False, transaction.queue(type))
-            ),
-            notify="work",
-        )
-
-    async def pause_schedule(self, type: str, *, by: str, reason: str) -> bool:
-        """Mark a schedule as paused."""
-        now = self._file.clock.now_ms()
-        return await self._file.write(
-            lambda transaction: schedules.pause(transaction, type, by, reason, now)
-        )
-
-    async def resume_schedule(self, type: str) -> bool:
-        """Clear the mark."""
-        return await self.pause_schedule(type, by="", reason="")
-
-    async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
-        """Store the request with the worker's registration, where its next poll for signals finds it."""
-        row = (msgspec.json.encode(request), worker)
-        return await self._file.write(
-            lambda transaction: transaction.connection.execute(SQL["ask_worker"], row).rowcount == 1
-        )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
         """Return rejected and dead jobs that ended before a time."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Notification = Literal["work", "news"]
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
@@ -282,8 +282,8 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         _to_version_7(connection, version)
     if version < 8:
         connection.execute("ALTER TABLE jobs ADD COLUMN member_of TEXT")
-    elif version < 11:
-        connection.execute("ALTER TABLE batches ADD COLUMN grown_at INTEGER")
+    else:
+        _add_columns_of_batches(connection, version)
     _add_batches(connection)
     if version < 10:
         _add_schedules(connection)
@@ -292,6 +292,13 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         _add_uniqueness(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION
+
+
+def _add_columns_of_batches(connection: sqlite3.Connection, version: int) -> None:
+    if version < 11:
+        connection.execute(batches.SQL["add_grown_at"])
+    connection.execute(batches.SQL["add_closed_by"])
+    connection.execute(batches.SQL["add_left_out"])
 
 
 def _to_version_7(connection: sqlite3.Connection, version: int) -> None:

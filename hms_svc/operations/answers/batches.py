@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from hms_svc.domain.batches import BatchPage, BatchState, BatchView, FollowUp, When
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.operations.answers.times import Time, time_or_none
+from hms_svc.ports.control import ClosedBatch
 
 
 class FollowUpAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +31,8 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     Jobs that follow are among them. `when` is `ended` if they follow in any case, `completed` if all
     jobs before them must have completed. It is `open` while not all jobs are accepted, and `stopped` if it has
-    ended before a job that was to follow.
+    ended before a job that was to follow. The operator `closed_by` may have closed it before `left_out` of its
+    jobs were accepted.
     """
 
     id: str
@@ -42,6 +45,8 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Time
     ended_at: Time | None
     by: str
+    closed_by: str | UnsetType = UNSET
+    left_out: int | UnsetType = UNSET
 
     @classmethod
     def of(cls, view: BatchView) -> Self:
@@ -57,7 +62,22 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
             created_at=to_rfc3339(view.created_at),
             ended_at=time_or_none(view.ended_at),
             by=view.by,
+            closed_by=view.closed_by or UNSET,
+            left_out=view.left_out or UNSET,
         )
+
+
+class BatchClosedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that was closed with the `accepted` members that it has; `left_out` were not accepted."""
+
+    id: str
+    accepted: int
+    left_out: int
+
+    @classmethod
+    def of(cls, batch_id: str, closed: ClosedBatch) -> Self:
+        """Return the answer for a closed batch."""
+        return cls(id=batch_id, accepted=closed.accepted, left_out=closed.left_out)
 
 
 class BatchPageAnswer(msgspec.Struct, frozen=True):

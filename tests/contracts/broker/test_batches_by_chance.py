@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import msgspec
 import pytest
 
 from hms_svc.domain.batches import DISCARDED, BatchState, NewBatch, When
 from hms_svc.domain.job import ClaimedJob, Lane
 from hms_svc.domain.lifecycle import TERMINAL, State
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import BATCH_IS_WHOLE, Act, ActRequest, ClosedBatch
+from tests.support.broken_submissions import leave_open
 from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness
 
 MEMBERS = 5
@@ -36,10 +38,12 @@ class Play:
         self.members = [f"b.{number}" for number in range(MEMBERS)]
         self.follow_ups = ["b.then0", "b.then1"]
         self.made = 0
+        self.is_open = False
         self.running: list[ClaimedJob] = []
         self.acts = 0
 
-    async def begin(self) -> None:
+    async def begin(self, *, leaves_open: bool) -> None:
+        """Submit the batch; if it is left open, without two more members, which never come."""
         jobs = [self.harness.job({"id": id}, id=id) for id in (*self.members, *self.follow_ups)]
         batch = NewBatch(
             id="b",
@@ -47,7 +51,22 @@ class Play:
             follow_ups=tuple(jobs[MEMBERS:]),
             when=self.when,
         )
-        await self.harness.broker.enqueue_batch(batch.with_its_id())
+        self.is_open = leaves_open
+        if leaves_open:
+            rest = tuple(self.harness.job({"id": f"rest.{n}"}, id=f"rest.{n}") for n in range(2))
+            batch = msgspec.structs.replace(batch, members=batch.members + rest)
+            await leave_open(self.harness.broker, batch, MEMBERS)
+        else:
+            await self.harness.broker.enqueue_batch(batch.with_its_id())
+
+    async def close(self) -> None:
+        """Close the batch if it is open."""
+        closed = await self.harness.control.close_batch("b", by="ann")
+        assert closed == (
+            ClosedBatch("", MEMBERS, 2) if self.is_open else ClosedBatch(BATCH_IS_WHOLE)
+        )
+        self.is_open = False
+        await self.check()
 
     async def step(self) -> None:
         """Do something at random."""
@@ -110,7 +129,8 @@ class Play:
         known = [state_of[id] for id in (*self.members, *made)]
         names = Counter(DISCARDED if state is None else state.value for state in known)
         assert Counter(view.counts) == names
-        is_over = all(state is None or state in TERMINAL for state in known)
+        is_over = not self.is_open and all(state is None or state in TERMINAL for state in known)
+        assert view.total == len(self.members) + len(self.follow_ups) + 2 * self.is_open
         is_good = all(state is State.COMPLETED for state in known)
         if len(made) > self.made:
             before = [state_of[id] for id in (*self.members, *made[: self.made])]
@@ -123,21 +143,26 @@ class Play:
         assert not (must_go_on and len(made) < len(self.follow_ups)), (made, names)
         assert all(state_of[id] is None for id in self.follow_ups[self.made :])
         assert (view.ended_at is not None) == is_over
+        assert (view.state is BatchState.OPEN) == self.is_open
         if is_over:
             ends_well = len(made) == len(self.follow_ups)
             assert view.state is (BatchState.ENDED if ends_well else BatchState.STOPPED)
 
 
 @pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("leaves_open", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_batch_goes_on_exactly_when_its_jobs_let_it(
-    harness: BrokerHarness, seed: int, when: When
+    harness: BrokerHarness, seed: int, leaves_open: bool, when: When
 ) -> None:
     play = Play(harness, random.Random(seed), when)
-    await play.begin()
-    for _ in range(STEPS):
+    await play.begin(leaves_open=leaves_open)
+    closes_at = (seed + 1) * STEPS // 5
+    for number in range(STEPS):
         await play.step()
         await play.check()
+        if number == closes_at:
+            await play.close()
     await play.finish()
     found = await harness.inspection.batch("b")
     assert found is not None

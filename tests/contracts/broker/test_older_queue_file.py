@@ -12,11 +12,17 @@ from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import WorkerRequest, WorkerState
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import Act, ActRequest, ClosedBatch
 from hms_svc.settings import Settings
+from tests.support.broken_submissions import leave_open
 from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_10 = """
+TO_VERSION_11 = """
+ALTER TABLE batches DROP COLUMN closed_by; ALTER TABLE batches DROP COLUMN left_out;
+UPDATE meta SET value = 11 WHERE name = 'schema';
+"""
+TO_VERSION_10 = f"""
+{TO_VERSION_11}
 DROP INDEX open_batches; ALTER TABLE batches DROP COLUMN grown_at;
 UPDATE meta SET value = 10 WHERE name = 'schema';
 """
@@ -332,3 +338,18 @@ async def test_an_open_batch_of_a_file_of_version_10_is_found_by_its_submission(
                 before = clock.now_ms() + later
                 found = await backend.inspection.left_open_batches(before=before, limit=5)
                 assert found == expected
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_an_open_batch_of_a_file_of_version_11_is_closed(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        await leave_open(harness.broker, NewBatch(id="b", members=(harness.job(), harness.job())))
+    change(settings, TO_VERSION_11)
+    async with make_backend() as backend:
+        view = await backend.inspection.batch("b")
+        assert view is not None
+        assert (view.is_open, view.closed_by, view.left_out) == (True, "", 0)
+        assert await backend.control.close_batch("b", by="ann") == ClosedBatch("", 1, 1)

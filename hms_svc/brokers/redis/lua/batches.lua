@@ -2,8 +2,9 @@
 --
 -- members:{batch} is a sorted set of the jobs of a batch; a score is the rank of the state, then the time (ms) since
 -- which the job is in it. batch:{batch} is a hash: digest (of what was submitted), condition, total, open ("1" until all
--- members are accepted), at, by, follow_ups (their number), following (their ids and types as JSON), made (how many of
--- them), ended (ms, 0 before), removed and removed:{state} (jobs that were removed, in all and in it).
+-- members are accepted, or an operator closes it), accepted (how many are), at, by, follow_ups (their number), following
+-- (their ids and types as JSON), made (how many of them), ended (ms, 0 before), removed and removed:{state} (jobs that
+-- were removed, in all and in it), closed_by (that operator) and left_out (members that were not accepted then).
 -- follow-ups:{batch} is a hash: of each follow-up that was not made, by its number, what is needed to make it, see
 -- batches.make. The functions are made when the first of them is called: a script that moves no job of a batch needs
 -- none.
@@ -35,9 +36,9 @@ function batches()
   -- Write a job of a batch that is submitted now. `rest` is its record without its position; `unique` the digest of
   -- its unique key, "" for none; `named` 1 if it has a priority; `held` what to say, before an id, if its key is held.
   -- `at` (ms) is when it was submitted if its record has another time. A known id is not changed.
-  -- Digest to `most` are the rule for the key, if it is not the usual one: see uniqueness.lua.
+  -- Digest to `most` are the rule for the key, if it is not the usual one: see uniqueness.lua. Return whether it is new.
   function batches.make(at, id, rest, unique, named, held, digest, window, delay, most)
-    if redis.call('EXISTS', job_key(id)) == 1 then return end
+    if redis.call('EXISTS', job_key(id)) == 1 then return false end
     local job = parse(struct.pack(POSITION_FORMAT, 0) .. rest)
     local type, outcome = job[TYPE], ''
     job[ENQUEUED] = at or job[ENQUEUED]
@@ -72,6 +73,7 @@ function batches()
     redis.call('SET', job_key(id), assemble(job, envelope_in(job), data_in(job), '', outcome, ''))
     enter(id, job)
     count(type, 'accepted')
+    return true
   end
 
   -- Ids and types of the follow-ups of a batch, in their order.
@@ -170,6 +172,10 @@ function batches()
     redis.call('HINCRBY', P .. 'batch:' .. batch, 'removed:' .. int(state), 1)
     if redis.call('EXISTS', P .. 'members:' .. batch) == 1 then return end
     if redis.call('HGET', P .. 'batch:' .. batch, 'open') == '1' then return end
+    batches.forget(batch)
+  end
+
+  function batches.forget(batch)
     local following = batches.following(batch)
     for _, number in ipairs(redis.call('HKEYS', P .. 'follow-ups:' .. batch)) do
       local found = following[number + 1]

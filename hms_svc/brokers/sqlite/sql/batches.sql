@@ -1,4 +1,5 @@
--- What version 8 added: batches, see batches.py. Their jobs have the id in jobs.member_of. Version 11 added grown_at.
+-- What version 8 added: batches, see batches.py. Their jobs have the id in jobs.member_of. Version 11 added grown_at,
+-- version 12 closed_by and left_out.
 
 -- name: create_batches
 CREATE TABLE IF NOT EXISTS batches (
@@ -6,12 +7,23 @@ CREATE TABLE IF NOT EXISTS batches (
     digest TEXT NOT NULL,            -- of what was submitted
     condition TEXT NOT NULL,         -- domain.batches.When
     total INTEGER NOT NULL,          -- members and follow-ups
-    is_open INTEGER NOT NULL DEFAULT 1,  -- until all members are accepted
+    is_open INTEGER NOT NULL DEFAULT 1,  -- until all members are accepted, or an operator closes it
     created_at INTEGER NOT NULL,
     created_by TEXT NOT NULL,
+    closed_by TEXT NOT NULL DEFAULT '',  -- the operator who closed it before all members were accepted
+    left_out INTEGER NOT NULL DEFAULT 0,  -- the members that were not accepted then
     grown_at INTEGER,                -- when its last members so far were accepted; NULL if that was before version 11
     ended_at INTEGER                 -- when no job of it was left that had not ended, and none to be made
 )
+
+-- name: add_grown_at
+ALTER TABLE batches ADD COLUMN grown_at INTEGER
+
+-- name: add_closed_by
+ALTER TABLE batches ADD COLUMN closed_by TEXT NOT NULL DEFAULT ''
+
+-- name: add_left_out
+ALTER TABLE batches ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0
 
 -- name: create_batches_in_order
 CREATE INDEX IF NOT EXISTS batches_in_order ON batches (created_at, id)
@@ -65,7 +77,7 @@ WHEN NEW.member_of IS NOT NULL AND max(OLD.state, NEW.state) >= {FIRST_TERMINAL}
 END
 
 -- name: known
-SELECT digest, is_open FROM batches WHERE id = ?
+SELECT digest, is_open, left_out, closed_by FROM batches WHERE id = ?
 
 -- name: taken
 SELECT jobs.id FROM json_each(:ids) AS asked JOIN jobs ON jobs.id = asked.value
@@ -86,6 +98,19 @@ UPDATE batches SET grown_at = ? WHERE id = ?
 
 -- name: close
 UPDATE batches SET is_open = 0 WHERE id = ?
+
+-- name: to_close
+SELECT is_open, closed_by, total - (SELECT count(*) FROM follow_ups WHERE batch = batches.id),
+    (SELECT count(*) FROM jobs WHERE member_of = batches.id)
+        + (SELECT coalesce(sum(n), 0) FROM removed_members WHERE batch = batches.id)
+FROM batches WHERE id = ?
+
+-- name: close_early
+UPDATE batches SET is_open = 0, total = total - :members + :accepted, closed_by = :by, left_out = :left_out
+WHERE id = :id
+
+-- name: remove_if_empty
+DELETE FROM batches WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE member_of = ?1)
 
 -- name: left_open
 SELECT id, count(*) OVER () AS number FROM batches WHERE is_open AND coalesce(grown_at, created_at) < ?
