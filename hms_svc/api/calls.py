@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hms_svc.api.portal import block, on_right_loop, portal
 from hms_svc.domain.errors import BadInput
-from hms_svc.sdk.running_job import current_job, find_job, outside_name, require_job
+from hms_svc.sdk.job_context import outside_name, require_job
+from hms_svc.sdk.running_job import current_job, find_job
 
 if TYPE_CHECKING:
     from hms_svc.sdk.dao import Dao

@@ -43,9 +43,9 @@ from hms_svc.runtime.steps import StepWriter
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.runtime.workers_here import working_here
+from hms_svc.sdk.job_context import worker_running
 from hms_svc.sdk.job_defaults import CompletingProducer
 from hms_svc.sdk.registry import Registry
-from hms_svc.sdk.running_job import worker_running
 from hms_svc.settings import Settings
 
 MIB: Final = 1024 * 1024

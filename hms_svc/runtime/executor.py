@@ -20,13 +20,14 @@ from hms_svc.runtime.decide import Decided, Outcome
 from hms_svc.runtime.isolation import NO_ISOLATION, Isolation
 from hms_svc.runtime.run_outcome import inconclusive, outcome_of
 from hms_svc.runtime.threads import Done, PlainThreads
-from hms_svc.sdk import running_job
+from hms_svc.sdk import job_context
 from hms_svc.sdk.fork_guard import leave_if_forked
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.middleware import run_through
 from hms_svc.sdk.open_resources import BoundType
 from hms_svc.sdk.running_job import RunningJob, enter_job
-from hms_svc.sdk.validation import Steps, is_async
+from hms_svc.sdk.validation import Steps
+from hms_svc.sdk.value_checks import is_async
 
 log: Final = logging.getLogger("hms_svc.runtime")
 
@@ -175,7 +176,7 @@ class Executor:
                 result = await self._run(job, plan)
         except BaseException as raised:  # noqa: BLE001 - becomes the outcome
             error = raised
-        if running_job.forked:
+        if job_context.forked:
             leave_if_forked(error)
         late_ms = self._clock.lease_ms() - job.expires_ms
         if late_ms > 0:

@@ -26,7 +26,7 @@ class Running:
 
     def __init__(self, job: RunningJob, declared: JobType, started_at: int, began: float) -> None:
         self.job = job
-        self.type = job.type
+        self.type = job.claimed.job.type
         self.fence = job.claimed.token.fence
         self.declared = declared
         self.started_at = started_at

@@ -34,10 +34,11 @@ from hms_svc.runtime.worker_ids import make_worker_id
 from hms_svc.runtime.worker_loops import WorkerLoops
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.runtime.workers_here import working_here
+from hms_svc.sdk.job_context import worker_running
 from hms_svc.sdk.middleware import Run
 from hms_svc.sdk.open_resources import BoundType
 from hms_svc.sdk.payload_versions import UpgradeFault
-from hms_svc.sdk.running_job import RunningJob, find_job, worker_running
+from hms_svc.sdk.running_job import RunningJob, find_job
 from hms_svc.sdk.validation import ValidatorFault
 
 LOOK_SECONDS: Final = 0.01

@@ -43,8 +43,9 @@ from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault, plain_data
 from hms_svc.sdk.payload_versions import UpgradeFault
 from hms_svc.sdk.running_job import RunningJob
+from hms_svc.sdk.source_places import bare_name
 from hms_svc.sdk.storable_text import writable
-from hms_svc.sdk.validation import ValidatorFault, name_of, shown
+from hms_svc.sdk.validation import ValidatorFault, shown
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
 LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
@@ -145,11 +146,11 @@ def _finished_plain(declared: JobType, result: Any) -> Outcome:
 
 
 def _bad_result(declared: JobType, message: str) -> Outcome:
-    return BadResult(Failure("MalformedResult", message), name_of(declared.handler))
+    return BadResult(Failure("MalformedResult", message), bare_name(declared.handler))
 
 
 def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome:
-    where = name_of(declared.handler)
+    where = bare_name(declared.handler)
     if isinstance(error, ValidatorFault) and error.__cause__ is not None:
         where, error = error.validator, error.__cause__
     if isinstance(error, asyncio.CancelledError) and job.interrupted:
@@ -201,7 +202,7 @@ def _failure(error: BaseException) -> Failure:
 def _raising_validator(declared: JobType, error: BaseException) -> str:
     """Return the validator that raised an unnamed ValidationFailed, by its frames."""
     codes = {
-        getattr(validator, "__code__", None): name_of(validator)
+        getattr(validator, "__code__", None): bare_name(validator)
         for validator in declared.validators
     }
     for frame, _ in traceback.walk_tb(error.__traceback__):

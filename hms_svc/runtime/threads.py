@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from hms_svc.sdk import running_job
+from hms_svc.sdk import job_context
 from hms_svc.sdk.fork_guard import leave_if_forked
 
 STALL_SECONDS: Final = 0.002
@@ -130,7 +130,7 @@ class PlainThreads:
                     result, error = context.run(function), None
                 except BaseException as raised:  # noqa: BLE001 - becomes the outcome
                     result, error = None, raised
-                if running_job.forked:
+                if job_context.forked:
                     leave_if_forked(error)
                 self._report(done, result, error)
 

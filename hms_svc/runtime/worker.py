@@ -19,8 +19,8 @@ from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.worker_loops import WorkerLoops
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.runtime.workers_here import working_here
+from hms_svc.sdk.job_context import worker_running
 from hms_svc.sdk.registry import Registry
-from hms_svc.sdk.running_job import worker_running
 
 log: Final = logging.getLogger("hms_svc.runtime")
 CANCEL_SECONDS: Final = 2.0

@@ -34,6 +34,7 @@ from hms_svc.ports.stores import (
     ReportStore,
     StoredEffect,
 )
+from hms_svc.sdk.attempt import Attempt
 from hms_svc.sdk.batcher import Batcher
 from hms_svc.sdk.effects import (
     check_follow_up,
@@ -42,8 +43,8 @@ from hms_svc.sdk.effects import (
     may_write,
     refuse_in_transaction,
 )
+from hms_svc.sdk.job_context import find_attempt, require_job
 from hms_svc.sdk.own_thread import must_await
-from hms_svc.sdk.running_job import RunningJob, find_job, require_job
 from hms_svc.sdk.uncancelled import to_the_end
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
@@ -106,7 +107,7 @@ class Dao:
     async def count_reports(self, user_id: str, *, within_ms: int = HOUR_MS) -> int:
         """Count this job as a report of the user; return how many distinct jobs have been counted."""
         refuse_in_transaction("dao.count_reports")
-        job = find_job()
+        job = find_attempt()
         if job is None:
             raise NoActiveJob("dao.count_reports counts the running job: call it inside one")
         now = self._clock.now_ms()
@@ -158,13 +159,13 @@ class Dao:
         raise _refusal(answer, request)
 
     def transaction(
-        self, job: RunningJob, function: Callable[[Any], Any], key: str = ""
+        self, job: Attempt, function: Callable[[Any], Any], key: str = ""
     ) -> Coroutine[Any, Any, Any]:
         """Run a function in a transaction of the database, once per (job id, key); see RunningJob.transaction."""
         must_await("job.transaction", "dao.transaction")
         return self._transaction(job, function, key)
 
-    async def _transaction(self, job: RunningJob, function: Callable[[Any], Any], key: str) -> Any:
+    async def _transaction(self, job: Attempt, function: Callable[[Any], Any], key: str) -> Any:
         refuse_in_transaction("transaction")
         may_write(job)
         if key in job.transactions:
@@ -178,7 +179,7 @@ class Dao:
         job.transactions = (*job.transactions, key)
         return decode(value)
 
-    async def _transact(self, job: RunningJob, function: Callable[[Any], Any], key: str) -> bytes:
+    async def _transact(self, job: Attempt, function: Callable[[Any], Any], key: str) -> bytes:
         from hms_svc.sdk.transactions import TransactionRun
 
         run = TransactionRun(job, function, self._clock)
@@ -190,15 +191,15 @@ class Dao:
             raise lease_lost(job.id)
         return answer.value
 
-    def _job(self, name: str) -> RunningJob | None:
-        job = find_job()
+    def _job(self, name: str) -> Attempt | None:
+        job = find_attempt()
         if job is None and self._needs_job:
             require_job(name)
         return job
 
     async def _commit_for(
         self,
-        job: RunningJob,
+        job: Attempt,
         committing: Coroutine[Any, Any, Answer],
         stop: Callable[[], None] = lambda: None,
     ) -> tuple[Answer, bool]:
@@ -221,7 +222,7 @@ class Dao:
 
     def _request(
         self,
-        job: RunningJob | None,
+        job: Attempt | None,
         data: dict[str, Any],
         key: str,
         events: Sequence[Mapping[str, Any]],
@@ -265,7 +266,7 @@ class Dao:
         )
 
 
-def _committed(job: RunningJob, key: str) -> bytes | None:
+def _committed(job: Attempt, key: str) -> bytes | None:
     """Return the value of a transaction that an earlier claim has committed, as JSON; else None."""
     for effect in job.effects:
         if effect.value is not None and effect.key == key:
@@ -273,7 +274,7 @@ def _committed(job: RunningJob, key: str) -> bytes | None:
     return None
 
 
-def default_kind(job: RunningJob | None) -> str:
+def default_kind(job: Attempt | None) -> str:
     """Return the kind of case a job opens: its type without the last part, `pothole.report` → `pothole`."""
     if job is None:
         return "pothole"

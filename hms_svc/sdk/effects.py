@@ -14,7 +14,7 @@ from hms_svc.domain.event import Event, check_draft, service_event
 from hms_svc.domain.ids import follow_up_id, new_job_id
 from hms_svc.domain.job import Job, check_submitted
 from hms_svc.domain.strict_json import check_strict
-from hms_svc.sdk.running_job import RunningJob
+from hms_svc.sdk.attempt import Attempt
 
 _in_transaction: Final[ContextVar[bool]] = ContextVar("hms_svc_in_transaction", default=False)
 
@@ -38,7 +38,7 @@ def refuse_in_transaction(name: str) -> None:
         )
 
 
-def may_write(job: RunningJob) -> None:
+def may_write(job: Attempt) -> None:
     """Raise what forbids this job to write: its validation, a verdict, the loss of its lease."""
     if job.validating:
         raise NoActiveJob(
@@ -55,7 +55,7 @@ def may_write(job: RunningJob) -> None:
         )
 
 
-def check_follow_up(follow_up: Job, job: RunningJob | None) -> None:
+def check_follow_up(follow_up: Job, job: Attempt | None) -> None:
     """Check a follow-up against the rules of every edge; the id that it has by convention is allowed."""
     running = "" if job is None else job.id
     if follow_up.id == follow_up_id(running, follow_up.type):
@@ -64,7 +64,7 @@ def check_follow_up(follow_up: Job, job: RunningJob | None) -> None:
 
 
 def further_events(
-    job: RunningJob | None, job_id: str, events: Sequence[Mapping[str, Any]], now: int
+    job: Attempt | None, job_id: str, events: Sequence[Mapping[str, Any]], now: int
 ) -> list[Event]:
     """Return the events of drafts, each `{"type", "data"}` and optionally `"key"`."""
     made = []

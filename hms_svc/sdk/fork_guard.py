@@ -14,7 +14,8 @@ import threading
 import traceback
 from typing import Final
 
-from hms_svc.sdk import running_job
+from hms_svc.sdk import job_context
+from hms_svc.sdk.running_job import find_job
 
 NO_WAY_BACK: Final = 1
 
@@ -33,7 +34,7 @@ def leave_if_forked(error: BaseException | None = None) -> None:
 
     The exit code is that of `sys.exit`, else 1 if an error propagated out of the handler, which is printed.
     """
-    if not running_job.forked:
+    if not job_context.forked:
         return
     code = 0
     if isinstance(error, SystemExit):
@@ -55,7 +56,7 @@ def _leave(code: int) -> None:
 
 def _before() -> None:
     """Block signals: until the child has its own handlers, one would be handled as the worker's."""
-    if running_job.is_worker_here():
+    if job_context.is_worker_here():
         _state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
@@ -73,7 +74,8 @@ def _after_in_child() -> None:
         if callable(signal.getsignal(number)):
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
-    job = running_job.leave_worker()
+    job = find_job()
+    job_context.leave_worker()
     if job is not None:
         _bar(job.loop)
     _after_in_parent()

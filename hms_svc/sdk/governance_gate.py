@@ -11,7 +11,8 @@ from hms_svc.domain.strict_json import check_strict, decode, encode_sorted
 from hms_svc.domain.verdict import Effect, Permission, Verdict
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.policy import Policy, Question
-from hms_svc.sdk.running_job import RunningJob, find_job, require_job
+from hms_svc.sdk.attempt import Attempt
+from hms_svc.sdk.job_context import find_attempt, require_job
 
 
 class Gate:
@@ -37,7 +38,7 @@ class Gate:
         job, action, rule and payload turns a hold into a permission. Raises MalformedJson
         if the payload is not JSON, NoActiveJob if there is no job and one is required.
         """
-        job = find_job()
+        job = find_attempt()
         if job is None:
             if self._needs_job:
                 require_job("gov.vet")
@@ -57,11 +58,11 @@ class Gate:
             payload=decode(raw),
             job_id=job.id,
             job_type=job.type,
-            attempt=job.attempt,
+            attempt=job.claimed.attempt,
         )
         return self._ask_for(job, question, digest)
 
-    async def _ask_for(self, job: RunningJob, question: Question, digest: str) -> None:
+    async def _ask_for(self, job: Attempt, question: Question, digest: str) -> None:
         key = (question.action, digest)
         if job.verdict is not None:
             raise job.verdict
@@ -93,7 +94,7 @@ class Gate:
             raise refusal
 
 
-def _keep_refusal(job: RunningJob, refusal: ActionDenied | ActionHeld) -> None:
+def _keep_refusal(job: Attempt, refusal: ActionDenied | ActionHeld) -> None:
     """Keep a refusal with the job: the first one, except that a deny overrides a hold."""
     if job.verdict is None or isinstance(refusal, ActionDenied):
         job.verdict = refusal

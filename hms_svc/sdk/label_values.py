@@ -11,7 +11,7 @@ from hms_svc.domain.verdict import Effect
 from hms_svc.ports.meters import LABELS, OPERATIONS, OTHER, OUTCOMES
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry
-from hms_svc.sdk.validation import name_of
+from hms_svc.sdk.source_places import bare_name
 
 _VALIDATORS_OF_OURS: Final = frozenset(
     {REASON_PAYLOAD, REASON_GOVERNANCE, REASON_UNIQUE, "duplicate"}
@@ -59,4 +59,4 @@ class LabelValues:
 
 
 def _validators_of(declared: JobType) -> frozenset[str]:
-    return _VALIDATORS_OF_OURS.union(name_of(validator) for validator in declared.validators)
+    return _VALIDATORS_OF_OURS.union(bare_name(validator) for validator in declared.validators)

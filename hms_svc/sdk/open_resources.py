@@ -22,7 +22,7 @@ from hms_svc.sdk.own_thread import on_own_thread
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.resources import Function, described
 from hms_svc.sdk.source_places import function_of
-from hms_svc.sdk.validation import is_async
+from hms_svc.sdk.value_checks import is_async
 
 log: Final = logging.getLogger("hms_svc.runtime")
 OPEN_SECONDS: Final = 60.0

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, cast
 
-from hms_svc.domain.errors import (
-    ActionDenied,
-    ActionHeld,
-    DatabaseUnavailable,
-    NoActiveJob,
-    Outage,
-)
-from hms_svc.domain.job import ClaimedJob, Job, log_fields
+from hms_svc.domain.errors import NoActiveJob
+from hms_svc.domain.job import ClaimedJob, log_fields
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.domain.trace_context import TraceContext, context_of, with_context
-from hms_svc.domain.verdict import DENIED, Permission
 from hms_svc.ports.broker import Producer
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.ports.tracing import AttemptSpan
+from hms_svc.sdk.attempt import Attempt
+from hms_svc.sdk.job_context import running
 from hms_svc.sdk.job_steps import NO_STEPS, JobSteps, StepKeeper
 
 if TYPE_CHECKING:
@@ -45,23 +37,17 @@ ValueT = TypeVar("ValueT")
 ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
 """Receives a report of a job: share, message, and whether it is a line of its log."""
 MAX_LOG_CHARACTERS = 64 * 1024
-UNTRACED: Final = nullcontext()
 
 
-class RunningJob(Generic[PayloadT_co]):
+class RunningJob(Attempt, Generic[PayloadT_co]):
     """One attempt in progress. Handlers read it, report through it, and use DAO and gate with it.
 
     `RunningJob[Application]` is one whose type declares `payload=Application`.
 
-    `deadline_ms` is for people, on the wall clock; `expires_ms` is the same
-    moment on the lease clock, which changes of the system time do not move.
-    `recorded` has the valid permissions that are recorded with its case, `vetted` all
-    permissions, including those of this run, by action and payload digest;
-    `unanswered` the questions, likewise, that were not allowed yet. `interrupted`: the
-    runtime has cancelled the run, and `awaited` too if a plain function waits for
-    that. `uncertain`: a commit whose answer was lost. `overran`: its functions returned after the
-    deadline; `thread`: that of the plain function that runs, 0 if there is none. `transactions` has
-    the keys of those that this attempt has committed or found committed.
+    `deadline_ms` is for people, on the wall clock; `expires_ms` is the same moment on the lease clock.
+    `interrupted`: the runtime has cancelled the run, and `awaited` too if a plain function waits for
+    that. `overran`: its functions returned after the deadline; `thread`: that of the plain function
+    that runs, 0 if there is none.
     """
 
     __slots__ = (
@@ -77,30 +63,15 @@ class RunningJob(Generic[PayloadT_co]):
         "broker",
         "cancel_by",
         "cancel_detail",
-        "claimed",
         "dao",
         "deadline_ms",
-        "effects",
-        "event_ordinal",
-        "expires_ms",
         "gov",
         "interrupted",
-        "lease_until",
         "loop",
         "overran",
-        "pending_commits",
         "recalled",
-        "recorded",
-        "revoked",
         "thread",
         "timed_out",
-        "trace",
-        "transactions",
-        "unanswered",
-        "uncertain",
-        "validating",
-        "verdict",
-        "vetted",
     )
 
     def __init__(
@@ -118,36 +89,19 @@ class RunningJob(Generic[PayloadT_co]):
         trace: AttemptSpan | None = None,
         step_keeper: StepKeeper = NO_STEPS,
     ) -> None:
-        self.claimed = claimed
+        super().__init__(claimed, expires_ms=expires_ms, effects=effects, trace=trace)
         self.dao = dao
         self.gov = gov
         self.broker = broker
-        self.trace = trace
         self.deadline_ms = deadline_ms
-        self.expires_ms = expires_ms
-        self.lease_until = claimed.lease_until
-        self.effects = effects
         self.recalled = bool(effects)
-        self.recorded: tuple[Permission, ...] = ()
-        self.vetted: dict[tuple[str, str], Permission] = {}
-        if effects and DENIED not in claimed.approvals:
-            self.recorded = tuple(yes for each in effects for yes in each.vetted)
-            self.vetted = {(yes.action, yes.digest): yes for yes in self.recorded}
-        self.unanswered: dict[tuple[str, str], Exception] = {}
         self._payload: Any = None
-        self.verdict: ActionDenied | ActionHeld | None = None
-        self.revoked = False
         self.timed_out = False
         self.overran = False
         self.thread = 0
         self.interrupted = False
         self.awaited: Future[Any] | None = None
-        self.validating = False
-        self.uncertain: Outage | None = None
-        self.pending_commits = 0
-        self.transactions: tuple[str, ...] = ()
         self.loop = loop
-        self.event_ordinal = 0
         self.cancel_by = ""
         self.cancel_detail = ""
         self._data: JsonValue = None
@@ -157,16 +111,6 @@ class RunningJob(Generic[PayloadT_co]):
         self._decoder: codecs.IncrementalDecoder | None = None
         self._log: list[str] = []
         self._log_size = 0
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self.claimed.job.id
-
-    @property
-    def type(self) -> str:
-        """The job's type."""
-        return self.claimed.job.type
 
     @property
     def data(self) -> Any:
@@ -222,13 +166,6 @@ class RunningJob(Generic[PayloadT_co]):
         return self.claimed.job.batch
 
     @property
-    def lost_commit(self) -> Outage | None:
-        """Why the database may hold an effect of this run that is not among `effects`, if it may."""
-        if self.uncertain is None and self.pending_commits:
-            return DatabaseUnavailable(f"job {self.id} ended while a commit of it was under way")
-        return self.uncertain
-
-    @property
     def cancel_requested(self) -> bool:
         """Whether cancellation of this job was requested, or its lease is gone."""
         return self.revoked or bool(self.cancel_by)
@@ -247,19 +184,6 @@ class RunningJob(Generic[PayloadT_co]):
         possible inside, EffectConflict if this attempt has used the key, and as `insert_case` does.
         """
         return self.dao.transaction(self, write, key)
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """Open a span of this attempt's trace, if there is one."""
-        return UNTRACED if self.trace is None else self.trace.stage(name)
-
-    def carry_trace(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Return jobs that are submitted from here with this one's trace, unless they have their own."""
-        given = self.trace_context()
-        return jobs if given is None else [with_context(job, given) for job in jobs]
-
-    def trace_context(self) -> TraceContext | None:
-        """Return the current trace context, for jobs and requests that leave from here."""
-        return context_of(self.claimed.job) if self.trace is None else self.trace.context
 
     def step(
         self, name: str, function: Callable[P, Any], /, *given: P.args, **named: P.kwargs
@@ -334,66 +258,13 @@ class RunningJob(Generic[PayloadT_co]):
         return "".join(self._log)
 
 
-_current: ContextVar[RunningJob | None] = ContextVar("hms_svc_job", default=None)
-enter_job = _current.set
-find_job = _current.get
-
-
-_workers = 0
-forked = False
-"""Whether this process was forked from one with a worker: a variable, since each job checks it."""
-
-
-def is_worker_here() -> bool:
-    """Return whether a worker runs in this process, or ran in the one that forked it."""
-    return _workers > 0
-
-
-def leave_worker() -> RunningJob | None:
-    """Forget, in a forked child, the job that runs in the parent, and return it."""
-    global forked
-    forked = True
-    job = _current.get()
-    _current.set(None)
-    return job
-
-
-@contextmanager
-def worker_running() -> Iterator[None]:
-    """While the block runs, reject calls of the public API without a job in this process."""
-    global _workers
-    _workers += 1
-    try:
-        yield
-    finally:
-        _workers -= 1
-
-
-def require_job(name: str) -> None:
-    """Raise NoActiveJob for a call without a job in a process that runs a worker."""
-    if forked:
-        raise NoActiveJob(
-            f"{name}: this process was forked by a handler, and the job belongs to its parent: return the "
-            "result to the parent, and call it there. To call it without a job on purpose: "
-            f"{outside_name(name)}"
-        )
-    if _workers:
-        raise NoActiveJob(
-            f"{name}: no job is running on this thread, and this process runs a worker: call it "
-            "inside a handler; a thread that a handler starts has its job if it runs in "
-            f"contextvars.copy_context(). To call it without a job on purpose: {outside_name(name)}"
-        )
-
-
-def outside_name(name: str) -> str:
-    """Return the name of the call that needs no job: `dao.outside.insert_case` for `dao.insert_case`."""
-    module, _, call = name.rpartition(".")
-    return f"{module}.outside.{call}"
+enter_job: Callable[[RunningJob | None], object] = running.set
+find_job = cast("Callable[[], RunningJob | None]", running.get)  # `enter_job` takes nothing else
 
 
 def current_job() -> RunningJob:
     """Return the job whose handler or validator is running; raises NoActiveJob outside of one."""
-    job = _current.get()
+    job = find_job()
     if job is None:
         raise NoActiveJob("no job is running here: call this inside a handler or validator")
     return job

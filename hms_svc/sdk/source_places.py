@@ -15,9 +15,13 @@ def place_of(function: object) -> str:
 
 def name_of(function: object) -> str:
     """Return a function's name with its file and line: `ward_key (city.py:12)`."""
-    name = getattr(function, "__name__", None) or type(function).__name__
     place = place_of(function)
-    return f"{name} ({place})" if place else str(name)
+    return f"{bare_name(function)} ({place})" if place else bare_name(function)
+
+
+def bare_name(function: object) -> str:
+    """Return a function's name alone, that of its type for what has none."""
+    return str(getattr(function, "__name__", None) or type(function).__name__)
 
 
 def code_of(function: object) -> CodeType | None:

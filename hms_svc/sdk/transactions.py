@@ -15,6 +15,7 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.transactions import Statements, TransactionRequest, Written
+from hms_svc.sdk.attempt import Attempt
 from hms_svc.sdk.effects import (
     check_follow_up,
     further_events,
@@ -22,8 +23,8 @@ from hms_svc.sdk.effects import (
     lease_lost,
     may_write,
 )
-from hms_svc.sdk.running_job import RunningJob
-from hms_svc.sdk.validation import is_async, name_of
+from hms_svc.sdk.source_places import bare_name
+from hms_svc.sdk.value_checks import is_async
 
 ValueT = TypeVar("ValueT")
 MOST_SECONDS: Final = 5.0
@@ -40,7 +41,7 @@ class Enqueueable(Protocol):
 class _Drafts:
     """What both forms of a transaction collect for the commit."""
 
-    def __init__(self, statements: Statements, job: RunningJob | None, subject: str) -> None:
+    def __init__(self, statements: Statements, job: Attempt | None, subject: str) -> None:
         self._job = job
         self._subject = subject
         self._statements = statements
@@ -181,7 +182,7 @@ class _Run:
             self._task.cancel()
 
     async def _value(
-        self, statements: Statements, job: RunningJob | None, subject: str
+        self, statements: Statements, job: Attempt | None, subject: str
     ) -> tuple[_Drafts, Any]:
         """Run the function; return what it has collected, and its value."""
         form = Transaction if self._is_async else BlockingTransaction
@@ -197,7 +198,7 @@ class _Run:
             if iscoroutine(result):
                 result.close()
             raise TransactionError(
-                f"{name_of(self._function)} is a plain function and returned an awaitable: "
+                f"{bare_name(self._function)} is a plain function and returned an awaitable: "
                 "declare it with async def, or return its value"
             )
         return result
@@ -213,7 +214,7 @@ class _Run:
 class TransactionRun(_Run):
     """The transaction of a job."""
 
-    def __init__(self, job: RunningJob, function: Callable[[Any], Any], clock: Clock) -> None:
+    def __init__(self, job: Attempt, function: Callable[[Any], Any], clock: Clock) -> None:
         super().__init__(function, clock)
         self._job = job
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
+from inspect import isasyncgen, isawaitable, isgenerator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, Outage, ValidationFailed
@@ -15,7 +15,9 @@ from hms_svc.domain.job import FIRST_VERSION
 from hms_svc.domain.outcome import JobOutcome
 from hms_svc.sdk.payload import parse_payload
 from hms_svc.sdk.payload_versions import current_data
+from hms_svc.sdk.source_places import bare_name
 from hms_svc.sdk.storable_text import writable
+from hms_svc.sdk.value_checks import is_async
 
 if TYPE_CHECKING:
     from hms_svc.sdk.job_type import JobType, PayloadModel, Validator
@@ -79,7 +81,7 @@ class ValidatorStep:
 
     def __init__(self, validator: Validator) -> None:
         self._function = validator
-        self.name = name_of(validator)
+        self.name = bare_name(validator)
         self.is_async = is_async(validator)
 
     async def run(self, job: RunningJob, on_thread: OnThread) -> None:
@@ -181,15 +183,3 @@ def shown(answer: object) -> str:
         return writable(repr(answer))[:LONGEST_SHOWN]
     except Exception:  # noqa: BLE001 - the repr is the service's code
         return f"a {type(answer).__name__}"
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a validator or handler in messages."""
-    return getattr(function, "__name__", type(function).__name__)
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether a function, or a callable object, is `async`."""
-    return iscoroutinefunction(function) or iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - the method itself is examined
-    )

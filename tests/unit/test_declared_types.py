@@ -30,7 +30,7 @@ from hms_svc.runtime.run_outcome import _finished
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry as SdkRegistry
 from hms_svc.sdk.source_places import place_of
-from hms_svc.sdk.validation import is_async
+from hms_svc.sdk.value_checks import is_async
 
 if TYPE_CHECKING:  # a handler may name in annotations what is not there at run time
     from decimal import Decimal
