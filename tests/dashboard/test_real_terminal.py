@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -23,6 +22,7 @@ import pytest
 
 from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.hostile import HARMFUL, fill
+from tests.support.waiting import wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 APP: Final = "tests.dashboard.hostile:app"
@@ -93,10 +93,10 @@ class RealConsole:
         return bool(more)
 
     def until(self, what: str, holds: Callable[[], object]) -> None:
-        end = time.monotonic() + LIMIT_SECONDS
-        while not holds():
-            assert time.monotonic() < end, f"{what}: {self.seen[-1500:]!r}"
+        def read() -> None:
             assert self.read(), f"{what}: ended with {self.seen[-1500:]!r}"
+
+        wait_until(what, holds, LIMIT_SECONDS, pause=read, found=lambda: self.seen[-1500:])
 
     def press(self, keys: str, shows: str) -> None:
         """Press keys, and wait until a text appears in the new output."""

@@ -10,11 +10,12 @@ import stat
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 20.0
@@ -40,17 +41,25 @@ class Terminal:
         )
 
     def until(self, wanted: bytes) -> None:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while wanted not in self.seen:
-            ready, _, _ = select.select([self.master], [], [], deadline - time.monotonic())
-            assert ready, f"{wanted!r} was not shown: {self.seen[-2000:]!r}"
+        wait_until(
+            f"{wanted!r} is shown",
+            lambda: wanted in self.seen,
+            LIMIT_SECONDS,
+            pause=self._read,
+            found=lambda: self.seen[-2000:],
+        )
+
+    def _read(self) -> None:
+        ready, _, _ = select.select([self.master], [], [], 0.1)
+        if ready:
             self.seen += os.read(self.master, 65536)
 
     def until_logged(self, wanted: str) -> None:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not self.log.exists() or wanted not in self.log.read_text():
-            assert time.monotonic() < deadline, f"{wanted!r} is not in the log"
-            select.select([self.master], [], [], 0.01)
+        wait_until(
+            f"{wanted!r} is in the log",
+            lambda: self.log.exists() and wanted in self.log.read_text(),
+            LIMIT_SECONDS,
+        )
 
     def press(self, key: bytes) -> None:
         os.write(self.master, key)
@@ -113,10 +122,9 @@ def test_the_guard_restores_the_terminal_of_a_killed_console(
     terminal.until(b"READY")
     terminal.press(b"k")
     terminal.until(SCREEN_OFF)
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while terminal.attributes() != terminal.before:
-        assert time.monotonic() < deadline, "the terminal stays raw"
-        select.select([], [], [], 0.01)
+    wait_until(
+        "the terminal is as before", lambda: terminal.attributes() == terminal.before, LIMIT_SECONDS
+    )
 
 
 def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:

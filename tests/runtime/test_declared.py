@@ -21,6 +21,7 @@ from hms_svc.ports.key_claims import KeyClaim
 from hms_svc.runtime.scheduler import Scheduler, tick_job
 from hms_svc.sdk.running_job import RunningJob
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of
 
 
@@ -275,9 +276,7 @@ async def test_what_was_pushed_before_a_worker_lived_is_taken_by_its_declaration
 
 
 async def known(harness: WorkerHarness, job_id: str) -> str:
-    async with asyncio.timeout(30):
-        while (await harness.engines.inspection.details([job_id]))[0] is None:  # noqa: ASYNC110 - nothing notifies of what it waits for
-            await asyncio.sleep(0.005)
+    await until(f"job {job_id} is known", lambda: harness.details([job_id]))
     return job_id
 
 

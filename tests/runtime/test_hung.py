@@ -52,8 +52,11 @@ async def test_a_hung_function_is_busy_in_the_register_and_named_in_the_log(
         worker = harness.start(hung_seconds=0.1, lease_seconds=0.5)
         view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "timeout")
-        while not (await seen(harness)).hung:  # noqa: ASYNC110 - nothing notifies of what it waits for
-            await asyncio.sleep(0.01)
+
+        async def is_hung() -> int:
+            return (await seen(harness)).hung
+
+        await until("the register has it as hung", is_hung)
         told = await seen(harness)
         assert (told.hung, told.busy, told.jobs) == (1, 1, ())
         named = f"job {view.id} (test.job), attempt 1: its function still runs"

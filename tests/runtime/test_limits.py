@@ -130,8 +130,7 @@ async def test_why_names_the_limit(open_harness: HarnessMaker) -> None:
         reads = Reads(
             inspection=engines.inspection, bus=engines.bus, database=None, clock=engines.clock
         )
-        while not await engines.inspection.limit_of(waiting):  # noqa: ASYNC110 - nothing notifies of it
-            await asyncio.sleep(0.01)
+        await until("one waits", lambda: engines.inspection.limit_of(waiting))
         text = await reads.why(waiting)
         assert text.endswith(
             "for a limit that its type declares: at most 1 job at the same time for '7'."

@@ -19,7 +19,7 @@ from hms_svc.sdk.captured_output import captured_output
 from hms_svc.settings import load_settings
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import until
 from tests.support.worker import TYPE, WorkerHarness, registry_of
 
 ran: list[str] = []
@@ -131,9 +131,7 @@ def listener_of(harness: WorkerHarness) -> Any:
 
 async def arrives(harness: WorkerHarness, job_id: str) -> None:
     """Wait until the broker has a job."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await harness.details([job_id]):  # noqa: ASYNC110 - nothing notifies of it
-            await asyncio.sleep(0.005)
+    await until(f"job {job_id} is known", lambda: harness.details([job_id]))
 
 
 async def test_a_relay_is_told_of_a_commit_and_need_not_poll(

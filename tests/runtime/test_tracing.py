@@ -29,6 +29,7 @@ from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
 from tests.support.local_http import LocalHttp, local_http
+from tests.support.waiting import until
 from tests.support.worker import PLACE, TYPE, WorkerHarness, registry_of
 
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -84,9 +85,11 @@ async def test_a_report_and_its_notice_are_one_trace_from_the_callers_span(
     async with harness_of(settings, registry) as harness:
         job_id = await harness.enqueue(PLACE, "pothole.report", traceparent=TRACEPARENT)
         await harness.reaches(job_id, State.COMPLETED)
-        async with asyncio.timeout(30):
-            while (await harness.engines.inspection.queues())[0].counts.completed != 1:  # noqa: ASYNC110 - nothing notifies of what it waits for
-                await asyncio.sleep(0.005)
+
+        async def is_completed() -> bool:
+            return (await harness.engines.inspection.queues())[0].counts.completed == 1
+
+        await until("the follow-up is completed", is_completed)
     found = spans(collector)
     assert {span.trace_id.hex() for span in found} == {TRACE}
     names = {span.span_id.hex(): span.name for span in found}

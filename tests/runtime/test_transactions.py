@@ -62,9 +62,7 @@ class PermitHarness(WorkerHarness):
 
     async def appears(self, job_id: str) -> JobDetail:
         """Wait until a job is known, and then until it has ended."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self.details([job_id]):  # noqa: ASYNC110 - nothing notifies of it
-                await asyncio.sleep(0.005)
+        await until(f"job {job_id} is known", lambda: self.details([job_id]))
         return await self.reaches(job_id)
 
     async def events(self, type: str) -> list[Any]:

@@ -20,7 +20,7 @@ from hms_svc.processes.embedded import ProcessWorkers, ThreadWorkers
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, until
 from tests.support.worker import HarnessMaker, WorkerHarness, registry_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,12 +36,14 @@ async def ask(harness: WorkerHarness, worker_id: str, state: WorkerState) -> Non
 async def workers_until(
     harness: WorkerHarness, what: str, holds: Callable[[list[WorkerView]], object]
 ) -> list[WorkerView]:
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not holds(found := await harness.engines.inspection.workers()):  # noqa: ASYNC110 - nothing notifies of what it waits for
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"{what}: {found}") from None
+    found: list[WorkerView] = []
+
+    async def does_hold() -> object:
+        nonlocal found
+        found = await harness.engines.inspection.workers()
+        return holds(found)
+
+    await until(what, does_hold, found=lambda: found)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from hms_svc.tui.launch import Facts, Launch, Workforce
 from hms_svc.tui.screens.base import current_screen
 from hms_svc.tui.screens.job_list import JobList
 from hms_svc.tui.widgets.grid import Grid
+from tests.support.waiting import until
 
 PATIENCE_SECONDS: Final = 20.0
 TURNS: Final = 3
@@ -88,12 +88,11 @@ class ConsoleDriver:
 
     async def until(self, what: str, holds: Callable[[], object]) -> None:
         """Let the console run until a condition holds."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not holds():
-            if time.monotonic() > end:
-                raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:g} s\n{self.text()}")
-            self.console.store.refresh_now(force=True)
-            await self.pilot.pause(0.005)
+        await until(what, holds, PATIENCE_SECONDS, pause=self._refresh, found=self.text)
+
+    async def _refresh(self) -> None:
+        self.console.store.refresh_now(force=True)
+        await self.pilot.pause(0.005)
 
     async def sees(self, text: str) -> None:
         """Wait until a text is on the screen."""

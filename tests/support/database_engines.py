@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
@@ -21,6 +20,7 @@ from tests.support.database_requests import NOON
 from tests.support.framing import POSTGRESQL
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Proxy
+from tests.support.waiting import until
 
 _SESSIONS: Final = "FROM pg_stat_activity WHERE datname = current_database()"
 PATIENCE_SECONDS: Final = 30.0
@@ -87,9 +87,7 @@ class PostgresSite:
 
     async def until(self, query: str) -> None:
         """Wait until a query in the database returns a row."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self.server.fetch(self.name, query):  # noqa: ASYNC110 - nothing notifies of what it waits for
-                await asyncio.sleep(0.005)
+        await until(query, lambda: self.server.fetch(self.name, query), PATIENCE_SECONDS)
 
     async def until_blocked(self) -> None:
         """Wait until a session of this database waits for a lock."""

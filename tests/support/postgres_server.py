@@ -19,12 +19,12 @@ from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.postgres_address import PostgresAddress, read_postgres_address
 from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.ports.clock import SystemClock
+from tests.support.waiting import until
 
 URL_VARIABLE: Final = "HMS_SVC_TEST_POSTGRES_URL"
 REQUIRED_VARIABLE: Final = "HMS_SVC_TEST_REQUIRE_SERVERS"
 _PREFIX: Final = "hms_svc_test_"
 _LEFTOVER_SECONDS: Final = 6 * 3600
-_PATIENCE_SECONDS: Final = 30.0
 _OURS: Final = "current_schema()::regnamespace"
 _KEPT_TABLES: Final = ("hms_svc_version", "schema_info")
 _READS_TO_SETTLE: Final = f"""
@@ -135,11 +135,11 @@ class PostgresServer:
     async def disconnect(self, name: str) -> None:
         """End all sessions of a database, and wait until they are gone."""
         sessions = "FROM pg_stat_activity WHERE datname = $1"
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while await self.fetch(  # noqa: ASYNC110 - nothing notifies of what it waits for
-                "", f"SELECT pg_terminate_backend(pid) {sessions}", name
-            ):
-                await asyncio.sleep(0.005)
+
+        async def are_gone() -> bool:
+            return not await self.fetch("", f"SELECT pg_terminate_backend(pid) {sessions}", name)
+
+        await until(f"no session of {name} is left", are_gone)
 
     async def _empty(self, name: str) -> None:
         tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"

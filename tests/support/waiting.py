@@ -5,31 +5,53 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 PATIENCE_SECONDS: Final = 60.0
 _CHECK_SECONDS: Final = 0.005
 
 
-async def until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until a condition, plain or awaitable, holds; raise AssertionError with its name if it never does."""
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
+async def until(
+    what: str,
+    holds: Callable[[], object],
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    pause: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(_CHECK_SECONDS),
+    found: Callable[[], object] = str,
+) -> None:
+    """Wait until a condition, plain or awaitable, holds; `pause` is awaited between two checks.
+
+    Raises AssertionError with the condition's name, and with what is `found` instead, if it never does.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds) as limit:
+            while not limit.expired():
                 answer = holds()
                 if inspect.isawaitable(answer):
                     answer = await answer
                 if answer:
                     return
-                await asyncio.sleep(_CHECK_SECONDS)
-    except TimeoutError:
-        raise AssertionError(f"{what}: not within {seconds:g} s") from None
+                await pause()
+    raise _never(what, seconds, found)
 
 
-def wait_until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Block until a condition holds; raise AssertionError with its name if it never does."""
+def wait_until(
+    what: str,
+    holds: Callable[[], object],
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    pause: Callable[[], object] = lambda: time.sleep(_CHECK_SECONDS),
+    found: Callable[[], object] = str,
+) -> None:
+    """Block until a condition holds, as `until` does."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(_CHECK_SECONDS)
+        if time.monotonic() > end:
+            raise _never(what, seconds, found)
+        pause()
+
+
+def _never(what: str, seconds: float, found: Callable[[], object]) -> AssertionError:
+    return AssertionError(f"{what}: not within {seconds:g} s\n{found()}".rstrip())

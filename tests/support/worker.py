@@ -27,7 +27,7 @@ from hms_svc.sdk.job_type import Handler
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 TYPE = "test.job"
 LAT, LON = 38.8977, -77.0365
@@ -78,12 +78,14 @@ class WorkerHarness:
     async def reaches(self, job_id: str, *states: State) -> JobDetail:
         """Wait until a job is in one of the states, by default in any terminal one."""
         wanted = states or tuple(TERMINAL)
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while (detail := await self.detail(job_id)).view.state not in wanted:  # noqa: ASYNC110 - nothing notifies of what it waits for
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise AssertionError(f"{job_id} is {detail.view.state}, not {wanted}") from None
+        detail = await self.detail(job_id)
+
+        async def is_in_one() -> bool:
+            nonlocal detail
+            detail = await self.detail(job_id)
+            return detail.view.state in wanted
+
+        await until(f"{job_id} is in {wanted}", is_in_one, found=lambda: detail.view.state)
         return detail
 
     async def run(self, data: Any = None, **fields: Any) -> JobDetail:

@@ -18,6 +18,7 @@ from tests.support.database_engines import PATIENCE_SECONDS, HandClock, Postgres
 from tests.support.database_requests import LAT, LON, RADIUS_M, effect
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Proxy
+from tests.support.waiting import until
 
 SECRET = "hush-hush"
 
@@ -44,9 +45,10 @@ async def hasty_database(hasty: PostgresEngine, clock: HandClock) -> SqlDatabase
 
 
 async def until_it_answers(database: SqlDatabase) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (await database.health()).ok:  # noqa: ASYNC110 - nothing notifies of what it waits for
-            await asyncio.sleep(0.01)
+    async def answers() -> bool:
+        return (await database.health()).ok
+
+    await until("the database answers", answers, PATIENCE_SECONDS)
 
 
 async def test_a_statement_that_takes_too_long_is_an_outage(hasty: PostgresEngine) -> None:
