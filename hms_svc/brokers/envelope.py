@@ -15,7 +15,7 @@ from hms_svc.domain.views import JobView
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
-class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
+class JobEnvelope(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of a job that no statement interprets."""
 
     traceparent: str | None = None
@@ -31,13 +31,13 @@ class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
         return None if raw == b"null" else raw
 
 
-NO_ENVELOPE: Final = Envelope()
-read_envelope: Final = msgspec.json.Decoder(Envelope).decode
+NO_ENVELOPE: Final = JobEnvelope()
+read_envelope: Final = msgspec.json.Decoder(JobEnvelope).decode
 
 
-def envelope_of(job: Job) -> Envelope:
+def envelope_of(job: Job) -> JobEnvelope:
     """Return the envelope fields of a job."""
-    return Envelope(
+    return JobEnvelope(
         traceparent=job.traceparent,
         meta=msgspec.Raw(job.meta) if job.meta else _NOTHING,
         extra=msgspec.Raw(job.extra) if job.extra else _NOTHING,
@@ -63,7 +63,7 @@ def write_envelope(job: Job) -> bytes | None:
     return msgspec.json.encode(envelope_of(job)) if has_envelope(job) else None
 
 
-def wire_form(view: JobView, times: Mapping[str, int | None], envelope: Envelope) -> bytes:
+def wire_form(view: JobView, times: Mapping[str, int | None], envelope: JobEnvelope) -> bytes:
     """Return a job as a producer would submit it; `times` are `not_before` and `expires_at` (ms)."""
     fields: dict[str, Any] = {
         "id": view.id,

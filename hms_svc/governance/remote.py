@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES: Final = 64 * 1024
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _RemoteVerdict(msgspec.Struct, frozen=True):
     effect: Effect
     rule: str
     reason: str = ""
@@ -60,7 +60,7 @@ class RemotePolicy:
         if status != httpx.codes.OK:
             raise PolicyUnavailable(f"{self._shown}: status {status} instead of 200")
         try:
-            answer = msgspec.json.decode(body, type=_Answer)
+            answer = msgspec.json.decode(body, type=_RemoteVerdict)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PolicyUnavailable(f"{self._shown}: not a verdict: {error}") from error
         return Verdict(answer.effect, answer.rule, answer.reason)

@@ -30,7 +30,7 @@ _REFUSALS: Final = {
 }
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # a base without types
+class _AsyncpgConnection(asyncpg.Connection):  # type: ignore[misc]  # a base without types
     """A connection whose close does not wait, unlike that of SQLAlchemy after a failure."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - theirs
@@ -163,7 +163,7 @@ class Connector:
                 password=address.password,
                 database=address.database,
                 timeout=seconds,
-                connection_class=_Connection,
+                connection_class=_AsyncpgConnection,
                 command_timeout=self._command_seconds,
                 server_settings={"application_name": address.application_name},
             )

@@ -9,7 +9,7 @@ from hms_svc.brokers.redis.calls import ScriptCall, binary, nothing
 from hms_svc.domain.event import Event
 
 
-class Delivery(NamedTuple):
+class GroupEntries(NamedTuple):
     """First and last position that were lost, if any, and the entries."""
 
     gap: tuple[int, int] | None
@@ -24,11 +24,11 @@ def publish(events: Iterable[Event]) -> ScriptCall[None]:
 
 def read_group(
     group: str, *, limit: int, from_start: bool, again_after_ms: int
-) -> ScriptCall[Delivery]:
+) -> ScriptCall[GroupEntries]:
     """Deliver events to a group: overdue ones first, then new ones."""
     return ScriptCall(
         "read_group",
-        _delivery,
+        _group_entries,
         group=group,
         limit=limit,
         from_start=from_start,
@@ -36,9 +36,9 @@ def read_group(
     )
 
 
-def _delivery(reply: list[Any]) -> Delivery:
+def _group_entries(reply: list[Any]) -> GroupEntries:
     gap, entries = reply
-    return Delivery((int(gap[0]), int(gap[1])) if gap else None, entries)
+    return GroupEntries((int(gap[0]), int(gap[1])) if gap else None, entries)
 
 
 def trim_bus(

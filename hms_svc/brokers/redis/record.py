@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from hms_svc.brokers.codes import CODE_OF, DISCARDED, LIMITED, PRIORITY_STEP, STATE_OF
-from hms_svc.brokers.envelope import Envelope, envelope_of, has_envelope, wire_form
+from hms_svc.brokers.envelope import JobEnvelope, envelope_of, has_envelope, wire_form
 from hms_svc.brokers.history import attempts_of, erased_history, history_of, read_history
 from hms_svc.brokers.intake import KeptBytes
 from hms_svc.brokers.redis.unique_keys import RuleRow, rule_row, unique_text
@@ -108,7 +108,7 @@ _HISTORY: Final = -1
 _NONE: Final = msgspec.Raw(b"null")
 
 
-class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
+class KeptEnvelope(JobEnvelope, omit_defaults=True, gc=False):
     """The envelope in a record: fields that no script reads, or only as a digest."""
 
     unique_key: str | None = None

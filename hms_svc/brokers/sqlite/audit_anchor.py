@@ -7,7 +7,7 @@ from typing import Final
 
 from hms_svc.brokers import audit_heads as lines
 from hms_svc.brokers.sqlite.queue_file import QueueFile
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.domain.audit_heads import DAYS_KEPT, DOUBTS_KEPT, AuditHead, Doubt, KeptHeads
 
 _PREFIX: Final = "audit:"
@@ -36,7 +36,7 @@ class SQLiteAuditAnchor:
     async def doubt(self, doubt: Doubt) -> None:
         """Store evidence, up to its limit."""
 
-        def add(transaction: Transaction) -> None:
+        def add(transaction: FileTransaction) -> None:
             name, entries = lines.doubt_name(doubt), _entries(transaction)
             if name not in entries and lines.count_doubts(entries) < DOUBTS_KEPT:
                 _put(transaction, name, lines.doubt_line(doubt))
@@ -48,7 +48,7 @@ class SQLiteAuditAnchor:
     ) -> bool:
         """Replace all stored heads."""
 
-        def swap(transaction: Transaction) -> bool:
+        def swap(transaction: FileTransaction) -> bool:
             entries = _entries(transaction)
             if lines.read_heads(entries).newest != over:
                 return False
@@ -61,7 +61,7 @@ class SQLiteAuditAnchor:
         return await self._file.write(swap)
 
 
-def _keep(transaction: Transaction, head: AuditHead, over: AuditHead | None) -> bool:
+def _keep(transaction: FileTransaction, head: AuditHead, over: AuditHead | None) -> bool:
     entries, line = _entries(transaction), lines.head_line(head)
     newest = entries.get(lines.NEWEST, "")
     if newest == line:
@@ -79,14 +79,14 @@ def _keep(transaction: Transaction, head: AuditHead, over: AuditHead | None) -> 
     return True
 
 
-def _entries(transaction: Transaction) -> dict[str, str]:
+def _entries(transaction: FileTransaction) -> dict[str, str]:
     rows = transaction.connection.execute(_READ).fetchall()
     return {name.removeprefix(_PREFIX): str(value) for name, value in rows}
 
 
-def _put(transaction: Transaction, name: str, line: str) -> None:
+def _put(transaction: FileTransaction, name: str, line: str) -> None:
     transaction.connection.execute(_WRITE, (_PREFIX + name, line))
 
 
-def _drop(transaction: Transaction, names: Sequence[str] | dict[str, str]) -> None:
+def _drop(transaction: FileTransaction, names: Sequence[str] | dict[str, str]) -> None:
     transaction.each("DELETE FROM meta WHERE name = ?", [(_PREFIX + name,) for name in names])

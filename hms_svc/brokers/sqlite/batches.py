@@ -12,7 +12,7 @@ import msgspec
 from hms_svc.brokers.codes import DISCARDED, STATE_OF
 from hms_svc.brokers.sqlite.enqueue import enqueue, lose
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.domain.batches import DISCARDED as DISCARDED_NAME
 from hms_svc.domain.batches import BatchView, FollowUp, NewBatch, When
 from hms_svc.domain.job import Job
@@ -38,7 +38,7 @@ def report_moves(connection: sqlite3.Connection, moved: set[str]) -> None:
 
 
 def accept(
-    transaction: Transaction, batch: NewBatch, jobs: Sequence[Job], now: int, *, is_last: bool
+    transaction: FileTransaction, batch: NewBatch, jobs: Sequence[Job], now: int, *, is_last: bool
 ) -> EnqueuedBatch:
     """Accept some members of a batch, with its record if they are the first; the last ones close it."""
     execute = transaction.connection.execute
@@ -61,7 +61,7 @@ def accept(
     return EnqueuedBatch(Acceptance.ACCEPTED)
 
 
-def _add(transaction: Transaction, batch: NewBatch) -> None:
+def _add(transaction: FileTransaction, batch: NewBatch) -> None:
     row = (batch.id, batch.digest, batch.when.value, batch.total, batch.created_at, batch.by)
     transaction.connection.execute(SQL["add"], row)
     rows = [
@@ -71,7 +71,7 @@ def _add(transaction: Transaction, batch: NewBatch) -> None:
     transaction.each(SQL["add_follow_up"], rows)
 
 
-def close(transaction: Transaction, batch_id: str, by: str, now: int) -> ClosedBatch:
+def close(transaction: FileTransaction, batch_id: str, by: str, now: int) -> ClosedBatch:
     """Close an open batch with the members that it has; remove it if it has no job then."""
     execute = transaction.connection.execute
     found = execute(SQL["to_close"], (batch_id,)).fetchone()
@@ -89,7 +89,7 @@ def close(transaction: Transaction, batch_id: str, by: str, now: int) -> ClosedB
     return ClosedBatch("", accepted, left_out)
 
 
-def advance(transaction: Transaction, batch_id: str, now: int) -> None:
+def advance(transaction: FileTransaction, batch_id: str, now: int) -> None:
     """Make the next follow-up of a batch if it is its turn, and record whether the batch has ended."""
     execute = transaction.connection.execute
     while row := execute(SQL["standing"], (batch_id,)).fetchone():
@@ -105,7 +105,7 @@ def advance(transaction: Transaction, batch_id: str, now: int) -> None:
         _make(transaction, batch_id, number, now)
 
 
-def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> None:
+def _make(transaction: FileTransaction, batch_id: str, number: int, now: int) -> None:
     """Accept a follow-up as a job that is submitted now; another job with its id takes its place."""
     execute = transaction.connection.execute
     job_id, type, stored = execute(SQL["follow_up"], (batch_id, number)).fetchone()
@@ -127,7 +127,7 @@ def _make(transaction: Transaction, batch_id: str, number: int, now: int) -> Non
     transaction.lets_in = True
 
 
-def erase_follow_up(transaction: Transaction, job_id: str) -> str:
+def erase_follow_up(transaction: FileTransaction, job_id: str) -> str:
     """Erase a job that is to follow a batch which does not run, or return why not: its turn will be skipped."""
     found = transaction.connection.execute(SQL["erasable"], (job_id,)).fetchone()
     if found is None:

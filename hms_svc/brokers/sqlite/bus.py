@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.brokers.sqlite.audit_anchor import SQLiteAuditAnchor
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
@@ -99,7 +99,7 @@ def _gap(group: str, first: int, last: int, now: int) -> Event:
 
 
 def _deliver(
-    transaction: Transaction,
+    transaction: FileTransaction,
     reader: tuple[str, str],
     limit: int,
     from_start: bool,

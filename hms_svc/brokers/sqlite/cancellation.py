@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 
 
 class StoredCancelRequest(msgspec.Struct, frozen=True, gc=False):
@@ -20,7 +20,7 @@ class StoredCancelRequest(msgspec.Struct, frozen=True, gc=False):
 CancelRequests: TypeAlias = dict[tuple[int, int], StoredCancelRequest]
 
 
-def open_requests(transaction: Transaction) -> CancelRequests:
+def open_requests(transaction: FileTransaction) -> CancelRequests:
     """Return the requests by row and fence of the claim; there are rarely any."""
     rows = transaction.connection.execute(SQL["cancellations"]).fetchall()
     return {
@@ -29,6 +29,6 @@ def open_requests(transaction: Transaction) -> CancelRequests:
     }
 
 
-def forget_requests(transaction: Transaction) -> None:
+def forget_requests(transaction: FileTransaction) -> None:
     """Remove the requests whose claim has ended."""
     transaction.connection.execute(SQL["forget_cancellations"])

@@ -43,7 +43,7 @@ from hms_svc.brokers.sqlite.causes import repair_causes
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_control import QueueControl
 from hms_svc.brokers.sqlite.queue_file import QueueFile
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.brokers.sqlite.views import job_detail
 from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.erasure import ERASED
@@ -70,7 +70,9 @@ _ERASED_AT_ONCE: Final = 100
 class _Target:
     """One job that an operator changes, within the transaction of the change."""
 
-    def __init__(self, transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int):
+    def __init__(
+        self, transaction: FileTransaction, row: sqlite3.Row, request: ActRequest, now: int
+    ):
         self.transaction = transaction
         self.row = row
         self.request = request
@@ -296,7 +298,7 @@ class SQLiteControl(QueueControl):
         day = 86_400_000
         keep = self._keep
 
-        def remove(transaction: Transaction) -> int:
+        def remove(transaction: FileTransaction) -> int:
             removed = retention.trim_terminal(
                 transaction, now - int(keep.completed_days * day), keep.completed_most, limit
             )
@@ -342,7 +344,7 @@ class SQLiteControl(QueueControl):
             raise BrokerUnavailable(f"backup of {self._file.path}: {error}") from error
 
 
-def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int) -> ActOutcome:
+def _act_on(transaction: FileTransaction, request: ActRequest, job_id: str, now: int) -> ActOutcome:
     cursor = transaction.connection.execute(SQL["one"], (job_id,))
     cursor.row_factory = sqlite3.Row
     row = cursor.fetchone()

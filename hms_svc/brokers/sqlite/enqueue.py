@@ -13,7 +13,7 @@ from hms_svc.brokers.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, t
 from hms_svc.brokers.envelope import write_envelope
 from hms_svc.brokers.intake import keep_bytes, read_item
 from hms_svc.brokers.sqlite import uniqueness
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 from hms_svc.brokers.unreported_ends import UNREADABLE
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.errors import BadInput
@@ -34,7 +34,7 @@ from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.sqlite.statements import run_many
 
 
-def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[Any, ...]:
+def _row(transaction: FileTransaction, job: Job, now: int, at_rank: int) -> tuple[Any, ...]:
     queue = transaction.queue(job.type)
     priority = transaction.priority(job, queue)
     not_before = now + job.rule_delay_ms if job.rule_delay_ms else job.not_before
@@ -56,7 +56,7 @@ def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[An
     )
 
 
-def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
+def enqueue(transaction: FileTransaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
     """Accept jobs, all in one statement if there is no conflict."""
     connection = transaction.connection
     first = transaction.turns(len(jobs), now)
@@ -74,13 +74,15 @@ def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enq
     return [_enqueue_one(transaction, job, row, now) for job, row in zip(jobs, rows, strict=True)]
 
 
-def _accept(transaction: Transaction, job: Job, row: tuple[Any, ...]) -> Enqueued:
+def _accept(transaction: FileTransaction, job: Job, row: tuple[Any, ...]) -> Enqueued:
     transaction.move(row[1], None, row[2])
     transaction.count(row[1], "accepted")
     return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[row[2]])
 
 
-def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: int) -> Enqueued:
+def _enqueue_one(
+    transaction: FileTransaction, job: Job, row: tuple[Any, ...], now: int
+) -> Enqueued:
     connection = transaction.connection
     known = connection.execute(SQL["identify"], (job.id,)).fetchone()
     if known is not None:
@@ -104,7 +106,7 @@ def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: 
 
 
 def _refuse(
-    transaction: Transaction,
+    transaction: FileTransaction,
     job: Job,
     queue: int,
     state: int,
@@ -160,14 +162,17 @@ def _read(type: str, item: bytes, now: int) -> Job | BadInput:
 
 
 def enqueue_raw(
-    transaction: Transaction, type: str, items: Sequence[tuple[bytes, Job | BadInput]], now: int
+    transaction: FileTransaction,
+    type: str,
+    items: Sequence[tuple[bytes, Job | BadInput]],
+    now: int,
 ) -> list[Enqueued]:
     """Accept foreign bytes; those that are not jobs become dead letters."""
     return [_enqueue_item(transaction, type, item, job, now) for item, job in items]
 
 
 def _enqueue_item(
-    transaction: Transaction, type: str, item: bytes, job: Job | BadInput, now: int
+    transaction: FileTransaction, type: str, item: bytes, job: Job | BadInput, now: int
 ) -> Enqueued:
     if isinstance(job, BadInput):
         return _bury(transaction, _letter(type, now), item, now, REASON_MALFORMED, str(job))
@@ -188,7 +193,7 @@ def _letter(type: str, now: int) -> Job:
     return Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
 
 
-def lose(transaction: Transaction, job: Job, raw: bytes, now: int) -> Enqueued:
+def lose(transaction: FileTransaction, job: Job, raw: bytes, now: int) -> Enqueued:
     """Record a job whose record is none of this version, unless its id is taken."""
     if transaction.connection.execute(SQL["identify"], (job.id,)).fetchone() is not None:
         return Enqueued(job.id, Acceptance.CONFLICT, State.DEAD)
@@ -196,7 +201,7 @@ def lose(transaction: Transaction, job: Job, raw: bytes, now: int) -> Enqueued:
 
 
 def _bury(
-    transaction: Transaction,
+    transaction: FileTransaction,
     job: Job,
     item: bytes,
     now: int,

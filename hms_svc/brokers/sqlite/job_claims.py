@@ -22,7 +22,7 @@ from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
 from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.limits import EXPIRED_AT_ONCE
 from hms_svc.brokers.sqlite import uniqueness
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.sqlite.type_limits import (
     note_starts_in_queue,
@@ -50,7 +50,7 @@ Row = tuple[Any, ...]
 
 
 def claim(
-    transaction: Transaction,
+    transaction: FileTransaction,
     request: ClaimRequest,
     types: Sequence[ServedType],
     now: int,
@@ -86,7 +86,7 @@ def claim(
 
 
 def _claim_limited(
-    transaction: Transaction,
+    transaction: FileTransaction,
     queue: int,
     limits: Sequence[Limit],
     served: ServedType,
@@ -106,7 +106,7 @@ def _claim_limited(
 
 
 def _claim_from(
-    transaction: Transaction,
+    transaction: FileTransaction,
     queue: int,
     served: ServedType,
     request: ClaimRequest,
@@ -135,14 +135,14 @@ def _claim_from(
     return claimed
 
 
-def _next_rows(transaction: Transaction, queue: int, lane: Lane, count: int) -> list[Row]:
+def _next_rows(transaction: FileTransaction, queue: int, lane: Lane, count: int) -> list[Row]:
     suspects = lane is Lane.SUSPECT
     low, high = (LOWEST_SUSPECT, LOWEST_LIMITED) if suspects else (LOWEST_RANK, LOWEST_SUSPECT)
     return transaction.connection.execute(SQL["ready"], (queue, low, high, count)).fetchall()
 
 
 def _lease(
-    transaction: Transaction,
+    transaction: FileTransaction,
     queue: int,
     served: ServedType,
     request: ClaimRequest,
@@ -209,12 +209,14 @@ def _claimed(
     )
 
 
-def take_keys(transaction: Transaction, claims: Sequence[KeyClaim], now: int) -> list[str | None]:
+def take_keys(
+    transaction: FileTransaction, claims: Sequence[KeyClaim], now: int
+) -> list[str | None]:
     """Assign claimed jobs their unique keys; return the id of the job that holds each."""
     return [_take_key(transaction, claim, now) for claim in claims]
 
 
-def _take_key(transaction: Transaction, wanted: KeyClaim, now: int) -> str | None:
+def _take_key(transaction: FileTransaction, wanted: KeyClaim, now: int) -> str | None:
     execute, token = transaction.connection.execute, wanted.claimed.token
     owned = {"row": token.locator, "fence": token.fence}
     found = execute(SQL["key_of"], {**owned, "id": token.job_id}).fetchone()
@@ -235,7 +237,7 @@ def _take_key(transaction: Transaction, wanted: KeyClaim, now: int) -> str | Non
     return token.job_id
 
 
-def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:
+def _expire(transaction: FileTransaction, queue: int, type: str, row: Row, now: int) -> None:
     end_without_run(
         transaction,
         (row[0], row[1], queue, type),
@@ -247,7 +249,7 @@ def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int)
 
 
 def end_without_run(
-    transaction: Transaction,
+    transaction: FileTransaction,
     job: tuple[int, str, int, str],
     now: int,
     reason: str,
@@ -276,7 +278,7 @@ def end_without_run(
     transaction.announce(now, JOB_DEAD, job_id, 0, data)
 
 
-def promote(transaction: Transaction, limit: int, now: int) -> int:
+def promote(transaction: FileTransaction, limit: int, now: int) -> int:
     """Make due jobs ready, scheduled and retrying ones."""
     total = 0
     for state in (SCHEDULED, RETRYING):

@@ -18,7 +18,7 @@ from hms_svc.brokers.sqlite.cancellation import (
     forget_requests,
     open_requests,
 )
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 from hms_svc.brokers.sqlite.type_limits import (
     note_ended,
 )
@@ -48,7 +48,7 @@ Row = tuple[Any, ...]
 
 
 def reap(
-    transaction: Transaction,
+    transaction: FileTransaction,
     limit: int,
     now: int,
     lease_now: int,
@@ -86,7 +86,7 @@ def reap(
     )
 
 
-def _recover(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
+def _recover(transaction: FileTransaction, row: Row, crashes: int, end: _End, now: int) -> None:
     number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
     failure = f"{WORKER_DIED}: {crash_text(worker, alone=lane == 1)}"
     step = Step(

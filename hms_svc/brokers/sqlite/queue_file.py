@@ -12,7 +12,7 @@ from hms_svc.brokers.sqlite import batches, uniqueness
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
 from hms_svc.brokers.sqlite.causes import fill_in_causes, repair_causes
 from hms_svc.brokers.sqlite.statements import statements_of, text_of
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 from hms_svc.domain.errors import BrokerReplaced, BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
 from hms_svc.sqlite.boot import boot_id
@@ -94,12 +94,12 @@ class QueueFile:
         await self._file.close()
 
     async def write(
-        self, function: Callable[[Transaction], Result], *, notify: Notification | None = None
+        self, function: Callable[[FileTransaction], Result], *, notify: Notification | None = None
     ) -> Result:
         """Run a function in the next shared transaction, then notify waiting processes of work or news."""
 
         def run(connection: sqlite3.Connection) -> tuple[Result, bool]:
-            transaction = Transaction(connection)
+            transaction = FileTransaction(connection)
             self._moved_batches.clear()
             result = function(transaction)
             while self._moved_batches:

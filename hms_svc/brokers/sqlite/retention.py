@@ -23,7 +23,7 @@ from hms_svc.brokers.codes import (
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
 from hms_svc.brokers.sqlite.job_claims import end_without_run
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 from hms_svc.brokers.sqlite.uniqueness import SQL as WINDOWS
 from hms_svc.brokers.unreported_ends import UNSERVED
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Trigger
@@ -34,7 +34,7 @@ _ACTS_AT_ONCE: Final = 5_000
 OPERATOR: Final = statements_of("operator.sql")
 
 
-def forget(transaction: Transaction, job_ids: Sequence[str]) -> None:
+def forget(transaction: FileTransaction, job_ids: Sequence[str]) -> None:
     """Remove terminal records by id."""
     for job_id in job_ids:
         row = transaction.connection.execute(OPERATOR["ended"], (job_id,)).fetchone()
@@ -42,7 +42,7 @@ def forget(transaction: Transaction, job_ids: Sequence[str]) -> None:
             _remove(transaction, row[1], row[2], [row[0]])
 
 
-def trim_terminal(transaction: Transaction, before: int, most: int, limit: int) -> int:
+def trim_terminal(transaction: FileTransaction, before: int, most: int, limit: int) -> int:
     """Remove completed and cancelled jobs that ended before a time, or beyond the number kept.
 
     Beyond the number, the completed jobs that ended first are removed, from any queue.
@@ -59,7 +59,7 @@ def trim_terminal(transaction: Transaction, before: int, most: int, limit: int) 
     return sum(removed.values()) + _remove_first_ended(transaction, surplus)
 
 
-def _remove_first_ended(transaction: Transaction, count: int) -> int:
+def _remove_first_ended(transaction: FileTransaction, count: int) -> int:
     if count <= 0:
         return 0
     execute, ended = transaction.connection.execute, OPERATOR["completed_in_order"]
@@ -73,7 +73,7 @@ def _remove_first_ended(transaction: Transaction, count: int) -> int:
     return sum(_remove(transaction, queue, COMPLETED, rows) for queue, rows in rows_of.items())
 
 
-def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
+def trim_discarded(transaction: FileTransaction, before: int, limit: int) -> int:
     """Remove discarded jobs that can no longer be undone."""
     removed = 0
     for queue in _queues(transaction):
@@ -82,7 +82,7 @@ def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
     return removed
 
 
-def trim_acts(transaction: Transaction, before: int, now: int) -> None:
+def trim_acts(transaction: FileTransaction, before: int, now: int) -> None:
     """Remove undo rows of acts that can no longer be undone, the history of groups after an hour, and windows that are over."""
     transaction.connection.execute(OPERATOR["trim_undo"], (before, _ACTS_AT_ONCE))
     transaction.connection.execute(OPERATOR["trim_arrivals"], (slots_until(now)[0],))
@@ -90,7 +90,7 @@ def trim_acts(transaction: Transaction, before: int, now: int) -> None:
     transaction.connection.execute(WINDOWS["trim_windows"], (now, _ACTS_AT_ONCE))
 
 
-def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) -> int:
+def trim_events(transaction: FileTransaction, bounds: dict[str, int], limit: int) -> int:
     """Remove the oldest events of the bus: beyond the number kept, then beyond the age."""
     removed = 0
     for statement in ("trim_events_beyond", "trim_events_before"):
@@ -116,7 +116,7 @@ def idle_bounds(served: Iterable[str], among: Sequence[int] | None = None) -> di
     }
 
 
-def forget_queues(transaction: Transaction, seen_since: int, found: Sequence[int]) -> None:
+def forget_queues(transaction: FileTransaction, seen_since: int, found: Sequence[int]) -> None:
     """Remove queues, with their counters, that are still empty and that no worker serves."""
     execute = transaction.connection.execute
     served = served_types(execute(OPERATOR["served"], (seen_since,)).fetchall())
@@ -126,7 +126,7 @@ def forget_queues(transaction: Transaction, seen_since: int, found: Sequence[int
 
 
 def bury_unserved(
-    transaction: Transaction, seen_since: int, older_than: int, now: int, limit: int
+    transaction: FileTransaction, seen_since: int, older_than: int, now: int, limit: int
 ) -> int:
     """Dead-letter jobs ready since before a time, of queues that no live worker serves."""
     rows = transaction.connection.execute(OPERATOR["served"], (seen_since,)).fetchall()
@@ -149,7 +149,7 @@ def bury_unserved(
 
 
 def _ready_before(
-    transaction: Transaction, queue: int, before: int, limit: int
+    transaction: FileTransaction, queue: int, before: int, limit: int
 ) -> list[tuple[int, str]]:
     """Return row and id of jobs by the time they became ready, which is the order within a priority."""
     found: list[tuple[int, str]] = []
@@ -161,7 +161,7 @@ def _ready_before(
     return found
 
 
-def _bands(transaction: Transaction, queue: int) -> Iterator[int]:
+def _bands(transaction: FileTransaction, queue: int) -> Iterator[int]:
     """Yield the lowest position of each priority that has ready jobs, suspects separately."""
     band = LOWEST_RANK
     while head := transaction.connection.execute(OPERATOR["next_ready"], (queue, band)).fetchone():
@@ -170,16 +170,18 @@ def _bands(transaction: Transaction, queue: int) -> Iterator[int]:
         band += PRIORITY_STEP
 
 
-def _queues(transaction: Transaction) -> list[int]:
+def _queues(transaction: FileTransaction) -> list[int]:
     return [row[0] for row in transaction.connection.execute("SELECT queue FROM queues")]
 
 
-def _oldest(transaction: Transaction, state: int, queue: int, before: int, limit: int) -> list[int]:
+def _oldest(
+    transaction: FileTransaction, state: int, queue: int, before: int, limit: int
+) -> list[int]:
     bounds = (state, queue, before, max(0, limit))
     return [row[0] for row in transaction.connection.execute(OPERATOR["oldest"], bounds)]
 
 
-def _remove(transaction: Transaction, queue: int, state: int, rows: list[int]) -> int:
+def _remove(transaction: FileTransaction, queue: int, state: int, rows: list[int]) -> int:
     transaction.each(OPERATOR["delete"], [(row,) for row in rows])
     transaction.each(SQL["drop_progress"], [(row,) for row in rows])
     transaction.each(SQL["drop_steps"], [(row,) for row in rows])

@@ -17,7 +17,7 @@ from hms_svc.brokers.schedules import (
 )
 from hms_svc.brokers.sqlite.enqueue import enqueue
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.domain.job import Job
 from hms_svc.ports.control import NOT_KNOWN
 from hms_svc.ports.schedules import DecidedRuns, DueRuns, ScheduleState, SkippedRun
@@ -25,12 +25,14 @@ from hms_svc.ports.schedules import DecidedRuns, DueRuns, ScheduleState, Skipped
 SQL: Final = statements_of("schedules.sql")
 
 
-def decide_runs(transaction: Transaction, due: Sequence[DueRuns], now: int) -> list[DecidedRuns]:
+def decide_runs(
+    transaction: FileTransaction, due: Sequence[DueRuns], now: int
+) -> list[DecidedRuns]:
     """Begin or skip each run that no call has decided yet."""
     return [_decide(transaction, each, now) for each in due]
 
 
-def _decide(transaction: Transaction, due: DueRuns, now: int) -> DecidedRuns:
+def _decide(transaction: FileTransaction, due: DueRuns, now: int) -> DecidedRuns:
     state = _state_of(transaction, due.type)
     if not due.jobs:
         state = _declared(state, due, now)
@@ -73,14 +75,14 @@ def _declared(state: ScheduleState | None, due: DueRuns, now: int) -> ScheduleSt
     )
 
 
-def _obstacle(transaction: Transaction, state: ScheduleState, overlap: str) -> str:
+def _obstacle(transaction: FileTransaction, state: ScheduleState, overlap: str) -> str:
     """Return why a run is skipped, empty if it begins."""
     if state.paused_by:
         return SKIPPED_PAUSED.format(by=state.paused_by)
     return _overlap(transaction, state) if overlap == "skip" else ""
 
 
-def _overlap(transaction: Transaction, state: ScheduleState) -> str:
+def _overlap(transaction: FileTransaction, state: ScheduleState) -> str:
     found = transaction.connection.execute(SQL["state_of_job"], (state.last_job,)).fetchone()
     if found is None or found[0] >= FIRST_TERMINAL:
         return ""
@@ -99,7 +101,7 @@ def _with_skips(state: ScheduleState, skipped: Sequence[SkippedRun]) -> Schedule
     )
 
 
-def run_now(transaction: Transaction, job: Job, now: int) -> str:
+def run_now(transaction: FileTransaction, job: Job, now: int) -> str:
     """Begin a run that an operator asks for; return why not, empty if it begins."""
     state = _state_of(transaction, job.type)
     if state is None:
@@ -111,7 +113,7 @@ def run_now(transaction: Transaction, job: Job, now: int) -> str:
     return ""
 
 
-def pause(transaction: Transaction, type: str, by: str, reason: str, now: int) -> bool:
+def pause(transaction: FileTransaction, type: str, by: str, reason: str, now: int) -> bool:
     """Pause a schedule, or resume it if `by` is empty; return whether it is known."""
     state = _state_of(transaction, type)
     if state is None:
@@ -122,10 +124,10 @@ def pause(transaction: Transaction, type: str, by: str, reason: str, now: int) -
     return True
 
 
-def _state_of(transaction: Transaction, type: str) -> ScheduleState | None:
+def _state_of(transaction: FileTransaction, type: str) -> ScheduleState | None:
     found = transaction.connection.execute(SQL["state"], (type,)).fetchone()
     return None if found is None else read_state(found[0])
 
 
-def _keep(transaction: Transaction, type: str, state: ScheduleState) -> None:
+def _keep(transaction: FileTransaction, type: str, state: ScheduleState) -> None:
     transaction.connection.execute(SQL["keep"], (type, msgspec.json.encode(state)))

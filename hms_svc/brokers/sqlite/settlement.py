@@ -17,7 +17,7 @@ from hms_svc.brokers.settlement_events import (
     step_of,
 )
 from hms_svc.brokers.sqlite.cancellation import CancelRequests, forget_requests, open_requests
-from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.sqlite.transaction import SQL, FileTransaction
 from hms_svc.brokers.sqlite.type_limits import note_ended
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.job import LeaseToken
@@ -28,7 +28,7 @@ from hms_svc.sqlite.statements import run_many
 
 
 def settle(
-    transaction: Transaction, settlements: Sequence[Settlement], now: int
+    transaction: FileTransaction, settlements: Sequence[Settlement], now: int
 ) -> list[LeaseToken]:
     """Write each settlement whose token still owns its job; return the other tokens.
 
@@ -53,7 +53,7 @@ def _as_requested(settlement: Settlement, requests: CancelRequests) -> Settlemen
 
 
 def _write(
-    transaction: Transaction, settlements: Sequence[Settlement], now: int
+    transaction: FileTransaction, settlements: Sequence[Settlement], now: int
 ) -> list[LeaseToken]:
     """Write all in one statement; if one of its rows was refused, repeat them one by one."""
     connection = transaction.connection
@@ -97,7 +97,7 @@ def _row(settlement: Settlement, now: int) -> tuple[Any, ...]:
     )
 
 
-def _record(transaction: Transaction, settlements: Sequence[Settlement], now: int) -> None:
+def _record(transaction: FileTransaction, settlements: Sequence[Settlement], now: int) -> None:
     ends: Counter[tuple[str, State, tuple[str, ...]]] = Counter()
     for settlement in settlements:
         done, token = settlement.disposition, settlement.token
@@ -120,7 +120,7 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement], now: in
         transaction.causes.limit_histories()
 
 
-def _file_under_cause(transaction: Transaction, settlement: Settlement) -> None:
+def _file_under_cause(transaction: FileTransaction, settlement: Settlement) -> None:
     done, job_id = settlement.disposition, settlement.token.job_id
     cause = transaction.causes.file_under(cause_of_end(settlement.type, done))
     if done.state is State.RETRYING:
@@ -128,7 +128,7 @@ def _file_under_cause(transaction: Transaction, settlement: Settlement) -> None:
     transaction.connection.execute(SQL["file_under"], (cause, job_id))
 
 
-def record_progress(transaction: Transaction, reports: Sequence[ProgressReport]) -> None:
+def record_progress(transaction: FileTransaction, reports: Sequence[ProgressReport]) -> None:
     """Append progress lines of jobs that are still owned, and limit each job's stream."""
     execute = transaction.connection.execute
     for report in reports:

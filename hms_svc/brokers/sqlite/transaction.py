@@ -23,8 +23,8 @@ SQL: Final = statements_of("jobs.sql")
 EventRow = tuple[int, str, str, int, bytes]
 
 
-class Transaction:
-    """One transaction: collects counts and events, and writes them once at its end."""
+class FileTransaction:
+    """One transaction of the queue file: collects counts and events, and writes them once at its end."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection

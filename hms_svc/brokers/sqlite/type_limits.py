@@ -14,7 +14,7 @@ from hms_svc.brokers.limits import (
     LIMITS_AT_ONCE,
 )
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.brokers.type_limits import read_keyed_limits, read_limits
 from hms_svc.brokers.unreported_ends import is_expired
 from hms_svc.domain.job import LeaseToken
@@ -26,7 +26,7 @@ SQL: Final = statements_of("limits.sql")
 
 
 def room_in_queue(
-    transaction: Transaction, queue: int, limits: Sequence[Limit], now: int
+    transaction: FileTransaction, queue: int, limits: Sequence[Limit], now: int
 ) -> tuple[int, int]:
     """Return how many more jobs the limits of a whole type let begin, and after how many ms to ask again if none may."""
     rooms = []
@@ -41,7 +41,7 @@ def room_in_queue(
 
 
 def note_starts_in_queue(
-    transaction: Transaction, queue: int, limits: Sequence[Limit], number: int, now: int
+    transaction: FileTransaction, queue: int, limits: Sequence[Limit], number: int, now: int
 ) -> None:
     """Count jobs of a type that begin for its rates."""
     for window_ms in _windows_of(limits):
@@ -49,19 +49,19 @@ def note_starts_in_queue(
 
 
 def _note_starts(
-    transaction: Transaction, digest: str, window_ms: int, number: int, now: int
+    transaction: FileTransaction, digest: str, window_ms: int, number: int, now: int
 ) -> None:
     row = (digest, now, now + window_ms, number)
     transaction.connection.execute(SQL["note_starts"], row)
     transaction.connection.execute(SQL["forget_some_starts"], (now,))
 
 
-def take_places(transaction: Transaction, claims: Sequence[PlaceClaim], now: int) -> list[bool]:
+def take_places(transaction: FileTransaction, claims: Sequence[PlaceClaim], now: int) -> list[bool]:
     """Let claimed jobs in; return for each whether it may run."""
     return [_take(transaction, wanted, now) for wanted in claims]
 
 
-def _take(transaction: Transaction, wanted: PlaceClaim, now: int) -> bool:
+def _take(transaction: FileTransaction, wanted: PlaceClaim, now: int) -> bool:
     token = wanted.claimed.token
     found = transaction.connection.execute(
         SQL["claimed_row"], (token.locator, token.fence, token.job_id)
@@ -88,7 +88,7 @@ def _take(transaction: Transaction, wanted: PlaceClaim, now: int) -> bool:
 
 
 def _queue_behind(
-    transaction: Transaction, token: LeaseToken, limit: KeyedLimit, queue: int, position: int
+    transaction: FileTransaction, token: LeaseToken, limit: KeyedLimit, queue: int, position: int
 ) -> None:
     transaction.connection.execute(SQL["queue_again"], (token.locator,))
     transaction.move(queue, PROCESSING, QUEUED)
@@ -97,7 +97,7 @@ def _queue_behind(
 
 
 def _take_back_start(
-    transaction: Transaction, queue: int, limits: Sequence[Limit], claimed_at: int
+    transaction: FileTransaction, queue: int, limits: Sequence[Limit], claimed_at: int
 ) -> None:
     """Let the limits of a whole type no longer count a job that was claimed but does not begin."""
     for window_ms in _windows_of(limits):
@@ -107,14 +107,14 @@ def _take_back_start(
 
 
 def _add_place(
-    transaction: Transaction, token: LeaseToken, each: KeyedLimit, position: int | None
+    transaction: FileTransaction, token: LeaseToken, each: KeyedLimit, position: int | None
 ) -> None:
     row = (token.locator, each.digest, position, each.text, each.limit.window_ms)
     transaction.connection.execute(SQL["take_place"], row)
 
 
 def note_ended(
-    transaction: Transaction, rows: Sequence[int], queues: Iterable[int], now: int
+    transaction: FileTransaction, rows: Sequence[int], queues: Iterable[int], now: int
 ) -> None:
     """Let others in after jobs have stopped running; `queues` are those of their types."""
     if transaction.has_places:
@@ -125,7 +125,7 @@ def note_ended(
     transaction.lets_in = transaction.lets_in or not transaction.limited.isdisjoint(queues)
 
 
-def _let_in(transaction: Transaction, digest: str, number: int, now: int) -> int:
+def _let_in(transaction: FileTransaction, digest: str, number: int, now: int) -> int:
     """Let in so many jobs that may begin, and return how many have left.
 
     Those that have expired do not count: they end when they are claimed.
@@ -144,7 +144,7 @@ def _let_in(transaction: Transaction, digest: str, number: int, now: int) -> int
     return left
 
 
-def look_at_limits(transaction: Transaction, now: int, lease_now: int) -> bool:
+def look_at_limits(transaction: FileTransaction, now: int, lease_now: int) -> bool:
     """Let in jobs that wait for a limit which has room; return whether there are more limits to look at now.
 
     Beside what `note_ended` does at once, this is for windows that have passed, and for limits that
@@ -166,7 +166,7 @@ def look_at_limits(transaction: Transaction, now: int, lease_now: int) -> bool:
     return len(checks) == LIMITS_AT_ONCE
 
 
-def _room_of(transaction: Transaction, digest: str, limit: Limit, now: int) -> tuple[int, int]:
+def _room_of(transaction: FileTransaction, digest: str, limit: Limit, now: int) -> tuple[int, int]:
     """Return how many more jobs may begin, and after how many ms to look again if none may."""
     execute = transaction.connection.execute
     if not limit.window_ms:

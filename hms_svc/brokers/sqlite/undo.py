@@ -12,7 +12,7 @@ from hms_svc.brokers.codes import DISCARDED, PROCESSING, STATE_OF
 from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.refused_acts import GONE, MOVED_SINCE, WAS_RUNNING
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import Trigger
 from hms_svc.domain.views import ActOutcome
@@ -21,7 +21,7 @@ from hms_svc.ports.control import UNDOABLE, ActRequest
 SQL: Final = statements_of("operator.sql")
 
 
-def remember(transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int) -> None:
+def remember(transaction: FileTransaction, row: sqlite3.Row, request: ActRequest, now: int) -> None:
     """Store what a job was before an act that was just done, if the act can be undone."""
     if request.batch and request.act in UNDOABLE:
         fields = {**dict(row), "batch": request.batch, "now": now}
@@ -42,7 +42,7 @@ def preview(rows: Iterable[sqlite3.Row]) -> list[ActOutcome]:
     return [ActOutcome(row["id"], not (why := _why_not(row)), why) for row in rows]
 
 
-def undo(transaction: Transaction, batch_slice: BatchSlice, now: int) -> list[ActOutcome]:
+def undo(transaction: FileTransaction, batch_slice: BatchSlice, now: int) -> list[ActOutcome]:
     """Restore the jobs of a slice, or return why not."""
     cursor = transaction.connection.execute(SQL["in_batch"], msgspec.structs.asdict(batch_slice))
     cursor.row_factory = sqlite3.Row
@@ -73,7 +73,7 @@ def _key_is_held(row: sqlite3.Row) -> str:
     return f"its unique key {row['unique_key']!r} is held by another job"
 
 
-def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -> str:
+def _restore(transaction: FileTransaction, row: sqlite3.Row, batch: str, now: int) -> str:
     was = STATE_OF[row["was"]]
     source = STATE_OF.get(row["state"], was)
     step = Step(at=now, source=source, target=was, trigger=Trigger.UNDONE, detail="undo")

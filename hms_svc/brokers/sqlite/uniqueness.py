@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from hms_svc.brokers.codes import CANCELLED, QUEUED, SCHEDULED, STATE_OF
 from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.sqlite.statements import statements_of
-from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.transaction import FileTransaction
 from hms_svc.domain.event import JOB_CANCELLED
 from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_REPLACED, State, Trigger
@@ -31,7 +31,7 @@ class Holder(NamedTuple):
 
 
 def holder_of(
-    transaction: Transaction, queue: int, key: str, rule: UniqueRule, job_id: str, now: int
+    transaction: FileTransaction, queue: int, key: str, rule: UniqueRule, job_id: str, now: int
 ) -> Holder | None:
     """Return the job that holds the key of another one, None if there is none."""
     execute = transaction.connection.execute
@@ -57,7 +57,7 @@ def until_of(job: Job) -> int:
 
 
 def begin_window(
-    transaction: Transaction, queue: int, key: str, rule: UniqueRule, job_id: str, now: int
+    transaction: FileTransaction, queue: int, key: str, rule: UniqueRule, job_id: str, now: int
 ) -> None:
     """Let the window of a key begin, if its rule has one."""
     if rule.window_ms:
@@ -66,7 +66,7 @@ def begin_window(
 
 
 def insert(
-    transaction: Transaction, job: Job, row: tuple[Any, ...], other: Holder | None, now: int
+    transaction: FileTransaction, job: Job, row: tuple[Any, ...], other: Holder | None, now: int
 ) -> int:
     """Insert a job with a unique key, in place of `other` if it replaces one; return its state."""
     rule = job.unique or PLAIN
@@ -88,7 +88,7 @@ def _placed_after(other: Holder, rule: UniqueRule, row: tuple[Any, ...]) -> tupl
     return (*row[:2], state, position, *row[4:])
 
 
-def _end(transaction: Transaction, job: Job, other: Holder, queue: int, now: int) -> None:
+def _end(transaction: FileTransaction, job: Job, other: Holder, queue: int, now: int) -> None:
     detail = REPLACED_BY.format(job=job.id)
     source = STATE_OF[other.state]
     step = Step(
