@@ -90,7 +90,9 @@ class Observer:
 async def _count_cases(operations: Operations) -> int:
     from hms_svc.domain.case import CaseStatus
 
-    found, _ = await operations.reads.cases(status=CaseStatus.OPEN, kind=None, limit=0, cursor=None)
+    found, _ = await operations.reads.database.cases.page(
+        status=CaseStatus.OPEN, kind=None, limit=0, cursor=None
+    )
     return len(found)
 
 

@@ -178,7 +178,7 @@ class CasesQuery(msgspec.Struct, frozen=True):
 
     async def read(self, operations: Operations) -> CaseRows:
         """Read the page."""
-        cases, cursor = await operations.reads.cases(
+        cases, cursor = await operations.reads.database.cases.page(
             status=self.status, kind=self.kind, limit=self.limit, cursor=None
         )
         return CaseRows(tuple(cases), cursor)
@@ -223,7 +223,7 @@ class AuditRowQuery(msgspec.Struct, frozen=True):
 
     async def read(self, operations: Operations) -> AuditRecord | None:
         """Read it; None if it does not exist."""
-        rows = await operations.reads.audit(limit=1, cursor=str(self.number + 1))
+        rows = await operations.reads.database.audit.records(limit=1, cursor=str(self.number + 1))
         return rows[0] if rows and rows[0].number == self.number else None
 
 
@@ -248,7 +248,9 @@ class AuditRowsQuery(msgspec.Struct, frozen=True):
         records: list[AuditRecord] = []
         cursor: str | None = None
         for _ in range(AUDIT_PAGES):
-            page = await operations.reads.audit_page(self.query, limit=self.limit, cursor=cursor)
+            page = await operations.reads.database.audit.page(
+                self.query, limit=self.limit, cursor=cursor
+            )
             records += page.records
             cursor = page.cursor
             if cursor is None or len(fold(records)) >= self.limit:
@@ -268,5 +270,5 @@ class BatchQuery(msgspec.Struct, frozen=True):
     async def read(self, operations: Operations) -> Folded | None:
         """Read the newest records; None if there are none."""
         query = AuditQuery(subject=self.batch, action=self.action)
-        page = await operations.reads.audit_page(query, limit=BATCH_ROWS, cursor=None)
+        page = await operations.reads.database.audit.page(query, limit=BATCH_ROWS, cursor=None)
         return Folded(page.records) if page.records else None

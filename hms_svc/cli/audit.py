@@ -76,7 +76,7 @@ async def _list(
 
     query = AuditQuery(**wanted, folded=fold)
     async with session.operations() as operations:
-        records = await operations.reads.audit(query, limit=limit, cursor=cursor)
+        records = await operations.reads.database.audit.records(query, limit=limit, cursor=cursor)
     if as_json:
         for record in records:
             emit(AuditRecordAnswer.of(record))

@@ -82,7 +82,7 @@ async def _list(
 
     wanted = CaseStatus(status) if status else None
     async with session.operations() as operations:
-        found, more = await operations.reads.cases(
+        found, more = await operations.reads.database.cases.page(
             status=wanted, kind=kind, limit=limit, cursor=cursor
         )
     if as_json:

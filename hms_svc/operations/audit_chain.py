@@ -63,9 +63,9 @@ class AuditChain:
 
         A record without rows and without a kept head has no fault.
         """
-        kept = await self._kept()
-        chain = await self._reads.database.audit.verify([head.link for head in kept.all])
-        if kept == KeptHeads() and not await self._reads.audit(limit=1, cursor=None):
+        kept, audit = await self._kept(), self._reads.database.audit
+        chain = await audit.verify([head.link for head in kept.all])
+        if kept == KeptHeads() and not await audit.records(limit=1, cursor=None):
             return []
         found = judge(kept, chain, self._signer)
         return [*chain.faults, *(found if self._lasting else map(_fleeting, found))]

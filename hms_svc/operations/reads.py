@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.audit_query import EVERY_ROW, AuditPage, AuditQuery
+from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.batches import LONG_OPEN_MS, BatchPage, BatchView
-from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.case import Case
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
 from hms_svc.domain.filter import Filter
@@ -342,28 +342,12 @@ class Reads(QueueWhys, EventReads):
         queues = await self._inspection.queues(listed, workers=workers)
         return queues, len(types) - len(listed)
 
-    async def cases(
-        self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
-    ) -> tuple[list[Case], str | None]:
-        """Return cases, newest first, and the cursor of the next page."""
-        return await self.database.cases.page(status=status, kind=kind, limit=limit, cursor=cursor)
-
     async def case(self, case_id: str) -> Case:
         """Return one case; UnknownId if there is none."""
         found = await self.database.cases.get(case_id)
         if found is None:
             raise UnknownId(f"no case with id {case_id!r}")
         return found
-
-    async def audit(
-        self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
-    ) -> list[AuditRecord]:
-        """Return audit rows, newest first; a limit of 0 means all."""
-        return await self.database.audit.records(query, limit=limit, cursor=cursor)
-
-    async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Return one page of audit rows, which can be short and still have a cursor."""
-        return await self.database.audit.page(query, limit=limit, cursor=cursor)
 
     async def replayed_events(self) -> AsyncIterator[Event]:
         """Yield every `case.*` event ever, oldest first, from the outbox."""

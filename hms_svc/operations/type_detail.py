@@ -194,7 +194,7 @@ class TypeDetails:
             return None, ""
         try:
             query = AuditQuery(subject=f"queue:{queue.type}")
-            rows = await self._reads.audit(query, limit=20, cursor=None)
+            rows = await self._reads.database.audit.records(query, limit=20, cursor=None)
         except DatabaseUnavailable as error:
             return None, str(error)
         pauses = (row.at for row in rows if row.action == AUDITED["pause"])

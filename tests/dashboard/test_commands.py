@@ -158,7 +158,7 @@ async def the_worker(driver: ConsoleDriver) -> Target:
 
 async def the_case(driver: ConsoleDriver) -> Target:
     reads = (await driver.operations()).reads
-    [case], _ = await reads.cases(status=None, kind=None, limit=0, cursor=None)
+    [case], _ = await reads.database.cases.page(status=None, kind=None, limit=0, cursor=None)
     return Target(kind="case", ids=(case.id,))
 
 
@@ -298,7 +298,7 @@ async def test_a_read_only_console_refuses_every_command_and_records_nothing(
 
         async def all_there_is() -> list[object]:
             reads = (await driver.operations()).reads
-            cases = await reads.cases(status=None, kind=None, limit=0, cursor=None)
+            cases = await reads.database.cases.page(status=None, kind=None, limit=0, cursor=None)
             paused = [(queue.type, queue.paused) for queue in await reads.queues()]
             return [await driver.jobs(), await driver.audit(), cases, paused]
 

@@ -160,7 +160,9 @@ class ConsoleDriver:
 
     async def audit(self) -> list[AuditRecord]:
         """Return the audit records, newest first."""
-        return list(await (await self.operations()).reads.audit(limit=0, cursor=None))
+        return list(
+            await (await self.operations()).reads.database.audit.records(limit=0, cursor=None)
+        )
 
 
 _CHARACTERS: Final = {"space": " "}

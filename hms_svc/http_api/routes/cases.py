@@ -30,7 +30,9 @@ async def list_cases(
     cursor: Cursor = None,
 ) -> Response:
     """List cases, newest first."""
-    found, more = await caller.api.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
+    found, more = await caller.api.reads.database.cases.page(
+        status=status, kind=kind, limit=limit, cursor=cursor
+    )
     return answer(CasePageAnswer(tuple(map(CaseAnswer.of, found)), more))
 
 
@@ -76,5 +78,5 @@ async def list_audit(
     20,000 rows, so it can be short or empty and still have a cursor.
     """
     query = AuditQuery(subject=subject, actor=actor, action=action)
-    page = await caller.api.reads.audit_page(query, limit=limit, cursor=cursor)
+    page = await caller.api.reads.database.audit.page(query, limit=limit, cursor=cursor)
     return answer(AuditPageAnswer.of(page))
