@@ -1,9 +1,11 @@
-"""What `serve` checks before anything starts, and the address that it logs."""
+"""What `serve` checks before anything starts, and what it logs."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.command_line import environment
+from hms_svc.processes.supervisor import READY, STOP, end_text, stop_reason
+from tests.support.command_line import environment, find, make_cli
 from tests.support.serve_process import Served
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -63,3 +66,65 @@ def test_the_port_that_was_bound_is_logged(tmp_path: Path) -> None:
             assert answer.status == 200
     finally:
         served.kill()
+
+
+def test_the_log_says_what_happened_after_a_kill_and_why_a_worker_stops(tmp_path: Path) -> None:
+    served = start(tmp_path, "--no-http", "--concurrency", "2")
+
+    def logged(pattern: str) -> re.Match[str] | None:
+        return re.search(pattern, served.log.read_text())
+
+    def wait_for(pattern: str) -> re.Match[str]:
+        served.wait_until(f"{pattern} is logged", lambda: logged(pattern))
+        found = logged(pattern)
+        assert found is not None
+        return found
+
+    try:
+        worker = wait_for(r"worker (\S+) serves .* with 2 slots\n")[1]
+        cli = make_cli(tmp_path / "data")
+        job = '{"type": "drill.run", "data": {"seconds": 600}, "id": "slow"}'
+        cli("enqueue", "-", stdin=job)
+        served.wait_until("it runs", lambda: find(cli, "id:slow")["state"] == "processing")
+        [pid] = served.workers()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(rf"worker process {pid} was ended by SIGKILL; starting another\n")
+        wait_for(rf"worker {worker} has died; its jobs, whose leases are ended: 1\n")
+        wait_for(r"jobs whose lease has ended: 1 to be repeated alone, 0 dead, 0 cancelled\n")
+        wait_for(r"worker \S+ repeats jobs alone, after their worker died: .*drill\.run")
+        assert logged("1 slots") is None
+        served.send(signal.SIGTERM)
+        wait_for(r"stopping: the supervisor received SIGTERM; jobs running: [01]\n")
+    finally:
+        served.kill()
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (0, "ended with 0"),
+        (5, "ended with 5"),
+        (-9, "was ended by SIGKILL"),
+        (-11, "was ended by SIGSEGV"),
+        (-63, "was ended by signal 63"),
+    ],
+)
+def test_the_end_of_a_process_is_in_words(code: int, text: str) -> None:
+    assert end_text(code) == text
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (READY, ""),
+        (STOP, "the supervisor requested it"),
+        (STOP + bytes([signal.SIGINT]), "the supervisor received SIGINT"),
+        (b"", "the supervisor is gone"),
+    ],
+)
+def test_a_child_knows_why_it_stops(sent: bytes, reason: str) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            ours.send(sent)
+        assert stop_reason(theirs.fileno()) == reason
