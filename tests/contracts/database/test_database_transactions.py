@@ -191,3 +191,36 @@ async def test_sqlite_awaits_nothing_else_and_stays_on_its_thread(
     with pytest.raises(TransactionError, match="from another thread"):
         await database.effects.transact(request("a"), insertion("1", run_elsewhere))
     assert await parcels(database) == []
+
+
+@pytest.mark.parametrize("sign", ["?", "%s", ":parcel"])
+@pytest.mark.parametrize("many", [False, True])
+async def test_other_signs_for_parameters_are_refused_with_the_right_ones(
+    database: SqlDatabase, sign: str, many: bool
+) -> None:
+    async def write(statements: Statements) -> Written:
+        statement = f"insert into permits values ({sign}, {sign})"
+        if many:
+            await statements.execute_many(statement, [("p", "1")])
+        else:
+            await statements.execute(statement, ("p", "1"))
+        return Written(value=b"null")
+
+    with pytest.raises(
+        TransactionError,
+        match=r"a statement with 2 arguments has no \$1: its parameters are written \$1, \$2",
+    ):
+        await database.effects.transact(request("a"), write)
+    assert await parcels(database) == []
+
+
+async def test_a_syntax_error_without_such_signs_is_that_of_the_driver(
+    database: SqlDatabase,
+) -> None:
+    async def write(statements: Statements) -> Written:
+        await statements.execute("insert permits values ($1, $2)", ("p", "1"))
+        return Written(value=b"null")
+
+    with pytest.raises(Exception, match="syntax error") as raised:
+        await database.effects.transact(request("a"), write)
+    assert not isinstance(raised.value, TransactionError)
