@@ -14,10 +14,10 @@ from hms_svc.domain.ids import transaction_id
 from hms_svc.domain.job import make_job
 from hms_svc.domain.verdict import Permission
 from hms_svc.persistence.database import SqlDatabase
-from hms_svc.ports.stores import RefusedEffect, StoredEffect
+from hms_svc.ports.stores import RefusedEffect, StoredEffect, WaitingJob
 from hms_svc.ports.transactions import Statements, TransactionRequest, Write, Written
 from tests.support.database_engines import Opener, Site
-from tests.support.database_requests import NOON, effect
+from tests.support.database_requests import NOON, effect, publish_nothing
 from tests.support.waiting import PATIENCE_SECONDS
 
 CREATE = "create table permits (id text not null, parcel text not null unique)"
@@ -76,6 +76,14 @@ async def test_effect_follow_up_and_statements_commit_together_and_once(
     assert isinstance(again, StoredEffect)
     assert (again.value, again.fresh) == (b'{"n":1}', False)
     assert await parcels(database) == ["1"]
+
+
+async def test_a_job_is_found_as_long_as_it_waits_to_be_delivered(database: SqlDatabase) -> None:
+    await database.effects.transact(request("a"), insertion("1"))
+    assert await database.outbox.waiting_job("review-1") == WaitingJob("permit.review", NOON)
+    assert await database.outbox.waiting_job("review-2") is None
+    assert await database.outbox.relay(10, publish_nothing) == 1
+    assert await database.outbox.waiting_job("review-1") is None
 
 
 async def test_cases_are_recalled_before_transactions(database: SqlDatabase) -> None:
