@@ -74,6 +74,8 @@ def _describe_queue(page: PageBuilder, detail: TypeDetail, trend: QueueTrend, no
         page.fact("oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, still waiting")
     if queue.limited:
         page.fact("limited", f"{plural(queue.limited, 'queued job')} wait for a limit with a key")
+    if queue.suspects:
+        page.fact("suspects", f"{plural(queue.suspects, 'queued job')} to be repeated alone")
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
         since = f" at {f.moment(detail.paused_at)}" if detail.paused_at is not None else ""

@@ -14,9 +14,14 @@ def limits_text(limits: Sequence[Limit | None]) -> str:
     return msgspec.json.encode(tuple(limits)).decode() if limits else ""
 
 
-def read_keyed_limits(text: str | None) -> tuple[Limit | None, ...]:
+def read_keyed_limits(text: str | bytes | None) -> tuple[Limit | None, ...]:
     """Return the limits with a key in a text that `limits_text` made, None in place of others."""
     return msgspec.json.decode(text, type=tuple[Limit | None, ...]) if text else ()
+
+
+def with_keys(text: str | bytes | None) -> tuple[Limit, ...]:
+    """Return the limits with a key alone, of a text that `limits_text` made."""
+    return tuple(limit for limit in read_keyed_limits(text) if limit is not None)
 
 
 def read_limits(text: str | bytes | None) -> tuple[Limit, ...]:

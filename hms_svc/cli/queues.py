@@ -12,10 +12,12 @@ from hms_svc.cli.options import AsJson, Commands, Reason, TypeName, Yes
 from hms_svc.cli.output import confirmed, console, echo, emit, hint, progress
 from hms_svc.cli.root import DONE, INTERRUPTED
 from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.ids import check_job_type
 from hms_svc.operations.action_table import BY_NAME
 
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
+    from hms_svc.operations.service import Operations
 
 
 def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
@@ -32,21 +34,27 @@ def _pause(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    async def work() -> None:
+    async def work() -> str:
         async with session_of(context).operations() as operations:
+            warning = await _unknown(type_name, operations)
             await operations.actions.pause(type_name, reason=reason, intake=intake)
+            return warning
 
-    run(work)
+    warning = run(work)
     _report(type_name, paused=True, intake=intake, as_json=as_json)
+    _warn(warning)
 
 
 def _resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    async def work() -> None:
+    async def work() -> str:
         async with session_of(context).operations() as operations:
+            warning = await _unknown(type_name, operations)
             await operations.actions.resume(type_name)
+            return warning
 
-    run(work)
+    warning = run(work)
     _report(type_name, paused=False, intake=False, as_json=as_json)
+    _warn(warning)
 
 
 def _purge(
@@ -95,6 +103,19 @@ COMMANDS: Final[Commands] = {
     **commands_of({"pause": _pause, "resume": _resume, "purge": _purge}),
     "why": why,
 }
+
+
+async def _unknown(type_name: str, operations: Operations) -> str:
+    from hms_svc.operations.unserved_types import unknown_queue
+    from hms_svc.services import INTERNAL, PRODUCED
+
+    check_job_type(type_name)
+    return await unknown_queue(type_name, {*PRODUCED, *INTERNAL}, operations.reads)
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        hint(f"warning: {sentence}")
 
 
 async def _list(session: Session, as_json: bool) -> None:

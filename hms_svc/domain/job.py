@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -19,9 +18,9 @@ from hms_svc.domain.ids import (
     is_reserved_id,
     new_job_id,
 )
+from hms_svc.domain.job_fields import NAMES, unmeant_names
 from hms_svc.domain.plain_text import brief
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
-from hms_svc.domain.suggestions import misspelt
 from hms_svc.domain.timestamps import check_time, from_rfc3339
 from hms_svc.domain.uniqueness import UniqueRule
 
@@ -33,8 +32,6 @@ MOST_VERSIONS: Final = 1000
 FIRST_VERSION: Final = 1
 """The version of the payload of a job that names none."""
 MAX_TRACESTATE_CHARACTERS: Final = 512
-MOST_NAMES_COMPARED: Final = 100
-"""Unknown fields of one job that are compared with the known ones: that takes time for each."""
 INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
 """Types of jobs that only hms-svc creates: their content was checked, or is signed. They cannot be submitted."""
 
@@ -134,23 +131,6 @@ def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
     return {"job_id": job_id, "job_type": type, "attempt": attempt}
 
 
-NAMES: Final = (
-    "id",
-    "type",
-    "data",
-    "enqueued_at",
-    "not_before",
-    "expires_at",
-    "priority",
-    "max_attempts",
-    "unique_key",
-    "traceparent",
-    "tracestate",
-    "meta",
-    "retried_from",
-    "version",
-)
-"""The fields of a job; any others are kept, and passed on."""
 _KNOWN: Final = frozenset(NAMES)
 
 
@@ -161,21 +141,21 @@ def read_job(
 
     `default_type` serves producers whose queue names the type. The value has
     passed `read_strict`; a missing id is generated here. What `check_submitted` rejects
-    is rejected, and so is a name that is most likely a misspelt field. `any_names` allows
-    such names: stored records are read as they are.
+    is rejected, and so are the names of `unmeant_names`. `any_names` allows them: stored records
+    are read as they are.
     """
     if not isinstance(value, dict):
         raise MalformedJob(f"a job is a JSON object, not {_kind(value)}")
     extra = {key: item for key, item in value.items() if key not in _KNOWN}
-    misspellings = _misspellings(value, extra) if extra and not any_names else []
+    unmeant = [] if any_names or not extra else unmeant_names(value, extra)
     try:
         job = _read_job(value, extra, now_ms, default_type)
-        if not misspellings:
+        if not unmeant:
             check_submitted(job)
             return job
     except MalformedJob:
         pass
-    faults = [*misspellings, *_faults(value, default_type)]
+    faults = [*unmeant, *_faults(value, default_type)]
     raise MalformedJob("; ".join(fault.detail for fault in faults), faults[0].field, faults)
 
 
@@ -201,17 +181,6 @@ def _read_job(
         retried_from=_retried_from(value),
         version=_version(value),
     )
-
-
-def _misspellings(value: dict[str, JsonValue], extra: dict[str, JsonValue]) -> list[FieldFault]:
-    """Return the fields that are probably misspelt, among those that the job does not have itself."""
-    free = [name for name in NAMES if name not in value]
-    found = ((name, misspelt(name, free)) for name in islice(extra, MOST_NAMES_COMPARED))
-    return [
-        FieldFault(name, f"unknown field {brief(name)}; did you mean {meant}?")
-        for name, meant in found
-        if meant
-    ]
 
 
 def _faults(value: dict[str, JsonValue], default_type: str | None) -> list[FieldFault]:

@@ -32,9 +32,9 @@ def misspelt(name: str, known: Iterable[str]) -> str:
 
 @lru_cache(maxsize=512)  # A producer sends the same names with every job.
 def _misspelt(name: str, known: tuple[str, ...]) -> str:
-    plain = _plain(name)
+    plain = plain_name(name)
     for each in known:
-        wanted = _plain(each)
+        wanted = plain_name(each)
         is_long = len(wanted) >= _LEAST_FOR_TWO
         allowed = (len(wanted) >= _LEAST_FOR_ONE) + (is_long and plain[:1] == wanted[:1])
         if abs(len(plain) - len(wanted)) > allowed or _distance(plain, wanted) > allowed:
@@ -44,7 +44,8 @@ def _misspelt(name: str, known: tuple[str, ...]) -> str:
     return ""
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a name without what differs between the styles of writing it: case, `-` and `_`."""
     return name.lower().replace("-", "").replace("_", "")
 
 

@@ -53,7 +53,8 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     `overdue` counts the jobs in processing whose lease has run out, the first of them at `overdue_since`.
     `served` is whether a live worker claims from it; `quiet_workers` have its handler, but claim nothing.
     `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
-    `limits` are those of the whole type; `limited` queued jobs wait for a limit with a key.
+    `limits` are those of the whole type, `keyed_limits` those with a key; `limited` queued jobs wait for one of
+    these. `suspects` queued jobs are repeated alone, by the suspect lane.
     """
 
     type: str
@@ -71,7 +72,9 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     overdue: int = 0
     overdue_since: int | None = None
     limits: tuple[Limit, ...] = ()
+    keyed_limits: tuple[Limit, ...] = ()
     limited: int = 0
+    suspects: int = 0
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,6 +42,11 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def bound_address(address: str, bound: socket.socket) -> str:
+    """Return HOST:PORT with the port that was bound: port 0 means any free one."""
+    return f"{address.rpartition(':')[0]}:{bound.getsockname()[1]}"
+
+
 def is_loopback(bound: socket.socket) -> bool:
     """Return whether only this machine can reach a bound socket."""
     return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback

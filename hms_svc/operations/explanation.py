@@ -157,7 +157,7 @@ def _queued(facts: JobFacts) -> str:
     limits = "" if facts.queue is None else limits_text(facts.queue)
     return (
         f"is ready and has waited {waited}, behind {before} of its type; {running} of its type "
-        f"run (the limit is {most}), and {busy} of the {slots} slots that serve it are busy{past}{limits}"
+        f"run (it may use {plural(most, 'slot')}), and {busy} of the {slots} slots that serve it are busy{past}{limits}"
     )
 
 
@@ -168,10 +168,12 @@ def reached_limit(queue: QueueView) -> int | None:
 
 
 def limits_text(queue: QueueView) -> str:
-    """Return the limits of a whole type as a clause, empty if it declares none."""
-    if not queue.limits:
-        return ""
-    return f"; the type declares {' and '.join(map(str, queue.limits))} in the whole fleet"
+    """Return the limits that a type declares as a clause, empty if it declares none."""
+    declared = [
+        *map(str, queue.limits),
+        *(f"{limit} for each value of a key" for limit in queue.keyed_limits),
+    ]
+    return f"; the type declares {' and '.join(declared)}, in the whole fleet" if declared else ""
 
 
 def unserved_text(queue: QueueView, workers: Sequence[WorkerView]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from hms_svc.domain.job import FIRST_VERSION, NAMES
+from hms_svc.domain.job import FIRST_VERSION
+from hms_svc.domain.job_fields import NAMES
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import JobDetail
 

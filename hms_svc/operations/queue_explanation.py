@@ -45,13 +45,12 @@ class QueueWhys:
 
 def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
     """Return the sentence for a queue. `workers` are all live ones."""
-    counts = queue.counts
-    ready = counts.queued + counts.intake
+    waiting = queue.counts.queued + queue.counts.intake
     if queue.faults:
         text = queue.faults[0]
     elif queue.paused:
         text = _paused(queue)
-    elif ready == 0:
+    elif waiting == 0:
         text = "has no ready job"
     elif not queue.served:
         text = _unserved(queue, workers, now_ms)
@@ -106,15 +105,38 @@ def _next_attempt(
 def _paused(queue: QueueView) -> str:
     why = f" ({queue.pause_reason})" if queue.pause_reason else ""
     intake = ", and new jobs are rejected over HTTP" if queue.intake_paused else ""
-    ready = queue.counts.queued + queue.counts.intake
-    waiting = f"{plural(ready, 'ready job')} {'waits' if ready == 1 else 'wait'}"
+    total = queue.counts.queued + queue.counts.intake
+    waiting = f"{_parts(queue)} {'waits' if total == 1 else 'wait'}{_limits_waited_for(queue)}"
     return f"was paused by {queue.paused_by or 'an unknown operator'}{why}{intake}; {waiting}"
 
 
+def _ready(queue: QueueView) -> int:
+    """Count the jobs that the next free slot could take."""
+    counts = queue.counts
+    return max(0, counts.queued + counts.intake - queue.limited - queue.suspects)
+
+
+def _parts(queue: QueueView) -> str:
+    """Return how many jobs are ready, wait for a limit with a key, and are repeated alone."""
+    ready = _ready(queue)
+    parts = [plural(ready, "ready job") if ready or not (queue.limited or queue.suspects) else ""]
+    parts += (
+        [f"{plural(queue.limited, 'job')} waiting for a limit with a key"] if queue.limited else []
+    )
+    if queue.suspects:
+        parts.append(
+            f"{plural(queue.suspects, 'job')} to be repeated alone, after a worker died or lost its lease"
+        )
+    *first, last = filter(None, parts)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _limits_waited_for(queue: QueueView) -> str:
+    return limits_text(queue) if queue.limited else ""
+
+
 def _waiting(queue: QueueView, now_ms: int) -> str:
-    text = plural(queue.counts.queued + queue.counts.intake, "ready job")
-    if queue.limited:
-        text += f" ({queue.limited:,} of them waiting for a limit with a key)"
+    text = _parts(queue)
     if queue.oldest_queued_at is None:
         return text
     return f"{text}, the oldest for {duration_text(now_ms - queue.oldest_queued_at)}"
@@ -122,12 +144,12 @@ def _waiting(queue: QueueView, now_ms: int) -> str:
 
 def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
     if queue.quiet_workers:
-        return f"has {_waiting(queue, now_ms)}, and {unserved_text(queue, workers)}"
+        return f"has {_waiting(queue, now_ms)}, and {unserved_text(queue, workers)}{_limits_waited_for(queue)}"
     others = f"the live workers ({plural(len(workers), 'worker')}) serve other types"
     text = others if workers else "no worker is alive"
     if any(queue.type in each.types for each in workers):
         text = "only a suspect lane is left, and it takes no new jobs"
-    return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {text}"
+    return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {text}{_limits_waited_for(queue)}"
 
 
 def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
@@ -138,7 +160,9 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
     most = sum(worker.slots_of(queue.type) for worker in serving)
     running = queue.counts.processing
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
-    waiting = _waiting(queue, now_ms)
+    waiting, limits = _waiting(queue, now_ms), limits_text(queue)
+    if not _ready(queue):
+        return f"has no ready job, but {waiting}; {running} of its jobs run{limits}"
     if (limit := reached_limit(queue)) is not None:
         return f"has {waiting}: its type lets {plural(limit, 'job')} run at the same time, and {running} run"
     if running >= most:
@@ -149,8 +173,8 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
             f"({plural(len(serving), 'worker')}) are busy{past}, {running} of them with its jobs"
         )
     return (
-        f"is moving: {waiting}; {running} of its jobs run (the limit is {most}), and {busy} of the "
-        f"{plural(slots, 'slot')} that serve it are busy{past}{limits_text(queue)}"
+        f"is moving: {waiting}; {running} of its jobs run (it may use {plural(most, 'slot')}), and {busy} of the "
+        f"{plural(slots, 'slot')} that serve it are busy{past}{limits}"
     )
 
 

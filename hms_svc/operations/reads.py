@@ -34,6 +34,7 @@ from hms_svc.operations.explanation import JobFacts, explain
 from hms_svc.operations.explanation_facts import with_circumstances
 from hms_svc.operations.health import HealthInputs, HealthWatch
 from hms_svc.operations.queue_explanation import QueueWhys
+from hms_svc.operations.undelivered import undelivered_text, unknown_job
 from hms_svc.ports.answer_timeout import MOST_SECONDS
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
@@ -216,7 +217,7 @@ class Reads(QueueWhys, EventReads):
             missing = next(
                 job_id for job_id, detail in zip(job_ids, found, strict=True) if not detail
             )
-            raise UnknownId(f"no job with id {missing!r}")
+            raise await unknown_job(missing, self._database, self.now_ms())
         return known
 
     async def known_details(self, job_ids: Sequence[str]) -> list[JobDetail]:
@@ -245,7 +246,7 @@ class Reads(QueueWhys, EventReads):
             archived = await self._database.archive.get(job_id)
             if archived is not None:
                 return archived, True
-        raise UnknownId(f"no job with id {job_id!r}")
+        raise await unknown_job(job_id, self._database, self.now_ms())
 
     async def full_job(self, job_id: str) -> FullJob:
         """Return one job with its case, its audit records and its batch; without a database, without the former."""
@@ -278,9 +279,11 @@ class Reads(QueueWhys, EventReads):
         except UnknownId:
             batch_id = await self._inspection.batch_to_make(job_id)
             batch = None if batch_id is None else await self._inspection.batch(batch_id)
-            if batch is None:
-                raise
-            return not_made_yet(job_id, batch)
+            if batch is not None:
+                return not_made_yet(job_id, batch)
+            if text := await undelivered_text(job_id, self._database, self.now_ms()):
+                return text
+            raise
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
         """Return one job of the broker or the archive, and why it is in its state."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+import msgspec
+
 from hms_svc.domain.suggestions import did_you_mean
 from hms_svc.domain.views import QueueView, WorkerView
 from hms_svc.operations.explanation import unserved_text
 from hms_svc.operations.queue_explanation import explain_queue
+from hms_svc.operations.reads import Reads
 from hms_svc.ports.inspection import Inspection
 
 START_TEXT = "; start one with hms-svc serve"
@@ -21,13 +24,31 @@ async def unknown_types(
     strange = [type for type in types if type not in handlers]
     if not strange:
         return []
-    live, silent = await inspection.register()
-    served = {type for worker in (*live, *silent) for type in worker.types}
-    return [
-        f"no worker serves {type!r}{did_you_mean(type, {*handlers, *served})}"
-        for type in strange
-        if type not in served
-    ]
+    served = _served_by(*await inspection.register())
+    return [_unknown(type, {*handlers, *served}) for type in strange if type not in served]
+
+
+async def unknown_queue(type: str, handlers: Collection[str], reads: Reads) -> str:
+    """Return a sentence about a type that is most likely misspelt: nobody serves it, and it never had a job.
+
+    `handlers` are types that are known here.
+    """
+    known = {*handlers} | _served_by(*await reads.register())
+    if type in known or any(_has_had_jobs(queue) for queue in await reads.queues([type])):
+        return ""
+    return _unknown(type, known | set(await reads.types()) - {type})
+
+
+def _has_had_jobs(queue: QueueView) -> bool:
+    return any(queue.counters.values()) or any(msgspec.structs.astuple(queue.counts))
+
+
+def _served_by(live: list[WorkerView], silent: list[WorkerView]) -> set[str]:
+    return {type for worker in (*live, *silent) for type in worker.types}
+
+
+def _unknown(type: str, known: Collection[str]) -> str:
+    return f"no worker serves {type!r}{did_you_mean(type, known)}"
 
 
 async def obstacles(

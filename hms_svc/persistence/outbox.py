@@ -14,9 +14,11 @@ from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import AnyRow, Part, among, insert_rows
 from hms_svc.persistence.tables import outbox
 from hms_svc.ports.clock import Clock
-from hms_svc.ports.stores import OutboxEntry
+from hms_svc.ports.stores import OutboxEntry, WaitingJob
 
 Message: TypeAlias = Event | Job
+MOST_LOOKED_THROUGH: Final = 10_000
+"""Unpublished rows among which one job is looked for: no index has their ids."""
 CHANNEL: Final = "hms_svc_outbox"
 """Where transactions of producers say on PostgreSQL that they have added rows; the payload is the schema."""
 _EVENT: Final = "event"
@@ -43,6 +45,18 @@ _TAKE = _WAITING.with_for_update(skip_locked=True)
 _OLDEST = (
     select(outbox.c.at).where(outbox.c.published_at.is_(None)).order_by(outbox.c.number).limit(1)
 )
+_FIRST = (
+    select(outbox.c.kind, outbox.c.id, outbox.c.type, outbox.c.at)
+    .where(outbox.c.published_at.is_(None))
+    .order_by(outbox.c.number)
+    .limit(MOST_LOOKED_THROUGH)
+    .subquery()
+)
+_WAITING_JOB = (
+    select(_FIRST.c.type, _FIRST.c.at)
+    .where(_FIRST.c.kind == _JOB, _FIRST.c.id == bindparam("job_id"))
+    .limit(1)
+)
 _KEPT = (outbox.c.kind == _EVENT, outbox.c.type.startswith("case."))
 _REPLAY = _ENTRIES.where(outbox.c.number > bindparam("after"), *_KEPT)
 _NAMED = among(outbox.c.number)
@@ -68,6 +82,12 @@ class SqlOutbox:
 
     async def waiting(self, limit: int) -> list[OutboxEntry]:
         return await self._engine.read(lambda on: _entries(on, _WAITING, limit=limit))
+
+    async def waiting_job(self, job_id: str) -> WaitingJob | None:
+        found = await self._engine.read(
+            lambda on: on.execute(_WAITING_JOB, {"job_id": job_id}).first()
+        )
+        return None if found is None else WaitingJob(*found)
 
     async def lag_ms(self) -> int:
         since: int | None = await self._engine.read(lambda on: on.scalar(_OLDEST))

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from hms_svc.domain.errors import DatabaseUnavailable, TransactionError
 from hms_svc.persistence.engine import Result, StatementFunction, WriteFailed
+from hms_svc.persistence.placeholders import unnumbered
 from hms_svc.persistence.postgres_errors import PostgresFailure, fault_of, sqlstate_of, text_of
 from hms_svc.persistence.postgres_pool import Pool
 from hms_svc.persistence.schema import VERSION_TABLE
@@ -33,6 +34,7 @@ _OURS: Final = re.compile(
     re.IGNORECASE,
 )
 _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
+_SYNTAX_ERROR: Final = "42601"
 _DEADLOCKS: Final = frozenset({"40001", "40P01"})
 _PLAN_AS_USUAL: Final = select(func.set_config("enable_seqscan", "on", True))
 
@@ -57,7 +59,9 @@ class PostgresStatements:
         self.was_deadlock = False
 
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> list[Any]:
-        rows: list[Any] = await self._run(sql, lambda: self._connection.fetch(sql, *arguments))
+        rows: list[Any] = await self._run(
+            sql, arguments, lambda: self._connection.fetch(sql, *arguments)
+        )
         return rows
 
     async def execute(self, sql: str, arguments: Sequence[Any]) -> int:
@@ -67,11 +71,12 @@ class PostgresStatements:
             await statement.fetch(*arguments)
             return str(statement.get_statusmsg())
 
-        number = (await self._run(sql, execute)).rpartition(" ")[2]
+        number = (await self._run(sql, arguments, execute)).rpartition(" ")[2]
         return int(number) if number.isdecimal() else 0
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        await self._run(sql, lambda: self._connection.executemany(sql, rows))
+        first = rows[0] if rows else ()
+        await self._run(sql, first, lambda: self._connection.executemany(sql, rows))
 
     async def call(self, function: Callable[[], Any], *, is_async: bool) -> Any:
         return await function() if is_async else await on_own_thread(function)
@@ -94,7 +99,9 @@ class PostgresStatements:
             raise self._failure
         self._check_pause()
 
-    async def _run(self, sql: str, statement: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _run(
+        self, sql: str, arguments: Sequence[Any], statement: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
         if asyncio.get_running_loop() is not self._loop:
             raise TransactionError(
                 "a statement of a transaction was awaited on another event loop than its function"
@@ -109,7 +116,7 @@ class PostgresStatements:
             _check_statement(sql)
             result = await statement()
         except Exception as error:
-            self._failure = self._failure or self._meaning(error)
+            self._failure = self._failure or self._meaning(error, sql, arguments)
             raise self._failure from error
         finally:
             self._running.discard(task)
@@ -124,7 +131,7 @@ class PostgresStatements:
                 f"{self._pause_seconds:g} s: do slow work before or after it"
             )
 
-    def _meaning(self, error: Exception) -> Exception:
+    def _meaning(self, error: Exception, sql: str, arguments: Sequence[Any]) -> Exception:
         if isinstance(error, TransactionError):
             return error
         state = sqlstate_of(error)
@@ -133,6 +140,8 @@ class PostgresStatements:
         is_lost = is_lost or fault_of(error) is PostgresFailure.LOST
         if is_lost or isinstance(error, TimeoutError) or state[:2] in {"53", "58", "XX"}:
             return DatabaseUnavailable(f"{self._where}: {text_of(error)}")
+        if state == _SYNTAX_ERROR:
+            return unnumbered(sql, arguments, error) or error
         return error
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from hms_svc.domain.errors import DatabaseUnavailable, TransactionError
+from hms_svc.persistence.placeholders import unnumbered
 from hms_svc.persistence.schema import VERSION_TABLE
 from hms_svc.persistence.tables import METADATA
 
@@ -110,7 +111,7 @@ class SQLiteStatements:
             rows = cursor.execute(sql, named).fetchall()
             return rows, max(0, cursor.rowcount)
         except (sqlite3.Error, sqlite3.Warning, TransactionError) as error:
-            self._failure = self._meaning(error)
+            self._failure = self._meaning(error, sql, arguments)
             raise self._failure from error
 
     def _check_time(self) -> None:
@@ -120,7 +121,7 @@ class SQLiteStatements:
     def _is_late(self) -> bool:
         return time.monotonic() > self._until
 
-    def _meaning(self, error: Exception) -> Exception:
+    def _meaning(self, error: Exception, sql: str, arguments: Sequence[Any]) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_AUTH and self._refusal:
             return TransactionError(f"a statement {self._refusal}, which a transaction may not do")
@@ -128,6 +129,8 @@ class SQLiteStatements:
             return TransactionError(f"the transaction took longer than {self._seconds:g} s")
         if code in _OUTAGES:
             return DatabaseUnavailable(str(error))
+        if isinstance(error, sqlite3.ProgrammingError) or "syntax error" in str(error):
+            return unnumbered(sql, arguments, error) or error
         return error
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:

@@ -111,6 +111,13 @@ class OutboxEntry(msgspec.Struct, frozen=True):
     job: Job | None
 
 
+class WaitingJob(msgspec.Struct, frozen=True):
+    """A job that was committed at `at` (Unix ms) and that the broker does not have yet."""
+
+    type: str
+    at: int
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """One bearer token. `digest` is the SHA-256 of its secret in hex.
 
@@ -219,6 +226,10 @@ class OutboxStore(Protocol):
 
     async def waiting(self, limit: int) -> list[OutboxEntry]:
         """Return unpublished rows, oldest first, including those that a relay is delivering."""
+        ...
+
+    async def waiting_job(self, job_id: str) -> WaitingJob | None:
+        """Return the job with this id if it is among the first 10,000 unpublished rows."""
         ...
 
     async def lag_ms(self) -> int:

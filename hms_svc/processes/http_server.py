@@ -18,6 +18,7 @@ from hms_svc.http_api.app import make_app
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.exposure import check_exposure, warn_of_plain_text
+from hms_svc.http_api.listen_socket import bound_address
 from hms_svc.http_api.server import names_of, serve
 from hms_svc.http_api.service_metrics import ServiceMetrics
 from hms_svc.http_api.settings_check import check_http_settings
@@ -72,7 +73,7 @@ async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> 
         warn_of_plain_text(settings, listening)
         api.metrics.listen(socket.socket(fileno=spec.reports))
         app = make_app(api, hosts=names_of(settings), web=spec.web)
-        log.info("listening on %s", settings.http)
+        log.info("listening on %s", bound_address(settings.http, listening))
         gc.freeze()
         gc.enable()
         await serve(app, api, listening, stop, lambda: send(line, READY))

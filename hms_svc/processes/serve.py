@@ -42,6 +42,8 @@ def serve(settings: Settings, options: ServeOptions) -> int:
 
         return serve_reloading(settings, _specs(settings, options))
     bootstrap.check_application(settings)
+    if options.types:
+        bootstrap.application(settings).only(options.types)
     specs = _specs(settings, options)
     first = take_first_worker()
     if settings.broker.kind is BackendKind.MEMORY:

@@ -45,7 +45,11 @@ def stop_on_signals(worker: Worker) -> None:
             loop.remove_signal_handler(stop_signal)
             signal.signal(stop_signal, leave_or_go_on)
         running = worker.in_flight.unsettled()
-        log.info("stopping; jobs running: %d; another signal exits immediately", running)
+        log.info(
+            "stopping: received %s; jobs running: %d; another signal exits immediately",
+            signal.Signals(number).name,
+            running,
+        )
         worker.stop()
 
     numbers = stop_signals()

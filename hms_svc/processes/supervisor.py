@@ -75,11 +75,14 @@ class _Child:
         self.leave_by = float("inf")
         self._is_asked = False
 
-    def ask_to_end(self) -> None:
-        """Ask over the socket, once: a signal would count in addition to one sent to the group."""
+    def ask_to_end(self, number: int = 0) -> None:
+        """Ask over the socket, once: a signal would count in addition to one sent to the group.
+
+        `number` is the signal that the supervisor has received, 0 if it stops for another reason.
+        """
         if not self._is_asked:
             self._is_asked = True
-            send(self.line, STOP)
+            send(self.line, STOP + bytes([number] if number else []))
 
 
 class Supervisor:
@@ -107,6 +110,7 @@ class Supervisor:
         self._began: set[Role] = set()
         self._selector = selectors.DefaultSelector()
         self._stop_signal = 0
+        self._received = 0
         self._stop_request = StopRequest()
         self._stopping = False
         self._exit_code = 0
@@ -165,6 +169,7 @@ class Supervisor:
             self._kill_all()
             return
         if not self._stop_signal:
+            self._received = number
             self._begin_to_stop(number)
 
     def _read_console(self, line: socket.socket) -> None:
@@ -192,7 +197,7 @@ class Supervisor:
         self._restarts.clear()
         self._deadline = time.monotonic() + self._grace_seconds + 10.0
         for child in self._children:
-            child.ask_to_end()
+            child.ask_to_end(self._received)
 
     def _kill_all(self) -> None:
         self._restarts.clear()
@@ -307,10 +312,10 @@ class Supervisor:
             self._stop(code)
             return
         log.error(
-            "%s process %d ended with %s; starting another",
+            "%s process %d %s; starting another",
             child.spec.role,
             child.process.pid,
-            code,
+            end_text(code),
         )
         # A child that never became ready has no leases; the one before it may have.
         predecessor = child.spec.worker_id if child.ready else child.spec.predecessor
@@ -365,6 +370,21 @@ def end_line(line: socket.socket | None) -> None:
 def stop_reason(line: int) -> str:
     """Return why a child whose control socket became readable must stop; empty if it need not."""
     received = os.read(line, 64)
-    if received and STOP not in received:
+    if not received:
+        return "the supervisor is gone"
+    _, asked, number = received.partition(STOP)
+    if not asked:
         return ""
-    return "the supervisor requested it" if received else "the supervisor is gone"
+    if not number:
+        return "the supervisor requested it"
+    return f"the supervisor received {signal.Signals(number[0]).name}"
+
+
+def end_text(code: int | None) -> str:
+    """Return how a process ended, from its `returncode`: `ended with 1`, `was ended by SIGKILL`."""
+    if code is None or code >= 0:
+        return f"ended with {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"was ended by signal {-code}"

@@ -15,6 +15,7 @@ from hms_svc.processes.supervisor import (
     READY,
     SHORTEST_PAUSE_SECONDS,
     end_line,
+    end_text,
 )
 from hms_svc.runtime.worker_ids import make_worker_id
 
@@ -75,8 +76,8 @@ class SuspectLane:
         code = await asyncio.to_thread(process.wait)
         log.log(
             logging.INFO if DONE in received else logging.ERROR,
-            "the suspect lane ended with %s",
-            code,
+            "the suspect lane %s",
+            end_text(code),
         )
         return received
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from hms_svc import bootstrap
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.job import Lane
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.observability.application_logs import application_logging
 from hms_svc.observability.logs import set_up_logging
@@ -172,7 +173,13 @@ async def _run(
     loop.add_reader(line.fileno(), on_line)
     send(line, READY)
     served = ", ".join(declared.type for declared in engines.registry)
-    log.info("worker %s serves %s with %d slots", options.worker_id, served, options.slots)
+    if options.lane is Lane.SUSPECT:
+        log.info(
+            "worker %s repeats jobs alone, after their worker died: %s", options.worker_id, served
+        )
+    else:
+        slots = plural(options.slots, "slot")
+        log.info("worker %s serves %s with %s", options.worker_id, served, slots)
     gc.freeze()
     gc.enable()
     await worker.run()
@@ -183,6 +190,7 @@ async def _take_over(engines: Engines, predecessor: str) -> WorkerRequest | None
     """End the leases and the register entry of a dead worker; return an operator's request to it."""
     live, silent = await engines.inspection.register()
     views = [view for view in (*live, *silent) if view.id == predecessor]
-    await engines.broker.abandon(predecessor)
+    if left := await engines.broker.abandon(predecessor):
+        log.warning("worker %s has died; its jobs, whose leases are ended: %d", predecessor, left)
     await engines.broker.unregister(predecessor)
     return views[0].request if views else None

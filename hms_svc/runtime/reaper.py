@@ -35,7 +35,7 @@ class Reaper(Service):
             found = report.rescued + report.dead + report.cancelled
             if found:
                 log.warning(
-                    "leases expired: %d jobs rescued, %d dead, %d cancelled",
+                    "jobs whose lease has ended: %d to be repeated alone, %d dead, %d cancelled",
                     report.rescued,
                     report.dead,
                     report.cancelled,

@@ -95,7 +95,7 @@ def test_a_stop_that_is_told_to_all_at_once_is_one_stop(site: Site, tmp_path: Pa
     served.send(signal.SIGTERM)
     os.kill(worker, signal.SIGHUP)
     served.wait_until(
-        "both have heard", lambda: "the supervisor requested it" in served.log.read_text()
+        "both have heard", lambda: "the supervisor received SIGTERM" in served.log.read_text()
     )
     (tmp_path / "go-on").touch()
     assert served.wait() == 0

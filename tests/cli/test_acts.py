@@ -217,3 +217,18 @@ def test_approved_jobs_complete(city: City) -> None:
     assert cli("jobs", "approve", held, "--reason", "go", "--json").row["done"] == 1
     drain(folder)
     assert cli("jobs", "show", held, "--json").row["state"] == "completed"
+
+
+@pytest.mark.parametrize("act", ["pause", "resume"])
+def test_a_type_that_is_known_nowhere_is_paused_and_resumed_with_a_warning(
+    cli: Cli, act: str
+) -> None:
+    told = cli("queues", act, "crew.notif")
+    assert told.out == f"crew.notif is {act.removesuffix('e')}ed\n"
+    warning = "warning: no worker serves 'crew.notif'; did you mean crew.notify?\n"
+    assert told.err == warning
+    assert cli("queues", act, "crew.notif", "--json").err == warning
+    assert cli("queues", act, "crew.notify").err == ""
+    cli("enqueue", "-", stdin='{"type": "street.sweep", "data": {}}')
+    assert cli("queues", act, "street.sweep").err == ""
+    assert "did you mean street.sweep?" in cli("queues", act, "street.sweap").err

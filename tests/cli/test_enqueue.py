@@ -153,6 +153,24 @@ def test_a_misspelt_field_is_refused_from_a_file_and_a_dead_letter_from_a_push(
     assert "did you mean priority?" in dead["detail"]
 
 
+def test_an_option_of_python_or_the_command_line_in_a_job_is_refused_or_a_dead_letter(
+    cli: Cli,
+) -> None:
+    told = cli(
+        "enqueue",
+        "-",
+        code=2,
+        stdin='{"type": "crew.notify", "data": {"case_id": "c"}, "delay": 3600}',
+    ).err
+    assert "standard input:1: unknown field 'delay': write not_before" in told
+    pushed = '{"data": {"case_id": "c"}, "delay": 3600}'
+    arguments = ("enqueue", "-", "--raw", "--type", "crew.notify", "--json")
+    row = cli(*arguments, stdin=pushed, code=3).row
+    dead = cli("jobs", "show", row["id"], "--json").row
+    assert (dead["state"], dead["reason"]) == ("dead", "malformed")
+    assert "unknown field 'delay': write not_before" in dead["detail"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -35,6 +35,14 @@ async def test_every_field_at_fault_is_an_entry_of_its_own(service: ApiService) 
     assert all("; " not in each["detail"] for each in one.json()["errors"])
 
 
+async def test_an_option_of_python_in_a_job_is_refused(service: ApiService) -> None:
+    job = {"type": "drill.run", "data": {}, "delay": 60, "maxRetries": 3}
+    answer = await service.post(job)
+    assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == ["delay", "maxRetries"]
+    assert "write not_before" in answer.json()["errors"][0]["detail"]
+
+
 async def test_every_member_of_a_body_at_fault_is_an_entry_of_its_own(service: ApiService) -> None:
     answer = await service.client.post("/jobs/acts", json={"act": "x", "ids": [], "wher": "a"})
     assert answer.status_code == 422

@@ -138,10 +138,9 @@ async def test_why_names_the_limit(open_harness: HarnessMaker) -> None:
         assert (await reads.why(behind)).endswith(
             "for a limit that its type declares: at most 1 job at the same time, and 1 run."
         )
-        assert (
-            "1 ready job (1 of them waiting for a limit with a key), the oldest"
-            in await reads.why_queue("ward.job")
-        )
+        why = await reads.why_queue("ward.job")
+        assert "has no ready job, but 1 job waiting for a limit with a key, the oldest for" in why
+        assert "declares at most 1 job at the same time for each value of a key, in the" in why
         assert "its type lets 1 job run at the same time, and 1 run" in await reads.why_queue(
             "type.job"
         )

@@ -89,7 +89,7 @@ def test_slots_that_hang_are_named_among_the_busy_ones() -> None:
         ({"served": False}, "has waited 1 m 5 s because no live worker serves t; after 7 days"),
         (
             {},
-            "behind 12 ready jobs of its type; 0 of its type run (the limit is 1), and 3 of the 4",
+            "behind 12 ready jobs of its type; 0 of its type run (it may use 1 slot), and 3 of the 4",
         ),
     ],
 )

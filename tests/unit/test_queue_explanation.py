@@ -10,6 +10,7 @@ import pytest
 
 from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.job import make_job
+from hms_svc.domain.job_limits import Limit
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, QueueCounts, WorkerRequest, WorkerState
 from hms_svc.operations.queue_explanation import explain_group, explain_queue
@@ -83,7 +84,51 @@ GROUP = FailureGroup(
             {"queued": 9},
             {},
             (WORKER,),
-            "is moving: 9 ready jobs; 0 of its jobs run (the limit is 1), and 3 of the 4 slots that serve it",
+            "is moving: 9 ready jobs; 0 of its jobs run (it may use 1 slot), and 3 of the 4 slots that serve it",
+        ),
+        (
+            {"queued": 9},
+            {"suspects": 2, "limited": 4, "keyed_limits": (Limit(1), Limit(5, 1000))},
+            (WORKER,),
+            (
+                "is moving: 3 ready jobs, 4 jobs waiting for a limit with a key and 2 jobs to be repeated alone, after "
+                "a worker died or lost its lease; 0 of its jobs run (it may use 1 slot), and 3 of the 4 slots that "
+                "serve it are busy; the type declares at most 1 job at the same time for each value of a key and "
+                "at most 5 jobs within 1 s for each value of a key, in the whole fleet."
+            ),
+        ),
+        (
+            {"queued": 4},
+            {"suspects": 4},
+            (WORKER,),
+            (
+                "has no ready job, but 4 jobs to be repeated alone, after a worker died or lost its lease; "
+                "0 of its jobs run."
+            ),
+        ),
+        (
+            {"queued": 2, "processing": 1},
+            {"limited": 2, "keyed_limits": (Limit(1),)},
+            (WORKER,),
+            (
+                "has no ready job, but 2 jobs waiting for a limit with a key; 1 of its jobs run; the type declares "
+                "at most 1 job at the same time for each value of a key, in the whole fleet."
+            ),
+        ),
+        (
+            {"queued": 2},
+            {"paused": True, "paused_by": "ada", "limited": 1, "keyed_limits": (Limit(1),)},
+            (WORKER,),
+            (
+                "was paused by ada; 1 ready job and 1 job waiting for a limit with a key wait; the type declares at "
+                "most 1 job at the same time for each value of a key, in the whole fleet."
+            ),
+        ),
+        (
+            {"queued": 1},
+            {"served": False, "suspects": 1},
+            (),
+            "has 1 job to be repeated alone, after a worker died or lost its lease, and no live worker serves it",
         ),
         (
             {"scheduled": 12, "retrying": 41, "held": 2},

@@ -21,7 +21,7 @@ from hms_svc.brokers.redis.pages import Key, RedisWalks
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.redis.wrong_types import faults_of
 from hms_svc.brokers.schedules import read_state
-from hms_svc.brokers.type_limits import read_limits
+from hms_svc.brokers.type_limits import read_limits, with_keys
 from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.batches import BatchPage, BatchView
 from hms_svc.domain.errors import BrokerUnavailable
@@ -273,6 +273,8 @@ def _queue_view(
         ago,
         limits,
         limited,
+        keyed,
+        suspects,
     ) = row
     type = name.decode()
     counters = dict(zip(stats[::2], stats[1::2], strict=True))
@@ -293,7 +295,9 @@ def _queue_view(
         overdue=overdue,
         overdue_since=now - int(ago) if overdue else None,
         limits=read_limits(limits),
+        keyed_limits=with_keys(keyed),
         limited=limited,
+        suspects=suspects,
     )
 
 

@@ -33,7 +33,7 @@ from hms_svc.brokers.sqlite.schedules import SQL as SCHEDULES
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.type_limits import SQL as LIMITS
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
-from hms_svc.brokers.type_limits import read_limits
+from hms_svc.brokers.type_limits import read_limits, with_keys
 from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.batches import BatchPage, BatchView
 from hms_svc.domain.errors import BrokerUnavailable
@@ -140,7 +140,7 @@ class SQLiteInspector:
         ready = [queue for queue, numbers in tallies.items() if numbers.get(State.QUEUED.value)]
         oldest = await self._oldest(ready)
         views = []
-        for queue, type, paused_by, why, intake_paused, limits in await self._file.fetch(
+        for queue, type, paused_by, why, intake_paused, limits, keyed in await self._file.fetch(
             SQL["queues_of"], named
         ):
             numbers = tallies[queue]
@@ -163,7 +163,9 @@ class SQLiteInspector:
                     if numbers["overdue"]
                     else None,
                     limits=read_limits(limits),
+                    keyed_limits=with_keys(keyed),
                     limited=numbers["limited"],
+                    suspects=numbers["suspects"],
                 )
             )
         return views

@@ -180,7 +180,13 @@ async def test_cancelled_wait_loses_nothing(harness: BrokerHarness) -> None:
 async def test_suspect_lane_gets_only_suspects(harness: BrokerHarness) -> None:
     await harness.accept()
     assert await harness.claim(10, lane=Lane.SUSPECT) == []
-    assert len(await harness.claim(10)) == 1
+    [job] = await harness.claim(10)
+    await harness.accept(2)
+    harness.clock.advance(LEASE_MS / 1000 + 1)
+    await harness.broker.reap(10)
+    [queue] = await harness.inspection.queues()
+    assert (queue.counts.queued, queue.suspects) == (3, 1)
+    assert [each.job.id for each in await harness.claim(10, lane=Lane.SUSPECT)] == [job.job.id]
 
 
 async def test_fences_can_be_raised_and_never_lowered(harness: BrokerHarness) -> None:

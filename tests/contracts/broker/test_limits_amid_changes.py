@@ -164,7 +164,8 @@ async def test_one_promotion_is_bounded_however_many_keys_wait(
     assert await harness.broker.take_places(claims) == [True, False] * keys
     clock.advance(1)
     await harness.broker.promote(1000)
-    assert (await harness.inspection.queues())[0].limited == 20
+    [queue] = await harness.inspection.queues()
+    assert (queue.limited, queue.keyed_limits, queue.limits) == (20, (limit,), ())
     await harness.broker.promote(1000)
     assert (await harness.inspection.queues())[0].limited == 0
 

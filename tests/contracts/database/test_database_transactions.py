@@ -14,10 +14,10 @@ from hms_svc.domain.ids import transaction_id
 from hms_svc.domain.job import make_job
 from hms_svc.domain.verdict import Permission
 from hms_svc.persistence.database import SqlDatabase
-from hms_svc.ports.stores import RefusedEffect, StoredEffect
+from hms_svc.ports.stores import RefusedEffect, StoredEffect, WaitingJob
 from hms_svc.ports.transactions import Statements, TransactionRequest, Write, Written
 from tests.support.database_engines import Opener, Site
-from tests.support.database_requests import NOON, effect
+from tests.support.database_requests import NOON, effect, publish_nothing
 from tests.support.waiting import PATIENCE_SECONDS
 
 CREATE = "create table permits (id text not null, parcel text not null unique)"
@@ -76,6 +76,14 @@ async def test_effect_follow_up_and_statements_commit_together_and_once(
     assert isinstance(again, StoredEffect)
     assert (again.value, again.fresh) == (b'{"n":1}', False)
     assert await parcels(database) == ["1"]
+
+
+async def test_a_job_is_found_as_long_as_it_waits_to_be_delivered(database: SqlDatabase) -> None:
+    await database.effects.transact(request("a"), insertion("1"))
+    assert await database.outbox.waiting_job("review-1") == WaitingJob("permit.review", NOON)
+    assert await database.outbox.waiting_job("review-2") is None
+    assert await database.outbox.relay(10, publish_nothing) == 1
+    assert await database.outbox.waiting_job("review-1") is None
 
 
 async def test_cases_are_recalled_before_transactions(database: SqlDatabase) -> None:
@@ -191,3 +199,36 @@ async def test_sqlite_awaits_nothing_else_and_stays_on_its_thread(
     with pytest.raises(TransactionError, match="from another thread"):
         await database.effects.transact(request("a"), insertion("1", run_elsewhere))
     assert await parcels(database) == []
+
+
+@pytest.mark.parametrize("sign", ["?", "%s", ":parcel"])
+@pytest.mark.parametrize("many", [False, True])
+async def test_other_signs_for_parameters_are_refused_with_the_right_ones(
+    database: SqlDatabase, sign: str, many: bool
+) -> None:
+    async def write(statements: Statements) -> Written:
+        statement = f"insert into permits values ({sign}, {sign})"
+        if many:
+            await statements.execute_many(statement, [("p", "1")])
+        else:
+            await statements.execute(statement, ("p", "1"))
+        return Written(value=b"null")
+
+    with pytest.raises(
+        TransactionError,
+        match=r"a statement with 2 arguments has no \$1: its parameters are written \$1, \$2",
+    ):
+        await database.effects.transact(request("a"), write)
+    assert await parcels(database) == []
+
+
+async def test_a_syntax_error_without_such_signs_is_that_of_the_driver(
+    database: SqlDatabase,
+) -> None:
+    async def write(statements: Statements) -> Written:
+        await statements.execute("insert permits values ($1, $2)", ("p", "1"))
+        return Written(value=b"null")
+
+    with pytest.raises(Exception, match="syntax error") as raised:
+        await database.effects.transact(request("a"), write)
+    assert not isinstance(raised.value, TransactionError)

@@ -54,7 +54,7 @@ WHERE jobs.state < {DISCARDED} ORDER BY jobs.id
 SELECT queue, type FROM queues ORDER BY type
 
 -- name: queues_of
-SELECT queue, type, paused_by, pause_reason, intake_paused, limits FROM queues
+SELECT queue, type, paused_by, pause_reason, intake_paused, limits, keyed_limits FROM queues
 WHERE type IN (SELECT value FROM json_each(:types)) ORDER BY type
 
 -- name: tallies
@@ -70,6 +70,11 @@ FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 UNION ALL
 SELECT queue, 'limited', (SELECT count(*) FROM jobs
     WHERE state = {QUEUED} AND queue = queues.queue AND position >= {LOWEST_LIMITED})
+FROM queues WHERE type IN (SELECT value FROM json_each(:types))
+UNION ALL
+SELECT queue, 'suspects', (SELECT count(*) FROM jobs
+    WHERE state = {QUEUED} AND queue = queues.queue
+        AND position >= {LOWEST_SUSPECT} AND position < {LOWEST_LIMITED})
 FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 UNION ALL
 SELECT queue, 'first lease', (SELECT min(position) FROM jobs WHERE state = {PROCESSING} AND queue = queues.queue)
