@@ -31,50 +31,22 @@ MOST_NAMES_COMPARED: Final = 100
 """Unknown fields of one job that are compared with the known ones: that takes time for each."""
 _NOT_BEFORE: Final = "write not_before, the time of the first run (RFC 3339)"
 _MAX_ATTEMPTS: Final = "write max_attempts, the number of all attempts"
-_ELSEWHERE: Final = {
+_ADVICE: Final = {
     "delay": _NOT_BEFORE,
-    "at": _NOT_BEFORE,
     "payload": "write data",
     "unique": "write unique_key",
     "retries": _MAX_ATTEMPTS,
-    "max_retries": _MAX_ATTEMPTS,
-    "retry": f"{_MAX_ATTEMPTS}; the rest of a retry policy is declared with the job type",
-    "count": "submit the job once for each copy",
-    "timeout": "timeout_seconds is declared with the job type",
+    "maxretries": _MAX_ATTEMPTS,
+    "timeoutseconds": "timeout_seconds is declared with the job type",
 }
-_DECLARED: Final = (
-    "validators",
-    "action",
-    "timeout_seconds",
-    "slots",
-    "weight",
-    "limits",
-    "schedule",
-    "schedule_data",
-    "time_zone",
-    "overlap",
-    "catch_up",
-    "replace",
-    "upgrade",
-    "isolate",
-    "memory_mb",
-    "jobs_per_process",
-)
-"""Options of `registry.job` that no job can have."""
-_ADVICE: Final = {
-    plain_name(name): advice
-    for name, advice in (
-        *((name, f"{name} is declared with the job type") for name in _DECLARED),
-        *_ELSEWHERE.items(),
-    )
-}
+"""By `plain_name`: options that are no field of a job, and that no producer means to be passed on."""
 
 
 def unmeant_names(value: Mapping[str, object], unknown: Mapping[str, object]) -> list[FieldFault]:
     """Return the unknown fields that would have no effect, although their producer most likely expects one.
 
-    These are misspelt fields, of those that the job does not have itself, and names of options that mean
-    something in `Job`, in `hms-svc enqueue` or in `registry.job`, but not in a job as JSON.
+    These are misspelt fields, of those that the job does not have itself, and some options of `Job` and of
+    `registry.job`. Others, such as `action` or `count`, may well be a producer's own.
     """
     free = [name for name in NAMES if name not in value]
     found = ((name, _advice(name, free)) for name in islice(unknown, MOST_NAMES_COMPARED))
