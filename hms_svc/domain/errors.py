@@ -56,7 +56,7 @@ ValidatorFault and MiddlewareFault in `sdk`, DrillFailed in `services`, Identity
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class HmsError(Exception):
@@ -223,6 +223,17 @@ class DeliveryFailed(HmsError):
 
 class HandlerExited(HmsError):
     """A handler or validator called `sys.exit`: an error of the job; the worker continues."""
+
+    error: BaseException | None = None
+    """What was raised."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Return the error for a SystemExit or a KeyboardInterrupt, which would end an event loop."""
+        called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
+        exited = cls(called or "raised KeyboardInterrupt")
+        exited.error = error
+        return exited
 
 
 class JobFailed(HmsError):

@@ -8,7 +8,7 @@ from functools import partial
 from inspect import isawaitable, iscoroutine
 from typing import Any, Final, Protocol, TypeVar
 
-from hms_svc.domain.errors import BadInput, MalformedJson, TransactionError
+from hms_svc.domain.errors import BadInput, HandlerExited, MalformedJson, TransactionError
 from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.plain_text import plural
@@ -192,8 +192,20 @@ class _Run:
         return tx, value
 
     def _call(self, tx: Transaction | BlockingTransaction) -> Any:
-        result = self._function(tx)
-        if not self._is_async and isawaitable(result):
+        return self._awaited(tx) if self._is_async else self._called(tx)
+
+    async def _awaited(self, tx: Transaction | BlockingTransaction) -> Any:
+        try:
+            return await self._function(tx)
+        except (SystemExit, KeyboardInterrupt) as error:  # the loop would end with it
+            raise HandlerExited.of(error) from error
+
+    def _called(self, tx: Transaction | BlockingTransaction) -> Any:
+        try:
+            result = self._function(tx)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise HandlerExited.of(error) from error
+        if isawaitable(result):
             if iscoroutine(result):
                 result.close()
             raise TransactionError(

@@ -80,7 +80,7 @@ async def open_harness(settings: Settings, registry: Registry) -> AsyncIterator[
                 await harness.stop()
 
 
-def blocking(parcel: str, error: Exception | None = None) -> Any:
+def blocking(parcel: str, error: BaseException | None = None) -> Any:
     def write(tx: BlockingTransaction) -> tuple[str, int]:
         tx.execute(CREATE)
         tx.execute(INSERT, parcel)
@@ -93,7 +93,7 @@ def blocking(parcel: str, error: Exception | None = None) -> Any:
     return write
 
 
-def awaitable(parcel: str, error: Exception | None = None) -> Any:
+def awaitable(parcel: str, error: BaseException | None = None) -> Any:
     async def write(tx: Transaction) -> tuple[str, int]:
         await tx.execute(CREATE)
         await tx.execute(INSERT, parcel)
@@ -106,7 +106,7 @@ def awaitable(parcel: str, error: Exception | None = None) -> Any:
     return write
 
 
-async def transact(form: str, parcel: str, error: Exception | None = None) -> Any:
+async def transact(form: str, parcel: str, error: BaseException | None = None) -> Any:
     if form == "blocking":
         return await asyncio.to_thread(sql.transaction, blocking(parcel, error))
     return await aio.sql.transaction(awaitable(parcel, error))
@@ -149,6 +149,18 @@ async def test_what_raises_leaves_nothing(harness: WorkerHarness, pair: Pair, fo
     outbox = await harness.engines.database.outbox.waiting(9)
     assert {entry.job.id for entry in outbox if entry.job} <= {"p-A-1"}
     assert await harness.details(["p-A-2"]) == []
+
+
+@on_both_forms
+@pytest.mark.parametrize("error", [SystemExit("ward"), KeyboardInterrupt("ward")])
+async def test_an_exit_is_raised_to_the_caller_and_others_can_still_call(
+    harness: WorkerHarness, pair: Pair, form: str, error: BaseException
+) -> None:
+    await transact(form, "A-1")
+    with pytest.raises(type(error), match="ward"):
+        await transact(form, "A-2", error)
+    await transact(form, "A-3")
+    assert await pair.parcels() == ["A-1", "A-3"]
 
 
 @on_both_forms
