@@ -64,6 +64,8 @@ class Portal:
         self._loop_brokers = LoopBrokers(settings) if settings.broker.kind in SERVERS else None
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
+        self.delivering = asyncio.Lock()
+        """Held while a producer delivers the outbox: two at once would deliver the same rows."""
         self._closing: set[asyncio.Task[None]] = set()
         self._calls: set[Future[Any]] = set()
         self._guard = threading.Lock()

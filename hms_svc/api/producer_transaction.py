@@ -60,7 +60,7 @@ async def _deliver(here: Portal) -> None:
     from hms_svc.runtime.outbox_relay import OutboxRelay
 
     try:
-        async with asyncio.timeout(RELAY_SECONDS):
+        async with asyncio.timeout(RELAY_SECONDS), here.delivering:
             backend, database = await here.backend(), await here.open_database()
             await OutboxRelay(database.outbox, backend.bus, backend.broker).run_once()
     except Exception as error:  # noqa: BLE001 - the caller's transaction is committed, whatever it is

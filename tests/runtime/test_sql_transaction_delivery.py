@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import pytest
 
 import hms_svc
 from hms_svc import BlockingTransaction, Job, RunningJob, Transaction, aio, bootstrap, sql
+from hms_svc.domain.job import Job as Envelope
+from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.sdk.captured_output import captured_output
 from tests.support.producers import CREATE, INSERT, Pair, pair
 from tests.support.proxy import Proxy
@@ -142,6 +144,33 @@ async def test_a_delivery_that_fails_is_logged_and_no_error(
     assert "is committed, and a worker will deliver its jobs" in caplog.text
     assert await pair.parcels() == ["A-1"]
     await runs_once(pair, known=False)
+
+
+async def test_transactions_at_once_deliver_each_job_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered: list[str] = []
+    deliver = OutboxRelay._enqueue
+
+    async def note(relay: OutboxRelay, jobs: Sequence[Envelope]) -> None:
+        delivered.extend(job.id for job in jobs)
+        await deliver(relay, jobs)
+
+    monkeypatch.setattr(OutboxRelay, "_enqueue", note)
+    hms_svc.close()
+    for name, value in pair.environment().items():
+        monkeypatch.setenv(name, value)
+
+    async def produce(id: str) -> None:
+        async def write(tx: Transaction) -> None:
+            tx.enqueue(Job(TYPE, 1, id=id))
+
+        await aio.sql.transaction(write)
+
+    ids = [f"p-{number}" for number in range(20)]
+    await asyncio.gather(*map(produce, ids))
+    await asyncio.to_thread(hms_svc.close)
+    assert sorted(delivered) == ([] if pair.notifies else sorted(ids))
 
 
 @contextmanager
