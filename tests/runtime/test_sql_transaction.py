@@ -173,6 +173,26 @@ async def test_an_error_of_a_statement_is_that_of_the_driver(
     assert await pair.parcels() == ["A-1"]
 
 
+async def test_a_constraint_that_is_checked_at_the_commit_fails_alone(
+    harness: WorkerHarness, pair: Pair
+) -> None:
+    await transact("blocking", "A-1")
+    create = (
+        "create table wards (parcel text references applications (parcel) "
+        "deferrable /* until the commit */ initially deferred)"
+    )
+
+    def write(tx: BlockingTransaction) -> None:
+        tx.execute(create)
+        tx.execute("insert into wards values ($1)", "nowhere")
+
+    refusal = asyncpg.ForeignKeyViolationError if pair.notifies else TransactionError
+    with pytest.raises(refusal):
+        await asyncio.to_thread(sql.transaction, write)
+    await transact("blocking", "A-2")
+    assert await pair.parcels() == ["A-1", "A-2"]
+
+
 async def test_a_value_may_be_anything_and_tables_need_no_job(
     harness: WorkerHarness, pair: Pair
 ) -> None:
@@ -184,6 +204,17 @@ async def test_a_value_may_be_anything_and_tables_need_no_job(
 
     assert await asyncio.to_thread(sql.transaction, create) is marker
     assert await pair.parcels() == []
+
+
+async def test_what_is_added_after_the_end_is_an_error_and_not_lost(
+    harness: WorkerHarness, pair: Pair
+) -> None:
+    kept: list[BlockingTransaction] = []
+    await asyncio.to_thread(sql.transaction, kept.append)
+    with pytest.raises(TransactionError, match=r"has ended: call tx\.enqueue inside"):
+        kept[0].enqueue(Job(TYPE, 1))
+    with pytest.raises(TransactionError, match=r"has ended: call tx\.event inside"):
+        kept[0].event("permit.asked")
 
 
 async def test_a_running_loop_is_not_blocked(harness: WorkerHarness) -> None:
