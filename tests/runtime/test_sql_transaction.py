@@ -31,6 +31,7 @@ from hms_svc.api import portal
 from hms_svc.domain.strict_json import decode
 from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.transactions import ProducerRun
 from hms_svc.settings import Settings
 from tests.support.producers import CREATE, INSERT, Pair, pair
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -301,6 +302,33 @@ async def test_a_cancelled_caller_rolls_back_what_awaits(
     with pytest.raises(asyncio.CancelledError):
         await caller
     await asyncio.to_thread(ended.wait)
+    await transact("awaitable", "A-2")
+    assert await pair.parcels() == ["A-2"]
+
+
+async def test_a_cancelled_caller_rolls_back_what_blocks(
+    harness: WorkerHarness, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, stopped = threading.Event(), threading.Event()
+    stop = ProducerRun.stop
+
+    def note(run: ProducerRun) -> None:
+        stop(run)
+        stopped.set()
+
+    def write(tx: BlockingTransaction) -> None:
+        tx.execute(CREATE)
+        tx.execute(INSERT, "A-1")
+        began.set()
+        assert stopped.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(ProducerRun, "stop", note)
+    plain: Any = write  # its type is that of an async one
+    caller = asyncio.create_task(aio.sql.transaction(plain))
+    await asyncio.to_thread(began.wait)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
     await transact("awaitable", "A-2")
     assert await pair.parcels() == ["A-2"]
 

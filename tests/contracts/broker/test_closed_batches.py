@@ -211,6 +211,17 @@ async def test_members_that_were_removed_count(harness: BrokerHarness) -> None:
     assert (found.state, found.ended, found.total) == (BatchState.ENDED, 3, 3)
 
 
+async def test_at_least_one_member_was_not_accepted_though_others_were_twice(
+    harness: BrokerHarness,
+) -> None:
+    batch = await left_open(harness)
+    await end_and_remove(harness)
+    await leave_open(harness.broker, batch, 4)
+    assert await close(harness) == ClosedBatch("", 6, 1)
+    refused = EnqueuedBatch(Acceptance.EXISTS, left_out=1, closed_by="ann")
+    assert await harness.broker.enqueue_batch(batch) == refused
+
+
 @pytest.mark.parametrize("then", [0, 1])
 async def test_a_closed_batch_without_any_job_is_removed(harness: BrokerHarness, then: int) -> None:
     await left_open(harness, then=then, when=When.COMPLETED)
