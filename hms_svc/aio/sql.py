@@ -51,7 +51,8 @@ async def transaction(write: Callable[[Transaction], Coroutine[Any, Any, ValueT]
     its own statements. A cancellation before the commit rolls back.
     """
     producer_transaction.check_producer()
-    value: ValueT = await on_right_loop(lambda: producer_transaction.transaction(write))
+    with producer_transaction.leaving():
+        value: ValueT = await on_right_loop(lambda: producer_transaction.transaction(write))
     return value
 
 

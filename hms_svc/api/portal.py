@@ -64,6 +64,8 @@ class Portal:
         self._loop_brokers = LoopBrokers(settings) if settings.broker.kind in SERVERS else None
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
+        self.delivering = asyncio.Lock()
+        """Held while a producer delivers the outbox: two at once would deliver the same rows."""
         self._closing: set[asyncio.Task[None]] = set()
         self._calls: set[Future[Any]] = set()
         self._guard = threading.Lock()
@@ -121,7 +123,7 @@ class Portal:
                 backend = bootstrap.backend(
                     self.settings, self.clock, on_replaced=self._leave_backend
                 )
-                await backend.open()
+                await self._open(backend)
                 self._backend = backend
         return self._backend
 
@@ -177,9 +179,17 @@ class Portal:
                 database = bootstrap.database(
                     self.settings, self.clock, on_replaced=self._leave_database
                 )
-                await database.open()
+                await self._open(database)
                 self._database = database
         return self._database
+
+    async def _open(self, engine: Backend | Database) -> None:
+        """Open a broker or a database; if the caller is cancelled meanwhile, its threads and files do not stay."""
+        try:
+            await engine.open()
+        except asyncio.CancelledError:
+            self._begin_to_close(engine.close())
+            raise
 
     def _leave_backend(self) -> None:
         left, self._backend = self._backend, None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from hms_svc.api.portal import Portal, portal
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BadInput, HandlerExited
 from hms_svc.sdk.running_job import find_job
 
 log: Final = logging.getLogger("hms_svc.api")
@@ -26,6 +27,15 @@ def check_producer() -> None:
             f"sql.transaction: job {job.id} is running here, and may run again: await job.transaction(write), "
             "or call dao.transaction(write) in a plain handler, which commits once for the job"
         )
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Raise the SystemExit or KeyboardInterrupt of `write` where its caller is: the portal's loop would end with it."""
+    try:
+        yield
+    except HandlerExited as exited:
+        raise exited.error or exited from None
 
 
 async def transaction(write: Callable[[Any], Any]) -> Any:
@@ -50,7 +60,7 @@ async def _deliver(here: Portal) -> None:
     from hms_svc.runtime.outbox_relay import OutboxRelay
 
     try:
-        async with asyncio.timeout(RELAY_SECONDS):
+        async with asyncio.timeout(RELAY_SECONDS), here.delivering:
             backend, database = await here.backend(), await here.open_database()
             await OutboxRelay(database.outbox, backend.bus, backend.broker).run_once()
     except Exception as error:  # noqa: BLE001 - the caller's transaction is committed, whatever it is

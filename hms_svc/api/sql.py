@@ -45,11 +45,12 @@ def transaction(write: Callable[[BlockingTransaction], ValueT]) -> ValueT:
     on a thread whose event loop runs.
     """
     producer_transaction.check_producer()
-    value: ValueT = block_long(
-        lambda: producer_transaction.transaction(write),
-        "hms_svc.aio.sql.transaction",
-        is_bounded=True,
-    )
+    with producer_transaction.leaving():
+        value: ValueT = block_long(
+            lambda: producer_transaction.transaction(write),
+            "hms_svc.aio.sql.transaction",
+            is_bounded=True,
+        )
     return value
 
 

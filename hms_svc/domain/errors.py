@@ -56,11 +56,21 @@ ValidatorFault and MiddlewareFault in `sdk`, DrillFailed in `services`, Identity
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class HmsError(Exception):
-    """The root of all errors that hms-svc raises."""
+    """The root of all errors that hms-svc raises. They can be pickled, as by a ProcessPoolExecutor."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[HmsError], args: tuple[object, ...]) -> HmsError:
+    """Return an error without calling its class, whose further arguments are in its attributes."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class BadInput(HmsError):
@@ -223,6 +233,17 @@ class DeliveryFailed(HmsError):
 
 class HandlerExited(HmsError):
     """A handler or validator called `sys.exit`: an error of the job; the worker continues."""
+
+    error: BaseException | None = None
+    """What was raised."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Return the error for a SystemExit or a KeyboardInterrupt, which would end an event loop."""
+        called = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
+        exited = cls(called or "raised KeyboardInterrupt")
+        exited.error = error
+        return exited
 
 
 class JobFailed(HmsError):

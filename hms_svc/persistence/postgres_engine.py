@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable
 from hms_svc.persistence.engine import Item, Result, StatementFunction, WriteFailed
@@ -15,6 +16,7 @@ from hms_svc.persistence.postgres_address import PostgresAddress
 from hms_svc.persistence.postgres_errors import (
     FAILURES,
     PostgresFailure,
+    drivers_error,
     fault_of,
     is_outage_after_all,
     is_shared_session,
@@ -113,6 +115,11 @@ class PostgresEngine:
                 if may_repeat():
                     raise
                 raise DatabaseUnavailable(f"{error}: {_UNKNOWN_COMMIT}") from error
+            except DBAPIError as error:
+                if not transaction.is_committing:
+                    raise
+                # A constraint of the application that is checked at the commit.
+                raise drivers_error(error) from None
             await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
         raise AssertionError("the last try returns or raises")
 

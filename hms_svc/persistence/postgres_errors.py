@@ -68,6 +68,12 @@ def sqlstate_of(error: BaseException) -> str:
     return getattr(origin, "sqlstate", None) or ""
 
 
+def drivers_error(error: DBAPIError) -> BaseException:
+    """Return the error of asyncpg that SQLAlchemy has wrapped."""
+    wrapped = error.orig
+    return error if wrapped is None else wrapped.__cause__ or wrapped
+
+
 def fault_of(error: BaseException) -> PostgresFailure:
     """Return what an error means."""
     state = sqlstate_of(error)

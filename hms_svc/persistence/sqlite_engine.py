@@ -50,14 +50,16 @@ class SQLiteEngine:
         self._readers = _Readers(self._file)
 
     async def close(self) -> None:
-        """Close the readers first: the last connection checkpoints, under the file's lock."""
+        """Close the readers first: the last connection checkpoints, under the file's lock.
+
+        There are none if `open` was cancelled, although the writer may still open the file.
+        """
         readers, self._readers = self._readers, None
-        if readers is None:
-            return
-        try:
-            await asyncio.to_thread(readers.close)
-        except RuntimeError:  # the interpreter is exiting and has joined its threads
-            readers.close()
+        if readers is not None:
+            try:
+                await asyncio.to_thread(readers.close)
+            except RuntimeError:  # the interpreter is exiting and has joined its threads
+                readers.close()
         with unavailable(self.where):
             await self._file.close()
         if self._writer is not None:

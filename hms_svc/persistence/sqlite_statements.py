@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
@@ -43,6 +44,10 @@ _OUTAGES: Final = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_DEFERRED: Final = re.compile(
+    r"\s*(?:create|alter)\b.*\bdeferrable\s+initially\s+deferred\b", re.IGNORECASE | re.DOTALL
+)
+_COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _STEPS_BETWEEN_CHECKS: Final = 10_000
 """Steps of SQLite's virtual machine: well under a millisecond."""
 
@@ -105,6 +110,7 @@ class SQLiteStatements:
             raise self._failure
         try:
             self._check_time()
+            _check_statement(sql)
             cursor = self._connection.cursor()
             cursor.row_factory = sqlite3.Row
             named = {str(number): value for number, value in enumerate(arguments, 1)}
@@ -143,6 +149,14 @@ class SQLiteStatements:
             return sqlite3.SQLITE_OK
         self._refusal = refusal
         return sqlite3.SQLITE_DENY
+
+
+def _check_statement(sql: str) -> None:
+    if _DEFERRED.match(_COMMENT.sub(" ", sql)):
+        raise TransactionError(
+            "a statement declares a foreign key DEFERRABLE INITIALLY DEFERRED: transactions on SQLite share "
+            "their commits, so that one that violates it would fail others; leave those words out"
+        )
 
 
 def run_to_the_end(coroutine: Coroutine[Any, Any, Result]) -> Result:

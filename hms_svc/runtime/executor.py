@@ -193,7 +193,7 @@ class Executor:
             with job.stage("handle"):
                 return await self._handle(job, plan)
         except (SystemExit, KeyboardInterrupt) as error:  # the loop would end with it
-            raise _exited(error) from error
+            raise HandlerExited.of(error) from error
 
     async def _run_through(self, job: RunningJob, plan: TypePlan) -> Any:
         """Run a job through its middleware, which writes nothing before the validators have accepted it."""
@@ -202,7 +202,7 @@ class Executor:
         try:
             return await run_through(plan.middleware, job, partial(self._run, job, plan))
         except (SystemExit, KeyboardInterrupt) as error:
-            raise _exited(error) from error
+            raise HandlerExited.of(error) from error
 
     async def _call(self, job: RunningJob, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a plain function of the job on a thread."""
@@ -261,12 +261,6 @@ class TypePlan:
         self.steps = Steps(declared)
         self.has_steps = self.steps.number > 0
         self.is_plain = not self.is_async and self.steps.is_plain and not self.middleware
-
-
-def _exited(error: BaseException) -> HandlerExited:
-    if isinstance(error, SystemExit):
-        return HandlerExited(f"called sys.exit({error.code!r})")
-    return HandlerExited("raised KeyboardInterrupt")
 
 
 def _handle_plain(job: RunningJob, plan: TypePlan) -> Any:

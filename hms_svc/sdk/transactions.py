@@ -8,7 +8,7 @@ from functools import partial
 from inspect import isawaitable, iscoroutine
 from typing import Any, Final, Protocol, TypeVar
 
-from hms_svc.domain.errors import BadInput, MalformedJson, TransactionError
+from hms_svc.domain.errors import BadInput, HandlerExited, MalformedJson, TransactionError
 from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.plain_text import plural
@@ -49,12 +49,14 @@ class _Drafts:
         self._events: list[Mapping[str, Any]] = []
         self.unfinished = 0
         """Statements that were called and have not ended."""
+        self.has_ended = False
 
     def enqueue(self, *jobs: Enqueueable) -> None:
         """Enqueue jobs with the commit: delivered at least once afterwards, each under its id.
 
-        Raises MalformedJob for one that no producer may submit.
+        Raises MalformedJob for one that no producer may submit, TransactionError if the transaction has ended.
         """
+        self._check_running("tx.enqueue")
         for job in jobs:
             envelope = getattr(job, "envelope", None)
             if not isinstance(envelope, Job):
@@ -68,8 +70,13 @@ class _Drafts:
         In a job, `key` makes its id stable, by default its number in the job; without a job each call
         of the function has new ids.
         """
+        self._check_running("tx.event")
         draft = {"type": type, "data": data}
         self._events.append(draft if key is None else {**draft, "key": key})
+
+    def _check_running(self, call: str) -> None:
+        if self.has_ended:
+            raise TransactionError(f"the transaction has ended: call {call} inside its function")
 
     def check_awaited(self) -> None:
         """Raise TransactionError for a statement that was not awaited."""
@@ -188,13 +195,28 @@ class _Run:
         form = Transaction if self._is_async else BlockingTransaction
         tx = form(statements, job, subject)
         running = statements.call(partial(self._call, tx), is_async=self._is_async)
-        with in_transaction():
-            value = await (self._on_loop(running) if statements.is_on_loop else running)
+        try:
+            with in_transaction():
+                value = await (self._on_loop(running) if statements.is_on_loop else running)
+        finally:
+            tx.has_ended = True
         return tx, value
 
     def _call(self, tx: Transaction | BlockingTransaction) -> Any:
-        result = self._function(tx)
-        if not self._is_async and isawaitable(result):
+        return self._awaited(tx) if self._is_async else self._called(tx)
+
+    async def _awaited(self, tx: Transaction | BlockingTransaction) -> Any:
+        try:
+            return await self._function(tx)
+        except (SystemExit, KeyboardInterrupt) as error:  # the loop would end with it
+            raise HandlerExited.of(error) from error
+
+    def _called(self, tx: Transaction | BlockingTransaction) -> Any:
+        try:
+            result = self._function(tx)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise HandlerExited.of(error) from error
+        if isawaitable(result):
             if iscoroutine(result):
                 result.close()
             raise TransactionError(

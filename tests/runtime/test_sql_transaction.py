@@ -31,6 +31,7 @@ from hms_svc.api import portal
 from hms_svc.domain.strict_json import decode
 from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.transactions import ProducerRun
 from hms_svc.settings import Settings
 from tests.support.producers import CREATE, INSERT, Pair, pair
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -80,7 +81,7 @@ async def open_harness(settings: Settings, registry: Registry) -> AsyncIterator[
                 await harness.stop()
 
 
-def blocking(parcel: str, error: Exception | None = None) -> Any:
+def blocking(parcel: str, error: BaseException | None = None) -> Any:
     def write(tx: BlockingTransaction) -> tuple[str, int]:
         tx.execute(CREATE)
         tx.execute(INSERT, parcel)
@@ -93,7 +94,7 @@ def blocking(parcel: str, error: Exception | None = None) -> Any:
     return write
 
 
-def awaitable(parcel: str, error: Exception | None = None) -> Any:
+def awaitable(parcel: str, error: BaseException | None = None) -> Any:
     async def write(tx: Transaction) -> tuple[str, int]:
         await tx.execute(CREATE)
         await tx.execute(INSERT, parcel)
@@ -106,7 +107,7 @@ def awaitable(parcel: str, error: Exception | None = None) -> Any:
     return write
 
 
-async def transact(form: str, parcel: str, error: Exception | None = None) -> Any:
+async def transact(form: str, parcel: str, error: BaseException | None = None) -> Any:
     if form == "blocking":
         return await asyncio.to_thread(sql.transaction, blocking(parcel, error))
     return await aio.sql.transaction(awaitable(parcel, error))
@@ -152,6 +153,18 @@ async def test_what_raises_leaves_nothing(harness: WorkerHarness, pair: Pair, fo
 
 
 @on_both_forms
+@pytest.mark.parametrize("error", [SystemExit("ward"), KeyboardInterrupt("ward")])
+async def test_an_exit_is_raised_to_the_caller_and_others_can_still_call(
+    harness: WorkerHarness, pair: Pair, form: str, error: BaseException
+) -> None:
+    await transact(form, "A-1")
+    with pytest.raises(type(error), match="ward"):
+        await transact(form, "A-2", error)
+    await transact(form, "A-3")
+    assert await pair.parcels() == ["A-1", "A-3"]
+
+
+@on_both_forms
 async def test_an_error_of_a_statement_is_that_of_the_driver(
     harness: WorkerHarness, pair: Pair, form: str
 ) -> None:
@@ -159,6 +172,26 @@ async def test_an_error_of_a_statement_is_that_of_the_driver(
     with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)):
         await transact(form, "A-1")
     assert await pair.parcels() == ["A-1"]
+
+
+async def test_a_constraint_that_is_checked_at_the_commit_fails_alone(
+    harness: WorkerHarness, pair: Pair
+) -> None:
+    await transact("blocking", "A-1")
+    create = (
+        "create table wards (parcel text references applications (parcel) "
+        "deferrable /* until the commit */ initially deferred)"
+    )
+
+    def write(tx: BlockingTransaction) -> None:
+        tx.execute(create)
+        tx.execute("insert into wards values ($1)", "nowhere")
+
+    refusal = asyncpg.ForeignKeyViolationError if pair.notifies else TransactionError
+    with pytest.raises(refusal):
+        await asyncio.to_thread(sql.transaction, write)
+    await transact("blocking", "A-2")
+    assert await pair.parcels() == ["A-1", "A-2"]
 
 
 async def test_a_value_may_be_anything_and_tables_need_no_job(
@@ -172,6 +205,17 @@ async def test_a_value_may_be_anything_and_tables_need_no_job(
 
     assert await asyncio.to_thread(sql.transaction, create) is marker
     assert await pair.parcels() == []
+
+
+async def test_what_is_added_after_the_end_is_an_error_and_not_lost(
+    harness: WorkerHarness, pair: Pair
+) -> None:
+    kept: list[BlockingTransaction] = []
+    await asyncio.to_thread(sql.transaction, kept.append)
+    with pytest.raises(TransactionError, match=r"has ended: call tx\.enqueue inside"):
+        kept[0].enqueue(Job(TYPE, 1))
+    with pytest.raises(TransactionError, match=r"has ended: call tx\.event inside"):
+        kept[0].event("permit.asked")
 
 
 async def test_a_running_loop_is_not_blocked(harness: WorkerHarness) -> None:
@@ -258,6 +302,33 @@ async def test_a_cancelled_caller_rolls_back_what_awaits(
     with pytest.raises(asyncio.CancelledError):
         await caller
     await asyncio.to_thread(ended.wait)
+    await transact("awaitable", "A-2")
+    assert await pair.parcels() == ["A-2"]
+
+
+async def test_a_cancelled_caller_rolls_back_what_blocks(
+    harness: WorkerHarness, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, stopped = threading.Event(), threading.Event()
+    stop = ProducerRun.stop
+
+    def note(run: ProducerRun) -> None:
+        stop(run)
+        stopped.set()
+
+    def write(tx: BlockingTransaction) -> None:
+        tx.execute(CREATE)
+        tx.execute(INSERT, "A-1")
+        began.set()
+        assert stopped.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(ProducerRun, "stop", note)
+    plain: Any = write  # its type is that of an async one
+    caller = asyncio.create_task(aio.sql.transaction(plain))
+    await asyncio.to_thread(began.wait)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
     await transact("awaitable", "A-2")
     assert await pair.parcels() == ["A-2"]
 

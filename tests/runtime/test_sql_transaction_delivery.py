@@ -10,7 +10,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types
 import pytest
 
 import hms_svc
-from hms_svc import BlockingTransaction, Job, RunningJob, bootstrap, sql
+from hms_svc import BlockingTransaction, Job, RunningJob, Transaction, aio, bootstrap, sql
+from hms_svc.domain.job import Job as Envelope
+from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.sdk.captured_output import captured_output
 from tests.support.producers import CREATE, INSERT, Pair, pair
 from tests.support.proxy import Proxy
@@ -141,3 +144,78 @@ async def test_a_delivery_that_fails_is_logged_and_no_error(
     assert "is committed, and a worker will deliver its jobs" in caplog.text
     assert await pair.parcels() == ["A-1"]
     await runs_once(pair, known=False)
+
+
+async def test_transactions_at_once_deliver_each_job_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered: list[str] = []
+    deliver = OutboxRelay._enqueue
+
+    async def note(relay: OutboxRelay, jobs: Sequence[Envelope]) -> None:
+        delivered.extend(job.id for job in jobs)
+        await deliver(relay, jobs)
+
+    monkeypatch.setattr(OutboxRelay, "_enqueue", note)
+    hms_svc.close()
+    for name, value in pair.environment().items():
+        monkeypatch.setenv(name, value)
+
+    async def produce(id: str) -> None:
+        async def write(tx: Transaction) -> None:
+            tx.enqueue(Job(TYPE, 1, id=id))
+
+        await aio.sql.transaction(write)
+
+    ids = [f"p-{number}" for number in range(20)]
+    await asyncio.gather(*map(produce, ids))
+    await asyncio.to_thread(hms_svc.close)
+    assert sorted(delivered) == ([] if pair.notifies else sorted(ids))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """While the block runs, another program holds the lock of an embedded file."""
+    with open(f"{path}.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def threads_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[threading.Thread]:
+    """Let calls without a job go to embedded files, and return the threads that there were before."""
+    hms_svc.close()
+    monkeypatch.setenv("HMS_SVC_CONFIG", "")
+    monkeypatch.setenv("HMS_SVC_DATA_DIR", str(tmp_path))
+    return set(threading.enumerate())
+
+
+def names_of_new(before: set[threading.Thread]) -> list[str]:
+    return [each.name for each in set(threading.enumerate()) - before]
+
+
+async def test_deliveries_to_a_locked_file_leave_no_threads(
+    tmp_path: Path, threads_before: set[threading.Thread]
+) -> None:
+    with locked(tmp_path / "queue.db"):
+        for _ in range(2):
+            await asyncio.to_thread(sql.transaction, lambda tx: tx.enqueue(Job(TYPE, 1, id="p")))
+            assert names_of_new(threads_before).count("writer-queue.db") == 1
+    await asyncio.to_thread(hms_svc.close)
+    assert [name for name in names_of_new(threads_before) if name.startswith("writer-")] == []
+
+
+async def test_a_caller_that_is_cancelled_while_the_file_is_locked_leaves_no_thread(
+    tmp_path: Path, threads_before: set[threading.Thread]
+) -> None:
+    async def write(tx: Transaction) -> None:
+        raise AssertionError("it was cancelled before")
+
+    with locked(tmp_path / "cases.db"):
+        caller = asyncio.create_task(aio.sql.transaction(write))
+        await until("it opens the file", lambda: "writer-cases.db" in names_of_new(threads_before))
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    await asyncio.to_thread(hms_svc.close)
+    assert [name for name in names_of_new(threads_before) if name.startswith("writer-")] == []

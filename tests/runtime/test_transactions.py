@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
@@ -217,6 +218,35 @@ async def test_a_key_that_is_used_twice_in_an_attempt_is_an_error(
         view = (await harness.run({"parcel": "A-1"})).view
         assert (view.state, grant.calls) == (State.DEAD, 1)
         assert view.failure.startswith("EffectConflict: ")
+
+
+@pytest.mark.parametrize("form", ["awaited", "plain"])
+async def test_an_exit_inside_is_an_error_of_the_job_and_the_worker_continues(
+    open_permits: HarnessMaker, form: str
+) -> None:
+    def leave(tx: BlockingTransaction) -> None:
+        tx.execute(INSERT, "x", "A-1")
+        sys.exit(3)
+
+    async def leave_awaited(tx: Transaction) -> None:
+        await tx.execute(INSERT, "x", "A-1")
+        sys.exit(3)
+
+    async def awaited(job: RunningJob) -> None:
+        await job.transaction(leave_awaited)
+
+    def plain(job: RunningJob) -> None:
+        dao.transaction(leave)
+
+    async with open_permits(
+        registry_of({"awaited": awaited, "plain": plain}[form], retry=ONCE)
+    ) as harness:
+        harness.start()
+        for _ in range(2):
+            view = (await harness.run({})).view
+            assert view.state is State.DEAD
+            assert view.failure.startswith("HandlerExited: called sys.exit(3)")
+        assert await harness.permits() == []
 
 
 async def test_a_case_and_a_transaction_of_one_job_stand_beside_each_other(

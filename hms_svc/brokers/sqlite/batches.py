@@ -38,15 +38,26 @@ def report_moves(connection: sqlite3.Connection, moved: set[str]) -> None:
 
 
 def accept(
-    transaction: FileTransaction, batch: NewBatch, jobs: Sequence[Job], now: int, *, is_last: bool
-) -> EnqueuedBatch:
-    """Accept some members of a batch, with its record if they are the first; the last ones close it."""
+    transaction: FileTransaction,
+    batch: NewBatch,
+    jobs: Sequence[Job],
+    now: int,
+    *,
+    is_first: bool,
+    is_last: bool,
+) -> EnqueuedBatch | None:
+    """Accept some members of a batch, with its record if they are the first; the last ones close it.
+
+    Return None if the record is missing after the first members.
+    """
     execute = transaction.connection.execute
     known = execute(SQL["known"], (batch.id,)).fetchone()
     if known is not None and known[0] != batch.digest:
         return EnqueuedBatch(Acceptance.CONFLICT)
     if known is not None and not known[1]:
         return EnqueuedBatch(Acceptance.EXISTS, left_out=known[2], closed_by=known[3])
+    if known is None and not is_first:
+        return None
     ids = [job.id for job in (*jobs, *batch.follow_ups)]
     taken = execute(SQL["taken"], {"ids": encode(ids).decode(), "batch": batch.id}).fetchone()
     if taken is not None:

@@ -24,6 +24,7 @@ from hms_svc.brokers.sqlite.transaction import SQL
 from hms_svc.brokers.type_turns import TypeTurns
 from hms_svc.brokers.worker_views import read_request
 from hms_svc.domain.batches import NewBatch
+from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import (
@@ -79,8 +80,20 @@ class SQLiteBroker:
         """Accept a batch in transactions of bounded size, each all or none, and notify waiting workers."""
         pieces = list(chunks(batch.members, lambda job: len(job.data))) or [()]
         for number, jobs in enumerate(pieces, 1):
-            write = partial(batches.accept, batch=batch, jobs=jobs, is_last=number == len(pieces))
-            answer = await self._file.write(partial(write, now=self._clock.now_ms()), notify="work")
+            write = partial(
+                batches.accept,
+                batch=batch,
+                jobs=jobs,
+                now=self._clock.now_ms(),
+                is_first=number == 1,
+                is_last=number == len(pieces),
+            )
+            found = await self._file.write(write, notify="work")
+            if found is None:
+                raise BrokerUnavailable(
+                    f"queue file {self._file.path}: batch {batch.id} is gone while it was submitted"
+                )
+            answer = found
             if answer.acceptance is not Acceptance.ACCEPTED:
                 break
         return answer

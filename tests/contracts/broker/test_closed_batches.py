@@ -11,6 +11,7 @@ import pytest
 from hms_svc.brokers.redis.calls import ScriptCall
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.batches import BatchState, NewBatch, When
+from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch
 from hms_svc.ports.control import BATCH_IS_CLOSED, BATCH_IS_WHOLE, NOT_KNOWN, Act, ClosedBatch
@@ -210,6 +211,17 @@ async def test_members_that_were_removed_count(harness: BrokerHarness) -> None:
     assert (found.state, found.ended, found.total) == (BatchState.ENDED, 3, 3)
 
 
+async def test_at_least_one_member_was_not_accepted_though_others_were_twice(
+    harness: BrokerHarness,
+) -> None:
+    batch = await left_open(harness)
+    await end_and_remove(harness)
+    await leave_open(harness.broker, batch, 4)
+    assert await close(harness) == ClosedBatch("", 6, 1)
+    refused = EnqueuedBatch(Acceptance.EXISTS, left_out=1, closed_by="ann")
+    assert await harness.broker.enqueue_batch(batch) == refused
+
+
 @pytest.mark.parametrize("then", [0, 1])
 async def test_a_closed_batch_without_any_job_is_removed(harness: BrokerHarness, then: int) -> None:
     await left_open(harness, then=then, when=When.COMPLETED)
@@ -224,6 +236,30 @@ async def test_a_closed_batch_without_any_job_is_removed(harness: BrokerHarness,
     assert await harness.inspection.batch_to_make("b.then0") is None
     assert (await harness.inspection.batches(limit=10, cursor=None)).batches == ()
     assert await close(harness) == ClosedBatch(NOT_KNOWN)
+
+
+async def test_a_producer_under_way_does_not_make_a_removed_batch_of_the_rest(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = in_batch(batch_of(harness, 4, when=When.COMPLETED))
+
+    async def end_and_close() -> None:
+        for _ in range(2):
+            await end(harness, State.DEAD)
+        harness.clock.advance(1)
+        for job in await harness.control.to_archive(older_than=harness.clock.now_ms(), limit=10):
+            await harness.control.forget([job.view.id])
+        assert await close(harness) == ClosedBatch("", 2, 2)
+
+    with monkeypatch.context() as patched:
+        one_in_each_step(patched)
+        call_before(patched, 3, end_and_close)
+        with pytest.raises(BrokerUnavailable, match="batch b is gone while it was submitted"):
+            await harness.broker.enqueue_batch(batch)
+    assert await harness.inspection.batch("b") is None
+    assert await states(harness, "b.2", "b.then0") == [None, None]
+    assert await harness.broker.enqueue_batch(batch) == EnqueuedBatch(Acceptance.ACCEPTED)
+    assert (await view_of(harness)).counts == {"queued": 4}
 
 
 async def test_an_erased_job_that_was_to_follow_is_skipped(harness: BrokerHarness) -> None:
