@@ -56,13 +56,13 @@ ValidatorFault and MiddlewareFault in `sdk`, DrillFailed in `services`, Identity
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 
 class HmsError(Exception):
     """The root of all errors that hms-svc raises. They can be pickled, as by a ProcessPoolExecutor."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args), self.__dict__
 
 
