@@ -161,7 +161,7 @@ async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     lanes = [each.lane for each in await harness.engines.inspection.workers()]
     assert Lane.SUSPECT.value not in lanes
     ends = [each for each in caplog.records if "suspect lane ended" in each.message]
-    assert [(each.levelno, each.args) for each in ends] == [(logging.INFO, (0,))]
+    assert [(each.levelno, each.args) for each in ends] == [(logging.INFO, ("ended with 0",))]
 
 
 @pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])

@@ -25,9 +25,17 @@ from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
 from tests.runtime.isolated_app import APP
 from tests.support.waiting import until
-from tests.support.worker import HarnessMaker, WorkerHarness
+from tests.support.worker import HarnessMaker, WorkerHarness, settings_for
 
 Opened = Callable[..., Any]
+ON_REDIS = pytest.param("redis", marks=pytest.mark.interop)
+"""The processes are the same there, and each test starts several: with the long ones, which CI runs, too."""
+
+
+@pytest.fixture(params=["sqlite", ON_REDIS])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """The settings of both brokers."""
+    return settings_for(request.param, request, tmp_path)
 
 
 @pytest.fixture

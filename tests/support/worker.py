@@ -132,8 +132,13 @@ HarnessMaker: TypeAlias = "Callable[[Registry], AbstractAsyncContextManager[Work
 @pytest.fixture(params=["sqlite", "redis"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """The embedded broker, and Redis: workers behave the same on both."""
-    given = {"data_dir": str(tmp_path)}
-    if request.param == "redis":
+    return settings_for(request.param, request, tmp_path)
+
+
+def settings_for(broker: str, request: pytest.FixtureRequest, folder: Path) -> Settings:
+    """Return settings with this broker, "sqlite" or "redis", and files in a folder."""
+    given = {"data_dir": str(folder)}
+    if broker == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
         given["broker_url"] = server.url()
     return load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings

@@ -134,8 +134,8 @@ SITUATIONS: dict[Situation, str] = {
     "no live worker to run it.",
     paused_alone: "waits because queue pothole.report was paused by ann (storm); no live worker serves "
     "pothole.report either.",
-    unserved: "has waited 5 s because no live worker serves pothole.report; after 7 days it becomes "
-    "dead, no_handler.",
+    unserved: "has waited 5 s because no live worker serves pothole.report; after 7 days it ends as "
+    "dead with the reason no_handler.",
 }
 
 
