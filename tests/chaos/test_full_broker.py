@@ -39,6 +39,7 @@ def completed(site: Site) -> set[str]:
     return kept | {job_id for (job_id,) in archived}
 
 
+@pytest.mark.interop  # it waits for a minute
 def test_a_full_broker_refuses_honestly_and_drains(small: tuple[Site, RedisServer]) -> None:
     site, server = small
     producer = site.producer("padded:chaos.case")

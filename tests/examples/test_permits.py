@@ -226,7 +226,7 @@ AT_LENGTH = pytest.mark.chaos
 @pytest.mark.parametrize(
     ("installation", "places", "citizens"),
     [
-        pytest.param(FLEET, SOME, 60, id="fleet-some"),
+        pytest.param(FLEET, SOME, 60, id="fleet-some", marks=pytest.mark.interop),
         pytest.param(EMBEDDED, SOME, 60, id="embedded-some", marks=AT_LENGTH),
         pytest.param(FLEET, ALL, 200, id="fleet-all", marks=AT_LENGTH),
         pytest.param(EMBEDDED, ALL, 200, id="embedded-all", marks=AT_LENGTH),
