@@ -15,25 +15,12 @@ import msgspec
 
 from hms_svc.domain.errors import BadInput, MalformedJob
 from hms_svc.domain.job import Job, read_job
+from hms_svc.domain.job_fields import NAMES
 from hms_svc.domain.strict_json import JsonValue, check_strict, read_strict
 
 MOST_FAULTS: Final = 20
-ENVELOPE_FIELDS: Final = frozenset(
-    {
-        "id",
-        "type",
-        "data",
-        "not_before",
-        "expires_at",
-        "priority",
-        "max_attempts",
-        "unique_key",
-        "traceparent",
-        "tracestate",
-        "meta",
-        "version",
-    }
-)
+ENVELOPE_FIELDS: Final = frozenset(NAMES) - {"enqueued_at", "retried_from"}
+"""The fields of a job that `--set` sets in the job itself; all other paths are in its data."""
 _NUMBER_PLACE: Final = "{n}"
 _LINE: Final = re.compile(r" at line ([0-9]+) column ([0-9]+)")
 
