@@ -19,7 +19,7 @@ from hms_svc.domain.job_limits import KeyedLimit, Limit
 from hms_svc.domain.uniqueness import UniqueRule
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import Acceptance, EnqueuedBatch, ProgressReport, WorkerRegistration
-from hms_svc.ports.control import Act, ActRequest, SeenClaim
+from hms_svc.ports.control import BATCH_IS_WHOLE, Act, ActRequest, SeenClaim
 from hms_svc.ports.key_claims import PlaceClaim
 from hms_svc.ports.schedules import DueRuns
 from hms_svc.ports.step_results import StepRecord
@@ -164,3 +164,11 @@ async def test_the_records_of_a_database_with_other_keys_are_walked_once(fleet: 
     fleet.server.cli("DEL", "hms:default:healing")
     await healer_of(fleet).run_once()
     assert not await healer_of(fleet).must_walk()
+
+
+async def test_closing_a_batch_that_is_whole_takes_it_from_the_open_ones(fleet: Fleet) -> None:
+    await fleet.broker.enqueue_batch(NewBatch(id="b", members=(fleet.job(),)).with_its_id())
+    fleet.server.cli("ZADD", "hms:default:open-batches", "1", "b")
+    closed = await fleet.control.close_batch("b", by="ann")
+    assert closed.why == BATCH_IS_WHOLE
+    assert not fleet.server.cli("ZCARD", "hms:default:open-batches")

@@ -13,6 +13,8 @@ local id = args.batch
 local key, members_key = P .. 'batch:' .. id, P .. 'members:' .. id
 
 local function close()
+  -- In any case: programs without this index have finished or removed a batch without it.
+  redis.call('ZREM', P .. 'open-batches', id)
   local open, total, follow_ups, removed, counted, closed_by =
     unpack(redis.call('HMGET', key, 'open', 'total', 'follow_ups', 'removed', 'accepted', 'closed_by'))
   if not open then return { NOT_KNOWN, 0, 0 } end
@@ -23,7 +25,6 @@ local function close()
   local left_out = math.max(total - follow_ups - accepted, 1)
   redis.call('HSET', key, 'open', '0', 'total', int(follow_ups + accepted), 'closed_by', args.by,
     'left_out', int(left_out))
-  redis.call('ZREM', P .. 'open-batches', id)
   moved_batches[id] = {}
   return { '', accepted, left_out }
 end
