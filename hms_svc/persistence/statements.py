@@ -76,6 +76,10 @@ class _Among(FunctionElement[bool]):
     name = "among"
     type = Boolean()
 
+    def self_group(self, against: Any = None) -> Any:
+        """Return the condition as it is: `(x IN …) = 1` would hide it from the indexes of SQLite."""
+        return self
+
 
 @compiles(_Among)
 def _among_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
