@@ -23,7 +23,7 @@ from tests.support.api import NOTICE, ApiService
 from tests.support.calls import Calls, listed
 
 POSTS: Final = 200
-CALLS_OF_A_POST: Final = 239
+CALLS_OF_A_POST: Final = 240
 JOB: Final = json.dumps({"type": "crew.notify", "data": NOTICE}).encode()
 HEAD: Final = (
     f"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"

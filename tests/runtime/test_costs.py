@@ -35,7 +35,8 @@ from tests.support.worker import TYPE
 
 CALLS_OF_A_NO_OP: Final = 35
 CALLS_OF_A_REPORT: Final = 307
-STATEMENTS_OF_100_REPORTS: Final = 140
+STATEMENTS_OF_100_REPORTS: Final = 108
+STATEMENTS_OF_AN_ENQUEUE: Final = 6
 COMMITS_OF_100_REPORTS: Final = 20
 COMMANDS_OF_1000_NO_OPS: Final = 8_980
 SCRIPTS_OF_1000_NO_OPS: Final = 80
@@ -124,9 +125,9 @@ async def test_calls_for_a_report(tmp_path: Path) -> None:
     assert sum(calls.values()) <= CALLS_OF_A_REPORT, listed(calls)
 
 
-async def test_statements_and_commits_for_reports_that_arrive_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements of all SQLite files that are opened from now on."""
     statements: list[str] = []
 
     def note(statement: str) -> None:
@@ -138,11 +139,17 @@ async def test_statements_and_commits_for_reports_that_arrive_together(
         connection.set_trace_callback(note)
         return connection
 
+    monkeypatch.setattr(sqlite_file, "connect", connect_traced)
+    return statements
+
+
+async def test_statements_and_commits_for_reports_that_arrive_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str]
+) -> None:
     async def seal_nothing(sealer: AuditSealer) -> None:
         """Leave out the sealing: it follows its own clock, so only chance has a round of it counted."""
 
     monkeypatch.setattr(AuditSealer, "run_once", seal_nothing)
-    monkeypatch.setattr(sqlite_file, "connect", connect_traced)
     settings = folder(tmp_path)
     registry = bootstrap.application(settings, only={"pothole.report"})
     async with bootstrap.engines(settings, registry) as engines:
@@ -153,6 +160,17 @@ async def test_statements_and_commits_for_reports_that_arrive_together(
         " ".join(statement.split()[:3]) for statement in statements
     )
     assert statements.count("COMMIT") <= COMMITS_OF_100_REPORTS, statements
+
+
+async def test_statements_for_a_job_that_is_enqueued_alone(
+    tmp_path: Path, statements: list[str]
+) -> None:
+    async with bootstrap.backend(folder(tmp_path)) as backend:
+        first, second = (make_job(TYPE, {"n": number}, now_ms=0) for number in range(2))
+        await backend.broker.enqueue([first])
+        statements.clear()
+        await backend.broker.enqueue([second])
+        assert len(statements) <= STATEMENTS_OF_AN_ENQUEUE, statements
 
 
 async def test_scripts_and_commands_for_no_op_jobs_on_redis(
