@@ -29,11 +29,7 @@ class DirectRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or one WebSocket."""
-        if (
-            scope["path"] != self._path
-            or scope.get("method") not in self._methods
-            or scope["query_string"]
-        ):
+        if not self._is_meant(scope):
             await self._app(scope, receive, send)
             return
         scope["app"], scope["route"] = self._app, self._route
@@ -42,3 +38,8 @@ class DirectRoute:
         except ClientDisconnect:
             response = Response(status_code=LEFT)
         await response(scope, receive, send)
+
+    def _is_meant(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or scope["path"] != self._path:
+            return False
+        return scope["method"] in self._methods and not scope["query_string"]
