@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.version import version
 from hms_svc.http_api.context import ApiContext, context_of
+from hms_svc.http_api.direct_route import LEFT, DirectRoute
 from hms_svc.http_api.methods import allowed
 from hms_svc.http_api.middleware import RequestGuard, internal_error
 from hms_svc.http_api.openapi import describe, operation_id, server
@@ -39,8 +40,6 @@ ROUTERS: Final = (jobs, batches, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)
 """The errors of every route."""
 MOST_FAULTS: Final = 50
-LEFT: Final = 499
-"""For the counters, as is customary: the client left before it was answered."""
 
 
 def routed() -> FastAPI:
@@ -90,7 +89,7 @@ def make_app(api: ApiContext, *, hosts: Iterable[str], web: bool = False) -> ASG
 
     app.state.paths += app.routes
     return RequestGuard(
-        app,
+        DirectRoute(app, _route_of(jobs.enqueue_jobs, jobs.router)),
         hosts=hosts,
         guard=api.authentication.check_forwarded,
         is_open=api.authentication.is_open,
@@ -98,6 +97,13 @@ def make_app(api: ApiContext, *, hosts: Iterable[str], web: bool = False) -> ASG
         proxies=api.settings.http_proxies,
         observe=api.metrics.observe,
     )
+
+
+def _route_of(endpoint: Callable[..., Any], router: APIRouter) -> APIRoute:
+    [route] = (
+        each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is endpoint
+    )
+    return route
 
 
 def _expect_answers(router: APIRouter, api: ApiContext) -> None:

@@ -33,11 +33,11 @@ class Origins:
     def __init__(self, listed: Iterable[str]) -> None:
         self._listed = frozenset(plain_origin(origin) for origin in listed)
 
-    def listed(self, headers: Headers) -> str:
+    def listed(self, scope: Scope) -> str:
         """Return the origin of a request if it is listed, else ""."""
         if not self._listed:
             return ""
-        named = headers.getlist("origin")
+        named = Headers(scope=scope).getlist("origin")
         return named[0] if len(named) == 1 and plain_origin(named[0]) in self._listed else ""
 
 

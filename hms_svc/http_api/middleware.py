@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Final
@@ -86,7 +86,7 @@ class RequestGuard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        origin = self._origins.listed(Headers(scope=scope))
+        origin = self._origins.listed(scope)
         answered = _Answer(send, scope["type"], origin)
         began, method = time.perf_counter(), scope.get("method", "WS")
         try:
@@ -97,8 +97,14 @@ class RequestGuard:
             if scope["path"] not in OPEN_PATHS and (sign := sign_of_proxy(scope)):
                 await self._guard(sign)
             scope = as_read(scope)
-            with self._counted(scope), self._bodies.bound(scope, receive) as bounded:
-                await self._app(scope, bounded, answered)
+            if scope["type"] != "http" or scope["path"].endswith(STREAMS):
+                with self._counted():
+                    await self._app(scope, receive, answered)
+            elif scope["method"] in WITH_BODY:
+                with self._bodies.bound(scope, receive) as body:
+                    await self._app(scope, body, answered)
+            else:
+                await self._app(scope, receive, answered)
         except Problem as error:
             await answered.send_error(error.response(), scope, receive)
         except HmsError as error:
@@ -115,16 +121,15 @@ class RequestGuard:
 
     async def _check(self, scope: Scope) -> Scope:
         """Return the scope as its caller meant it; Problem if it is not admitted."""
-        names = [name for name, _ in scope["headers"]]
-        if len(set(names)) < len(names):
+        if len(dict(scope["headers"])) < len(scope["headers"]):
             _check_once(Headers(scope=scope))
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             raise Problem(400, "bad-input", "the request target contains NUL")
         if scope["path"] in OPEN_PATHS:
             return scope
         scope = self._proxies.wake(scope)
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        headers = first_values(scope)
+        host = headers.get(b"host", b"").decode("latin-1")
         if _bare(host) not in self._hosts and not await self._is_scraped(scope, host):
             raise Problem(
                 421,
@@ -146,15 +151,15 @@ class RequestGuard:
         by_address = scope["path"] == SCRAPED and _is_address(_bare(host))
         return by_address and not await self._is_open()
 
-    def _check_origin(self, headers: Headers, scope: Scope, host: str) -> None:
-        origin = headers.get("origin")
-        if origin is None:
-            if headers.get("sec-fetch-site") == "cross-site" and not _is_link(scope, headers):
+    def _check_origin(self, headers: Mapping[bytes, bytes], scope: Scope, host: str) -> None:
+        given = headers.get(b"origin")
+        if given is None:
+            if headers.get(b"sec-fetch-site") == b"cross-site" and not _is_link(scope, headers):
                 raise Problem(403, "foreign-origin", "pages of other sites may not call this API")
             return
-        secure = scope["scheme"] in {"https", "wss"}
+        origin, secure = given.decode("latin-1"), scope["scheme"] in {"https", "wss"}
         ours = plain_origin(f"{'https' if secure else 'http'}://{host}")
-        if plain_origin(origin) != ours and not self._origins.listed(headers):
+        if plain_origin(origin) != ours and not self._origins.listed(scope):
             raise Problem(
                 403,
                 "foreign-origin",
@@ -162,10 +167,7 @@ class RequestGuard:
             )
 
     @contextmanager
-    def _counted(self, scope: Scope) -> Iterator[None]:
-        if scope["type"] == "http" and not scope["path"].endswith(STREAMS):
-            yield
-            return
+    def _counted(self) -> Iterator[None]:
         if self._streams >= MOST_STREAMS:
             detail = f"there are already {MOST_STREAMS:,} followers, the limit"
             raise Problem(503, "too-many-followers", detail, {"retry-after": BUSY_SECONDS})
@@ -181,11 +183,11 @@ def internal_error() -> Response:
     return problem(500, "internal-error", "an internal error; the log has the details")
 
 
-def _is_link(scope: Scope, headers: Headers) -> bool:
+def _is_link(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     """Return whether a person follows a link to the console: the other site cannot read the answer."""
-    fetch = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    fetch = headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")
     page = scope["path"] == CONSOLE and scope.get("method") == "GET"
-    return page and fetch == ("navigate", "document")
+    return page and fetch == (b"navigate", b"document")
 
 
 def _check_once(headers: Headers) -> None:
@@ -194,8 +196,8 @@ def _check_once(headers: Headers) -> None:
             raise Problem(400, "ambiguous-header", f"{name} occurs more than once")
 
 
-def _check_encoding(headers: Headers) -> None:
-    encoding = headers.get("content-encoding", "identity").lower()
+def _check_encoding(headers: Mapping[bytes, bytes]) -> None:
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
     if encoding != "identity":
         raise Problem(
             415, "unsupported-encoding", f"content-encoding {encoding!r:.40} is not supported"
@@ -241,6 +243,11 @@ class _Answer:
                 await WebSocketClose(1011)(scope, receive, self)
             else:
                 await self({"type": "http.response.body", "body": b""})
+
+
+def first_values(scope: Scope) -> dict[bytes, bytes]:
+    """Return the first value of each header, by its name in lower case."""
+    return dict(reversed(scope["headers"]))
 
 
 def _template(scope: Scope) -> str:

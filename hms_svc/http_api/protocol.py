@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from hms_svc.http_api.cross_origin import VARY
 from hms_svc.http_api.problems import problem
+from hms_svc.http_api.request_body import ARRIVED
 from hms_svc.http_api.slow_clients import WriteTimeout
 
 HEAD_SECONDS: Final = 10.0
@@ -66,7 +67,9 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         if self._framing_bytes > (MOST_HEAD_BYTES if self._in_head else MOST_FRAMING_BYTES):
             self._too_long = True
             self.send_400_response("")
-        elif self._is_idle() and self._timer is None and self.timeout_keep_alive_task is None:
+        elif self._timer is None and (
+            self._in_head or (self._is_idle() and self.timeout_keep_alive_task is None)
+        ):
             self._within(HEAD_SECONDS)  # Empty lines begin no head, and cancel uvicorn's timer.
 
     def on_message_begin(self) -> None:
@@ -74,8 +77,6 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = self._framing_bytes = 0
-        if self._timer is None:
-            self._within(HEAD_SECONDS)
 
     def on_url(self, url: bytes) -> None:
         """Process a piece of the request target."""
@@ -96,7 +97,10 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         self._use_absolute_target()
         self._check_head()
         super().on_headers_complete()
-        if self.scope["http_version"] == "1.0" and self.cycle.scope is self.scope:
+        if self.cycle is None or self.cycle.scope is not self.scope:
+            return  # It is an upgrade.
+        self.cycle.transport = JoinedWrites(self.transport, self.loop)  # type: ignore[assignment]  # all that uvicorn uses
+        if self.scope["http_version"] == "1.0":
             # It knows no chunks: without a length, the answer ends with the connection.
             self.cycle.send = UntilClosed(self.cycle).send  # type: ignore[method-assign]  # uvicorn offers no other hook
 
@@ -109,6 +113,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         """End a request."""
         self._in_body = False
         self._forget()
+        self.scope[ARRIVED] = True  # type: ignore[typeddict-unknown-key]  # our own
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -205,6 +210,43 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class JoinedWrites:
+    """The transport of one answer: its head leaves with what follows in the same iteration of the loop.
+
+    uvicorn writes head and body one after the other, which costs the server a further system call and the client a
+    further wake-up.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self._is_later = False
+
+    def write(self, data: bytes) -> None:
+        """Write bytes: the first ones with the next."""
+        if self._is_later:
+            self._transport.write(self._head + data)
+            self._head = b""
+        else:
+            self._head, self._is_later = data, True
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
 
 
 class UntilClosed:

@@ -15,7 +15,7 @@ from hms_svc.http_api.problems import Problem
 
 MOST_CHARACTERS: Final = 2_000
 """The limit of one forwarding header, all its lines together."""
-_SIGNS: Final = frozenset({"forwarded", "via", "x-real-ip"})
+_SIGNS: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
 _SIGN: Final = "x-forwarded-"
 _PREFIX: Final = "hms_svc.prefix"
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -28,12 +28,12 @@ _Address: TypeAlias = IPv4Address | IPv6Address
 
 def sign_of_proxy(scope: Scope) -> str:
     """Return what shows that a proxy is on the way, such as the name of a header; "" if nothing does."""
-    headers = Headers(scope=scope)
-    for name in headers:
-        if name in _SIGNS or name.startswith(_SIGN):
-            return str(name)
+    for name, _ in scope["headers"]:
+        if name in _SIGNS or name.startswith(_SIGN.encode()):
+            return str(name, "latin-1")
     if scope.get("http_version") != "1.0":
         return ""
+    headers = Headers(scope=scope)
     # nginx sends this to its upstream, and nothing else unless it is configured.
     options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
     return "HTTP/1.0 with Connection: close" if "close" in options else ""

@@ -67,7 +67,8 @@ def check_json(request: Request, *further: str) -> str:
     content_type = request.headers.get("content-type", "")
     media_type, _, parameters = content_type.lower().partition(";")
     media_type = media_type.strip()
-    if media_type not in {JSON, *further} or not _is_utf8(parameters):
+    is_expected = media_type == JSON or media_type in further
+    if not is_expected or (parameters and not _is_utf8(parameters)):
         expected = " or ".join((JSON, *further))
         raise Problem(
             415, "unsupported-media-type", f"content-type {content_type!r:.80}: expected {expected}"

@@ -35,7 +35,10 @@ class HttpMeter:
         code = str(status) if 100 <= status <= 599 else OTHER
         labels = (route, method, code)
         self._requests[labels] = self._requests.get(labels, 0.0) + 1
-        self._durations.setdefault((route, method), Tally(_DURATIONS.bounds)).add(seconds)
+        tally = self._durations.get((route, method))
+        if tally is None:
+            tally = self._durations[route, method] = Tally(_DURATIONS.bounds)
+        tally.add(seconds)
 
     def expect(self, route_template: str, method: str, statuses: Iterable[int]) -> None:
         """Export a route's responses with these statuses as 0 until there is one."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -36,18 +35,27 @@ class Admission:
         self._read_at: dict[str, float] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
 
-    @asynccontextmanager
-    async def entered(self, jobs: Sequence[Job]) -> AsyncIterator[Admission]:
-        """Admit jobs while the block runs; IntakePaused or QueueFull if they may not be accepted now."""
-        wanted = Counter(job.type for job in jobs)
+    async def enter(self, jobs: Sequence[Job]) -> Mapping[str, int]:
+        """Admit jobs until `leave`; IntakePaused or QueueFull if they may not be accepted now.
+
+        Return how many there are of each type.
+        """
+        wanted: dict[str, int] = {}
+        for job in jobs:
+            wanted[job.type] = wanted.get(job.type, 0) + 1
         await self._refresh(wanted)
         for type, count in wanted.items():
             self._check(type, count)
-        self._entering.update(wanted)
-        try:
-            yield self
-        finally:
-            self._entering -= wanted
+        for type, count in wanted.items():
+            self._entering[type] += count
+        return wanted
+
+    def leave(self, entered: Mapping[str, int]) -> None:
+        """Forget what `enter` returned: the jobs were accepted, or not."""
+        for type, count in entered.items():
+            self._entering[type] -= count
+            if not self._entering[type]:
+                del self._entering[type]
 
     def accepted(self, jobs: Sequence[Job], answers: Sequence[Enqueued]) -> None:
         """Count those that are new."""

@@ -107,11 +107,14 @@ class BatchedSubmission:
         items = value if isinstance(value, list) else [value]
         if known is not None or isinstance(value, list):
             await self._check_ids(items, jobs)
-        async with self._admission.entered(jobs) as entered:
+        entered = await self._admission.enter(jobs)
+        try:
             if known is not None:
                 jobs = _named(items, jobs, known, await self._reserved(known))
             answers = await self._written(jobs, keyed=known is not None)
-            entered.accepted(jobs, answers)
+            self._admission.accepted(jobs, answers)
+        finally:
+            self._admission.leave(entered)
         if failpoints.armed is not None:
             failpoints.reached("http.accepted")
         _check_taken(answers, keyed=known is not None)
@@ -160,10 +163,13 @@ class BatchedSubmission:
         Raises QueueFull and IntakePaused: then nothing was accepted. After an Outage
         some may be: the same jobs, submitted again, are recognised by their ids.
         """
-        async with self._admission.entered(jobs) as entered:
+        entered = await self._admission.enter(jobs)
+        try:
             answers = await self._written(jobs, keyed=True)
-            entered.accepted(jobs, answers)
+            self._admission.accepted(jobs, answers)
             return answers
+        finally:
+            self._admission.leave(entered)
 
     async def accept_once(self, jobs: Sequence[Job]) -> Received:
         """Enqueue jobs whose ids come from their senders, each once.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Final
 
 from hms_svc.domain.errors import Outage
@@ -43,24 +43,21 @@ class AnswerBound:
         self._watch: asyncio.Task[None] | None = None
         self._is_silent = False
 
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
+    def hold(self) -> _Hold:
         """Bound the call in this context; raise the Outage if the engine does not respond."""
+        return _Hold(self)
+
+    def begin(self, scope: asyncio.Timeout) -> None:
+        """Watch a call; raise the Outage if the engine is known not to respond."""
         if self._is_silent:
-            raise self._no_answer()
-        scope = asyncio.timeout(None)
+            raise self.no_answer()
         self._waiting[scope] = asyncio.get_running_loop().time()
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._keep_watch(), name="answer-bound")
-        try:
-            async with scope:
-                yield
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            raise self._no_answer() from error
-        finally:
-            del self._waiting[scope]
+
+    def end(self, scope: asyncio.Timeout) -> None:
+        """Forget a call."""
+        del self._waiting[scope]
 
     async def close(self) -> None:
         """Stop watching."""
@@ -111,8 +108,35 @@ class AnswerBound:
             return False
         return True
 
-    def _no_answer(self) -> Outage:
+    def no_answer(self) -> Outage:
+        """Return the error of a call that was not answered."""
         return self._outage(f"{self._engine}: no answer in {MOST_SECONDS:g} s")
+
+
+class _Hold:
+    """One bounded call. It is a class since each call to an engine has one, and a generator costs thrice as much."""
+
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        self._bound.begin(self._scope)
+        await self._scope.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bound.end(self._scope)
+        try:
+            await self._scope.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise self._bound.no_answer() from late
+        if isinstance(error, TimeoutError) and self._scope.expired():
+            raise self._bound.no_answer() from error
 
 
 async def _within(seconds: float, probe: asyncio.Task[bool]) -> bool:

@@ -45,7 +45,6 @@ class Batcher(Generic[Question, Answer]):
         return await future
 
     async def _flush(self) -> None:
-        await asyncio.sleep(0)
         while self._waiting:
             count = self._fitting()
             batch, self._waiting = self._waiting[:count], self._waiting[count:]

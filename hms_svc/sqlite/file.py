@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -49,11 +49,12 @@ class SQLiteFile:
     """Runs functions inside `BEGIN IMMEDIATE … COMMIT` on one thread, many in one commit.
 
     All functions that wait when the thread becomes free share one transaction and one
-    disk sync, each in its own savepoint: one that raises is rolled back alone. Results are
+    disk sync, each in its own savepoint if there are several: one that raises is rolled back alone. Results are
     returned only after COMMIT, and after a check that the file is still at its path. If it
     is not, nothing is written, and `on_replaced` is called once, on the loop that opened
     it. If only the write-ahead log was removed, its content is checkpointed into the file
-    first. With `bounded`, callers do not wait for a process that holds the lock for
+    first. After each commit `on_commit` is called on the thread, with the results of the functions;
+    callers do not wait for it. With `bounded`, callers do not wait for a process that holds the lock for
     MOST_SECONDS; new calls are refused immediately until it releases the lock.
     """
 
@@ -63,9 +64,11 @@ class SQLiteFile:
         *,
         synchronous: Synchronous = "FULL",
         on_replaced: Callable[[], None] | None = None,
+        on_commit: Callable[[Sequence[Any]], None] | None = None,
         bounded: bool = False,
     ) -> None:
         self.path = path
+        self._on_commit = on_commit
         self._bounded = bounded
         self._is_blocked = False
         self._on_replaced = on_replaced
@@ -229,6 +232,9 @@ class SQLiteFile:
                 if self._is_lost:
                     self._leave(connection)
             self._call_loop(_resolve_all, batch)
+            results = [pending.result for pending in batch if pending.error is None]
+            if results and self._on_commit is not None:
+                self._on_commit(results)
         with lock.held():
             if self._opened.fault():
                 self._leave(connection)
@@ -288,16 +294,31 @@ class SQLiteFile:
         try:
             self.check()
             connection.execute("BEGIN IMMEDIATE")
-            for pending in batch:
-                _run_in_savepoint(connection, pending)
-            connection.execute("COMMIT")
-            self.commits += 1
+            if len(batch) == 1:
+                _run_alone(connection, *batch)
+            else:
+                for pending in batch:
+                    _run_in_savepoint(connection, pending)
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+                self.commits += 1
             self.check()
         except sqlite3.Error as error:
             for pending in batch:
                 pending.error = pending.error or error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+
+def _run_alone(connection: sqlite3.Connection, pending: _Pending) -> None:
+    """Run the only function of a transaction, which is its savepoint."""
+    try:
+        pending.result = pending.function(connection)
+    except BaseException as error:
+        pending.error = error
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError(f"the transaction was lost: {error}") from error
+        connection.execute("ROLLBACK")
 
 
 def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending) -> None:

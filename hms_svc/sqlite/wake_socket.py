@@ -13,11 +13,19 @@ import os
 import socket
 import stat
 import tempfile
+import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 log: Final = logging.getLogger("hms_svc.sqlite")
+NEWS: Final[frozenset[str]] = frozenset()
+"""What there is, as the types whose jobs may begin: none, but somebody may want to read."""
+ANY_WORK: Final = frozenset({"!"})
+"""Jobs of types that the sender does not name."""
+_MOST_BYTES: Final = 4096
+"""Of a message; longer ones name no types."""
 _LONGEST_PATH: Final = 90
 """Addresses of Unix sockets have about 104 bytes, of which the name of a socket takes a dozen."""
 _OPEN_FILES: Final = Path("/proc/self/fd")
@@ -55,7 +63,9 @@ class WakeSocket:
         self._sender: socket.socket | None = None
         self._receives_news = False
         self._has_warned = False
+        self._lock = threading.Lock()
         self.woken = asyncio.Event()
+        self._types: frozenset[str] | None = None
 
     def listen(self, *, news: bool) -> None:
         """Bind this process's socket and read it on the running loop; with `news` not only for new work.
@@ -65,7 +75,8 @@ class WakeSocket:
         self._receives_news = news
         name = f"{'news' if news else 'work'}-{os.getpid()}-{os.urandom(2).hex()}"
         try:
-            self._enter()
+            with self._lock:
+                self._enter()
             own = socket.socket(socket.AF_UNIX, _SOCKET)
             try:
                 own.bind(self._address(name))
@@ -78,22 +89,37 @@ class WakeSocket:
         self._own, self._name = own, name
         asyncio.get_running_loop().add_reader(own.fileno(), self._receive)
 
-    def notify(self, *, work: bool) -> None:
-        """Notify all processes that listen, including this one; stale sockets are removed.
+    def serve(self, types: Iterable[str]) -> None:
+        """Let only work of these types wake this process; at first, all does."""
+        self._types = ANY_WORK.union(types)
+
+    def wake(self, work: frozenset[str]) -> None:
+        """Notify this process, on its loop, if it waits for such work or news."""
+        if not work:
+            concerns = self._receives_news
+        else:
+            concerns = self._types is None or not work.isdisjoint(self._types)
+        if concerns:
+            self.woken.set()
+
+    def notify(self, work: frozenset[str]) -> None:
+        """Notify all other processes that listen, on any thread; stale sockets are removed.
 
         Never raises: the work is already committed, and a waiting worker that cannot be
         reached polls once a second.
         """
-        if work or self._receives_news:
-            self.woken.set()
+        message = b",".join(type.encode() for type in work)
+        if len(message) > _MOST_BYTES:
+            message = b"!"
         try:
-            self._enter()
-            if self._sender is None:
-                self._sender = socket.socket(socket.AF_UNIX, _SOCKET)
-            with os.scandir(self._descriptor) as entries:
-                for entry in entries:
-                    if entry.name != self._name and (work or entry.name.startswith("news")):
-                        self._send(self._sender, entry)
+            with self._lock:
+                self._enter()
+                if self._sender is None:
+                    self._sender = socket.socket(socket.AF_UNIX, _SOCKET)
+                with os.scandir(self._descriptor) as entries:
+                    for entry in entries:
+                        if entry.name != self._name and (work or entry.name.startswith("news")):
+                            self._send(self._sender, entry, message)
         except OSError as error:
             log.debug("no process was notified: %s", error)
 
@@ -104,10 +130,12 @@ class WakeSocket:
             self._own.close()
             with suppress(FileNotFoundError):
                 os.unlink(self._name, dir_fd=self._descriptor)
-        if self._sender is not None:
-            self._sender.close()
-        self._leave()
-        self._own = self._sender = None
+        with self._lock:
+            if self._sender is not None:
+                self._sender.close()
+            self._leave()
+            self._sender = None
+        self._own = None
         self._name = ""
 
     def _enter(self) -> None:
@@ -158,14 +186,15 @@ class WakeSocket:
     def _receive(self) -> None:
         assert self._own is not None
         try:
-            while self._own.recv(16):
-                self.woken.set()
+            while True:
+                message = self._own.recv(_MOST_BYTES).decode(errors="replace")
+                self.wake(frozenset(message.split(",")) if message else NEWS)
         except BlockingIOError:
             pass
 
-    def _send(self, sender: socket.socket, entry: os.DirEntry[str]) -> None:
+    def _send(self, sender: socket.socket, entry: os.DirEntry[str], message: bytes) -> None:
         try:
-            sender.sendto(b"!", self._address(entry.name))
+            sender.sendto(message, self._address(entry.name))
         except ConnectionRefusedError:
             if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
                 with suppress(FileNotFoundError):

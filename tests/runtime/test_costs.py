@@ -7,15 +7,12 @@ why; one that costs less lowers it.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-import sys
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import pytest
 
@@ -23,7 +20,6 @@ from hms_svc import bootstrap
 from hms_svc.domain.job import Job, LeaseToken, make_job
 from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import runs
-from hms_svc.runtime import worker as worker_module
 from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.runtime.prefetch import Prefetch
 from hms_svc.runtime.worker import Worker
@@ -33,57 +29,22 @@ from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
 from hms_svc.sqlite import file as sqlite_file
 from hms_svc.sqlite.connection import Synchronous, connect
+from tests.support.calls import Calls, listed
 from tests.support.redis_server import RedisServer
 from tests.support.worker import TYPE
 
-SOURCE: Final = str(Path(worker_module.__file__).parents[1])
 CALLS_OF_A_NO_OP: Final = 35
 CALLS_OF_A_REPORT: Final = 307
-STATEMENTS_OF_100_REPORTS: Final = 140
+STATEMENTS_OF_100_REPORTS: Final = 108
+STATEMENTS_OF_AN_ENQUEUE: Final = 6
 COMMITS_OF_100_REPORTS: Final = 20
 COMMANDS_OF_1000_NO_OPS: Final = 8_980
 SCRIPTS_OF_1000_NO_OPS: Final = 80
+CALLS_OF_AN_ENQUEUE_ON_REDIS: Final = 69
+TURNS_OF_AN_ENQUEUE_ON_REDIS: Final = 4
+"""Of the event loop; each costs a system call."""
 RUN_SECONDS: Final = 0.000_1
 MakeJobs: TypeAlias = "Callable[[Engines, int], list[Job]]"
-
-
-class Calls:
-    """Counts the calls of functions of this project, on all threads that start while it is entered."""
-
-    def __init__(self) -> None:
-        self._by_code: Counter[CodeType] = Counter()
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count while the block runs."""
-        threading.setprofile(self._note)
-        sys.setprofile(self._note)
-        try:
-            yield
-        finally:
-            sys.setprofile(None)
-            threading.setprofile(None)
-
-    def _note(self, frame: FrameType, event: str, _argument: Any) -> None:
-        if event == "call":
-            self._by_code[frame.f_code] += 1
-
-    def forget(self) -> None:
-        """Begin again at zero."""
-        self._by_code.clear()
-
-    def for_each_of(self, jobs: int) -> dict[str, int]:
-        """Return, by function, how often it is called for each job.
-
-        What is called once for a batch, or from time to time, is called less than once for every
-        second job, and so counts as never: the result does not depend on the sizes of the batches.
-        """
-        found: dict[str, int] = {}
-        for code, count in self._by_code.items():
-            if code.co_filename.startswith(SOURCE) and (each := (count + jobs // 2) // jobs):
-                place = f"{code.co_filename.removeprefix(SOURCE)}:{code.co_firstlineno}"
-                found[f"{place} {code.co_name}"] = each
-        return found
 
 
 async def work_off(engines: Engines, jobs: int, *, slots: int) -> None:
@@ -152,10 +113,6 @@ async def calls_of(
             return calls.for_each_of(jobs)
 
 
-def listed(calls: dict[str, int]) -> str:
-    return "\n".join(f"{count} {place}" for place, count in sorted(calls.items()))
-
-
 async def test_calls_for_a_no_op_job(tmp_path: Path) -> None:
     calls = await calls_of(folder(tmp_path), registry_of_a_no_op(), no_ops, jobs=400, slots=20)
     assert sum(calls.values()) <= CALLS_OF_A_NO_OP, listed(calls)
@@ -168,9 +125,9 @@ async def test_calls_for_a_report(tmp_path: Path) -> None:
     assert sum(calls.values()) <= CALLS_OF_A_REPORT, listed(calls)
 
 
-async def test_statements_and_commits_for_reports_that_arrive_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements of all SQLite files that are opened from now on."""
     statements: list[str] = []
 
     def note(statement: str) -> None:
@@ -182,11 +139,17 @@ async def test_statements_and_commits_for_reports_that_arrive_together(
         connection.set_trace_callback(note)
         return connection
 
+    monkeypatch.setattr(sqlite_file, "connect", connect_traced)
+    return statements
+
+
+async def test_statements_and_commits_for_reports_that_arrive_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str]
+) -> None:
     async def seal_nothing(sealer: AuditSealer) -> None:
         """Leave out the sealing: it follows its own clock, so only chance has a round of it counted."""
 
     monkeypatch.setattr(AuditSealer, "run_once", seal_nothing)
-    monkeypatch.setattr(sqlite_file, "connect", connect_traced)
     settings = folder(tmp_path)
     registry = bootstrap.application(settings, only={"pothole.report"})
     async with bootstrap.engines(settings, registry) as engines:
@@ -197,6 +160,17 @@ async def test_statements_and_commits_for_reports_that_arrive_together(
         " ".join(statement.split()[:3]) for statement in statements
     )
     assert statements.count("COMMIT") <= COMMITS_OF_100_REPORTS, statements
+
+
+async def test_statements_for_a_job_that_is_enqueued_alone(
+    tmp_path: Path, statements: list[str]
+) -> None:
+    async with bootstrap.backend(folder(tmp_path)) as backend:
+        first, second = (make_job(TYPE, {"n": number}, now_ms=0) for number in range(2))
+        await backend.broker.enqueue([first])
+        statements.clear()
+        await backend.broker.enqueue([second])
+        assert len(statements) <= STATEMENTS_OF_AN_ENQUEUE, statements
 
 
 async def test_scripts_and_commands_for_no_op_jobs_on_redis(
@@ -211,3 +185,23 @@ async def test_scripts_and_commands_for_no_op_jobs_on_redis(
         commands = redis_server.commands()
     assert sum(commands.values()) <= COMMANDS_OF_1000_NO_OPS, commands
     assert commands["evalsha"] + commands["eval"] <= SCRIPTS_OF_1000_NO_OPS, commands
+
+
+async def test_calls_and_turns_of_the_loop_for_a_job_that_is_enqueued_alone_on_redis(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    settings, jobs = folder(tmp_path, broker_url=redis_server.url()), 200
+    calls = Calls(asyncio)
+    with calls.counted():
+        async with bootstrap.backend(settings) as backend:
+            made = [make_job(TYPE, {"n": number}, now_ms=0) for number in range(jobs)]
+            await backend.broker.enqueue(made[:1])
+            calls.forget()
+            for job in made:
+                await backend.broker.enqueue([job])
+            found = calls.for_each_of(jobs)
+    of_the_loop = {place: count for place, count in found.items() if place.startswith("asyncio/")}
+    [turns] = (count for place, count in of_the_loop.items() if place.endswith(" _run_once"))
+    assert turns <= TURNS_OF_AN_ENQUEUE_ON_REDIS
+    calls_of_ours = sum(found.values()) - sum(of_the_loop.values())
+    assert calls_of_ours <= CALLS_OF_AN_ENQUEUE_ON_REDIS, listed(found)

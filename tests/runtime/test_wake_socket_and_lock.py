@@ -26,7 +26,7 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.sqlite import file as sqlite_file
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.lock import LockFile
-from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
+from hms_svc.sqlite.wake_socket import ANY_WORK, NEWS, WakeSocket, wake_folder
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 
@@ -46,6 +46,7 @@ async def test_enqueue_does_not_mind_a_harmed_wake_folder(tmp_path: Path, harm: 
     await broker.open()
     await broker.enqueue([make_job("a.job", 1, now_ms=0)])
     folder = wake_folder(tmp_path / "queue.db")
+    await until("the writer thread has made the folder", folder.is_dir)
     if harm == "gone":
         shutil.rmtree(folder)
     elif harm == "directory":
@@ -54,9 +55,9 @@ async def test_enqueue_does_not_mind_a_harmed_wake_folder(tmp_path: Path, harm: 
         (folder / "work-thesis").write_text("dear to somebody")
     [answer] = await broker.enqueue([make_job("a.job", 2, now_ms=0)])
     assert answer.state is State.QUEUED
+    await broker.close()
     if harm == "file":
         assert stat.S_ISREG((folder / "work-thesis").stat().st_mode)
-    await broker.close()
 
 
 def long_folder(tmp_path: Path) -> Path:
@@ -81,12 +82,37 @@ async def test_a_wake_folder_with_a_long_path_is_beside_its_database(tmp_path: P
     assert folder.parent == beside
     sleeper, ringer = WakeSocket(folder), WakeSocket(folder)
     sleeper.listen(news=False)
-    ringer.notify(work=True)
+    ringer.notify(ANY_WORK)
     assert await woken(sleeper)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     ringer.close()
     sleeper.close()
     assert list(folder.iterdir()) == []
+
+
+async def test_only_work_of_the_types_that_it_serves_wakes_a_process(tmp_path: Path) -> None:
+    folder = tmp_path / "queue.db.wake"
+    ringer, sleeper = WakeSocket(folder), WakeSocket(folder)
+    sleeper.listen(news=False)
+    sleeper.serve(["a.job", "b.job"])
+    other = WakeSocket(folder)
+    other.listen(news=True)
+    for work in (frozenset({"c.job"}), NEWS):
+        other.woken.clear()
+        ringer.notify(work)
+        assert await woken(other)
+        await asyncio.sleep(0)  # the loop reads both sockets in one turn, or sleeper's in this one
+        assert not sleeper.woken.is_set()
+    for work in (
+        frozenset({"c.job", "b.job"}),
+        ANY_WORK,
+        frozenset(f"{n:0200}" for n in range(50)),
+    ):
+        sleeper.woken.clear()
+        ringer.notify(work)
+        assert await woken(sleeper)
+    for each in (ringer, sleeper, other):
+        each.close()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
@@ -126,10 +152,10 @@ async def test_a_wake_folder_of_ours_that_others_may_read_is_closed_to_them(tmp_
 async def test_a_wake_folder_that_was_removed_is_made_anew(tmp_path: Path) -> None:
     folder = tmp_path / "queue.db.wake"
     ringer, sleeper = WakeSocket(folder), WakeSocket(folder)
-    ringer.notify(work=True)
+    ringer.notify(ANY_WORK)
     folder.rmdir()
     sleeper.listen(news=False)
-    ringer.notify(work=True)
+    ringer.notify(ANY_WORK)
     assert await woken(sleeper)
     ringer.close()
     sleeper.close()

@@ -18,6 +18,7 @@ from hiredis import pack_command
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Argument = bytes | str | int | float
 Answer = asyncio.Future[Any]
@@ -37,7 +38,7 @@ class Exchange:
         self._pending: Pending = []
         self._connections: list[_Connection] = []
         self._idle: list[_Connection] = []
-        self._is_flush_scheduled = False
+        self._is_waking = False
         self._closed = False
 
     async def ask(self, *command: Argument) -> Any:
@@ -71,6 +72,7 @@ class Exchange:
 
     def take(self) -> Pending:
         """Return the commands that are not sent yet, without those whose caller was cancelled."""
+        self._is_waking = False
         pending, self._pending = self._pending, []
         return [(packed, answer) for packed, answer in pending if not answer.cancelled()]
 
@@ -85,18 +87,17 @@ class Exchange:
         answer: Answer = loop.create_future()
         packed = pack_command((*str(command[0]).split(), *command[1:]))  # type: ignore[arg-type]  # the stub expects a tuple of one
         self._pending.append((packed, answer))
-        if not self._is_flush_scheduled:
-            self._is_flush_scheduled = True
-            loop.call_soon(self._flush)
+        if not self._is_waking:
+            self._wake()
         return answer
 
-    def _flush(self) -> None:
-        self._is_flush_scheduled = False
-        if self._closed:
-            return
+    def _wake(self) -> None:
+        """Let a connection take the commands in the next iteration, unless all are busy."""
         if self._idle:
+            self._is_waking = True
             self._idle.pop().wake.set()
         elif len(self._connections) < MOST_CONNECTIONS:
+            self._is_waking = True
             self._connections.append(_Connection(self, self._client, len(self._connections)))
 
     def _read(self, command: Sequence[Argument], answer: Any) -> Any:
@@ -113,6 +114,7 @@ class _Connection:
         self._exchange = exchange
         self._pool = client.connection_pool
         self._connection: Any = None
+        self._seconds: float | None = None
         self._task = asyncio.create_task(self._serve(), name=f"redis-connection-{number}")
 
     async def close(self) -> None:
@@ -137,12 +139,20 @@ class _Connection:
         answered = 0
         try:
             connection = await self._connect()
-            await connection.send_packed_command(
-                [packed for packed, _ in pending], check_health=False
-            )
-            for _, answer in pending:
-                _resolve(answer, await _answer_from(connection))
-                answered += 1
+            async with asyncio.timeout(self._seconds) as limit:
+                await connection.send_packed_command(
+                    [packed for packed, _ in pending], check_health=False
+                )
+                for _, answer in pending:
+                    _resolve(answer, await _answer_from(connection))
+                    answered += 1
+                    if answered < len(pending) and self._seconds is not None:
+                        limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+        except TimeoutError:
+            late = RedisTimeoutError(f"no reply within {self._seconds:g} s")
+            for _, answer in pending[answered:]:
+                _resolve(answer, late)
+            self.is_stale = True
         except Exception as error:  # noqa: BLE001 - each caller gets it
             for _, answer in pending[answered:]:
                 _resolve(answer, error)
@@ -155,11 +165,16 @@ class _Connection:
     async def _connect(self) -> Any:
         if self._connection is None:
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
+            self._seconds = self._connection.socket_timeout
         elif self.is_stale:
             with suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)
         self.is_stale = False
-        await self._connection.connect()
+        if not self._connection.is_connected:
+            self._connection.socket_timeout = self._seconds
+            await self._connection.connect()
+        # redis-py would limit each write in a task of its own, and each read: one timer serves all of them.
+        self._connection.socket_timeout = None
         return self._connection
 
 

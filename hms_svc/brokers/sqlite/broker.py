@@ -44,6 +44,7 @@ from hms_svc.ports.key_claims import KeyClaim, PlaceClaim
 from hms_svc.ports.schedules import DecidedRuns, DueRuns
 from hms_svc.ports.side_thread import aside
 from hms_svc.ports.step_results import Kept, StepRecord
+from hms_svc.sqlite.wake_socket import ANY_WORK, NEWS
 
 
 class SQLiteBroker:
@@ -73,7 +74,8 @@ class SQLiteBroker:
     async def _enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: enqueue.enqueue(transaction, jobs, now), notify="work"
+            lambda transaction: enqueue.enqueue(transaction, jobs, now),
+            notify=frozenset(job.type for job in jobs),
         )
 
     async def enqueue_batch(self, batch: NewBatch) -> EnqueuedBatch:
@@ -88,7 +90,7 @@ class SQLiteBroker:
                 is_first=number == 1,
                 is_last=number == len(pieces),
             )
-            found = await self._file.write(write, notify="work")
+            found = await self._file.write(write, notify=ANY_WORK)
             if found is None:
                 raise BrokerUnavailable(
                     f"queue file {self._file.path}: batch {batch.id} is gone while it was submitted"
@@ -110,27 +112,28 @@ class SQLiteBroker:
         size = sum(map(len, items))
         read = await aside(size, lambda: enqueue.read_items(type, items, now))
         return await self._file.write(
-            lambda transaction: enqueue.enqueue_raw(transaction, type, read, now), notify="work"
+            lambda transaction: enqueue.enqueue_raw(transaction, type, read, now), notify=ANY_WORK
         )
 
     async def decide_runs(self, due: Sequence[DueRuns]) -> list[DecidedRuns]:
         """Begin or skip due runs of schedules."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: schedules.decide_runs(transaction, due, now), notify="work"
+            lambda transaction: schedules.decide_runs(transaction, due, now), notify=ANY_WORK
         )
 
     async def run_now(self, job: Job) -> str:
         """Begin a run of a schedule."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: schedules.run_now(transaction, job, now), notify="work"
+            lambda transaction: schedules.run_now(transaction, job, now), notify=ANY_WORK
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
         """Lease ready jobs; the types take turns."""
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
         types = self._turns.order(request.types)
+        self._file.wake_socket.serve(served.type for served in types)
         claimed, ahead_ms = await self._file.write(
             lambda transaction: job_claims.claim(transaction, request, types, now, lease_now)
         )
@@ -156,7 +159,7 @@ class SQLiteBroker:
         """Settle claimed jobs."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: settlement.settle(transaction, settlements, now), notify="news"
+            lambda transaction: settlement.settle(transaction, settlements, now), notify=NEWS
         )
 
     async def keep_steps(self, steps: Sequence[StepRecord]) -> list[Kept]:
@@ -202,7 +205,7 @@ class SQLiteBroker:
         if not jobs:
             return 0
         return await self._file.write(
-            lambda transaction: job_claims.promote(transaction, limit, now), notify="work"
+            lambda transaction: job_claims.promote(transaction, limit, now), notify=ANY_WORK
         )
 
     async def reap(
@@ -214,7 +217,7 @@ class SQLiteBroker:
             return ReapReport()
         return await self._file.write(
             lambda transaction: lapsed_leases.reap(transaction, limit, now, lease_now, known),
-            notify="work",
+            notify=ANY_WORK,
         )
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
@@ -229,7 +232,7 @@ class SQLiteBroker:
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""
         await self._file.write(
-            lambda transaction: settlement.record_progress(transaction, reports), notify="news"
+            lambda transaction: settlement.record_progress(transaction, reports), notify=NEWS
         )
 
     def lease_keeper(self) -> SQLiteLeaseKeeper:

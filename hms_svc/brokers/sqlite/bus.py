@@ -13,6 +13,7 @@ from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
 from hms_svc.sqlite.statements import run_many
+from hms_svc.sqlite.wake_socket import NEWS
 
 SQL: Final = statements_of("bus.sql")
 AGAIN_AFTER_MS: Final = 60_000
@@ -31,7 +32,7 @@ class SQLiteBus:
         rows = [(event.at, event.type, event.subject, event.id, event.data) for event in events]
         await self._file.write(
             lambda transaction: run_many(transaction.connection, SQL["publish"], rows),
-            notify="news",
+            notify=NEWS,
         )
 
     async def read(self, *, after: int, limit: int) -> list[Event]:

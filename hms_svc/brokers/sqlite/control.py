@@ -62,6 +62,7 @@ from hms_svc.ports.control import (
     SeenClaim,
 )
 from hms_svc.sqlite.backup import copy_database
+from hms_svc.sqlite.wake_socket import ANY_WORK
 
 SQL: Final = OPERATOR_SQL
 _ERASED_AT_ONCE: Final = 100
@@ -206,7 +207,7 @@ class SQLiteControl(QueueControl):
         now = self._file.clock.now_ms()
         return await self._file.write(
             lambda transaction: [_act_on(transaction, request, job_id, now) for job_id in job_ids],
-            notify="work",
+            notify=ANY_WORK,
         )
 
     async def undo(
@@ -219,7 +220,7 @@ class SQLiteControl(QueueControl):
             bounds = msgspec.structs.asdict(batch_slice)
             return undo.preview(await self._file.fetch(SQL["in_batch"], bounds))
         return await self._file.write(
-            lambda transaction: undo.undo(transaction, batch_slice, now), notify="work"
+            lambda transaction: undo.undo(transaction, batch_slice, now), notify=ANY_WORK
         )
 
     async def undoable(self, batch: str, *, after: str = "") -> int:

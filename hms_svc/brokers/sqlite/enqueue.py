@@ -61,17 +61,24 @@ def enqueue(transaction: FileTransaction, jobs: Sequence[Job], now: int) -> list
     connection = transaction.connection
     first = transaction.turns(len(jobs), now)
     rows = [_row(transaction, job, now, first + number) for number, job in enumerate(jobs)]
-    if all(job.unique_key is None for job in jobs):
-        connection.execute("SAVEPOINT bulk")
-        if run_many(connection, SQL["insert"], rows) == len(rows):
-            connection.execute("RELEASE bulk")
-            for (queue, state), count in Counter((row[1], row[2]) for row in rows).items():
-                transaction.move(queue, None, state, count)
-                transaction.count(queue, "accepted", count)
-            return [Enqueued(row[0], Acceptance.ACCEPTED, STATE_OF[row[2]]) for row in rows]
-        connection.execute("ROLLBACK TO bulk")
-        connection.execute("RELEASE bulk")
+    if all(job.unique_key is None for job in jobs) and _insert_all(connection, rows):
+        for (queue, state), count in Counter((row[1], row[2]) for row in rows).items():
+            transaction.move(queue, None, state, count)
+            transaction.count(queue, "accepted", count)
+        return [Enqueued(row[0], Acceptance.ACCEPTED, STATE_OF[row[2]]) for row in rows]
     return [_enqueue_one(transaction, job, row, now) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _insert_all(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Insert rows; return False if the id of one is known: then none was inserted."""
+    if len(rows) == 1:
+        return run_many(connection, SQL["insert"], rows) == 1
+    connection.execute("SAVEPOINT bulk")
+    inserted = run_many(connection, SQL["insert"], rows) == len(rows)
+    if not inserted:
+        connection.execute("ROLLBACK TO bulk")
+    connection.execute("RELEASE bulk")
+    return inserted
 
 
 def _accept(transaction: FileTransaction, job: Job, row: tuple[Any, ...]) -> Enqueued:

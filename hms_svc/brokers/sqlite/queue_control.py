@@ -9,6 +9,7 @@ from hms_svc.brokers.sqlite.inspector import SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.views import WorkerRequest
 from hms_svc.ports.control import ClosedBatch
+from hms_svc.sqlite.wake_socket import ANY_WORK
 
 
 class QueueControl:
@@ -31,7 +32,7 @@ class QueueControl:
             lambda transaction: transaction.connection.execute(
                 SQL["pause"], (None, "", False, transaction.queue(type))
             ),
-            notify="work",
+            notify=ANY_WORK,
         )
 
     async def pause_schedule(self, type: str, *, by: str, reason: str) -> bool:

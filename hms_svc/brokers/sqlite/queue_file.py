@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hms_svc.brokers.sqlite import batches, uniqueness
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
@@ -19,13 +19,12 @@ from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.opened import FileReplaced
-from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
+from hms_svc.sqlite.wake_socket import ANY_WORK, WakeSocket, wake_folder
 
 if TYPE_CHECKING:
     import aiosqlite
 
 Result = TypeVar("Result")
-Notification = Literal["work", "news"]
 SCHEMA_VERSION = 12
 POLL_SECONDS = 1.0
 """How often a waiting worker reads `data_version`, in case a wake-up is lost."""
@@ -52,7 +51,11 @@ class QueueFile:
         self.wake_socket = WakeSocket(wake_folder(path))
         self._news_socket = WakeSocket(wake_folder(path))
         self._file = SQLiteFile(
-            path, synchronous=synchronous, on_replaced=on_replaced, bounded=bounded
+            path,
+            synchronous=synchronous,
+            on_replaced=on_replaced,
+            on_commit=self._notify_others,
+            bounded=bounded,
         )
         self._reader: aiosqlite.Connection | None = None
         self._reading = asyncio.Lock()
@@ -82,41 +85,50 @@ class QueueFile:
         batches.report_moves(connection, self._moved_batches)
 
     async def close(self) -> None:
-        """Close the reader, the wake-up sockets and the writer, in this order; later reads raise."""
+        """Close the reader, the writer and the wake-up sockets, in this order; later reads raise."""
         self._is_closed = True
         async with self._reading:
             if self._reader is not None:
                 await self._reader.close()
                 self._reader = None
+        await self._file.close()
         self.wake_socket.close()
         self._news_socket.close()
         self._is_listening = self._is_listening_for_news = False
-        await self._file.close()
 
     async def write(
-        self, function: Callable[[FileTransaction], Result], *, notify: Notification | None = None
+        self, function: Callable[[FileTransaction], Result], *, notify: frozenset[str] | None = None
     ) -> Result:
-        """Run a function in the next shared transaction, then notify waiting processes of work or news."""
+        """Run a function in the next shared transaction; then waiting processes are notified.
 
-        def run(connection: sqlite3.Connection) -> tuple[Result, bool]:
+        `notify` has the types whose jobs may begin; see `NEWS` and `ANY_WORK`.
+        """
+
+        def run(connection: sqlite3.Connection) -> tuple[Result, frozenset[str] | None]:
             transaction = FileTransaction(connection)
             self._moved_batches.clear()
             result = function(transaction)
             while self._moved_batches:
                 batches.advance(transaction, self._moved_batches.pop(), self.clock.now_ms())
             transaction.finish()
-            return result, transaction.lets_in
+            return result, ANY_WORK if transaction.lets_in else notify
 
         try:
-            result, lets_in = await self._file.write(run)
+            result, work = await self._file.write(run)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.Error as error:
             self.refused += getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise self.unavailable(error) from error
-        if notify is not None or lets_in:
-            self.wake_socket.notify(work=lets_in or notify == "work")
+        if work is not None:
+            self.wake_socket.wake(work)
         return result
+
+    def _notify_others(self, written: Sequence[tuple[Any, frozenset[str] | None] | None]) -> None:
+        """Notify other processes of what was committed; runs on the writer thread."""
+        found = [each[1] for each in written if each is not None and each[1] is not None]
+        if found:
+            self.wake_socket.notify(frozenset().union(*found))
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Return all rows of a reading statement."""

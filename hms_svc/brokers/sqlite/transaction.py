@@ -54,17 +54,12 @@ class FileTransaction:
             if row[1]:
                 self.limited.add(known)
             self.has_places = bool(row[2])
+            self._priorities[known] = int(row[3])
         return known
 
     def priority(self, job: Job, queue: int) -> int:
-        """Return the priority of a job, or else the one that the type of its queue declares."""
-        if job.priority is not None:
-            return job.priority
-        declared = self._priorities.get(queue)
-        if declared is None:
-            row = self.connection.execute(SQL["declared_priority"], (queue,)).fetchone()
-            declared = self._priorities[queue] = int(row[0])
-        return declared
+        """Return the priority of a job, or else the one that its type declares; `queue` is what `queue` returned."""
+        return self._priorities[queue] if job.priority is None else job.priority
 
     def move(self, queue: int, source: int | None, target: int | None, count: int = 1) -> None:
         """Move jobs from one state's count to another's; None and discarded are not counted."""
@@ -115,6 +110,6 @@ class FileTransaction:
         """Write counts and events."""
         if self._tallies:
             rows = [(queue, name, n) for (queue, name), n in self._tallies.items() if n]
-            self.connection.executemany(SQL["tally"], rows)
+            run_many(self.connection, SQL["tally"], rows)
         if self._events:
             run_many(self.connection, SQL["announce"], self._events)

@@ -14,6 +14,7 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.http_api.action_routes import Operator, action_route
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.proxies import prefix_of
+from hms_svc.http_api.request_body import read_whole
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
 from hms_svc.http_api.route_description import decides, describes, intake
 from hms_svc.http_api.tracing import traced
@@ -79,7 +80,7 @@ async def enqueue_jobs(request: Request) -> Response:
     check_json(request)
     with traced(caller.api, request, "/jobs") as trace:
         posted = await caller.api.submission.post(
-            await request.body(),
+            await read_whole(request),
             sender=caller.principal.key,
             key=_key_of(caller),
             adopt=trace.adopt,

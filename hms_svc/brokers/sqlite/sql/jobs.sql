@@ -182,14 +182,11 @@ WHERE queues.priority <> excluded.priority
 UPDATE queues SET priority = 0
 WHERE priority <> 0 AND type IN (SELECT value FROM json_each(?))
 
--- name: declared_priority
-SELECT priority FROM queues WHERE queue = ?
-
 -- name: queue_of
-SELECT queue, limits IS NOT NULL, EXISTS (SELECT 1 FROM places) FROM queues WHERE type = ?
+SELECT queue, limits IS NOT NULL, EXISTS (SELECT 1 FROM places), priority FROM queues WHERE type = ?
 
 -- name: add_queue
-INSERT INTO queues (type) VALUES (?) RETURNING queue, 0, 0
+INSERT INTO queues (type) VALUES (?) RETURNING queue, 0, 0, priority
 
 -- name: take_turns
 INSERT INTO meta (name, value) VALUES ('turn', :now + :count - 1)
