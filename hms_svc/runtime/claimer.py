@@ -12,6 +12,7 @@ from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.loop import Service
+from hms_svc.runtime.prefetch import MAX_AHEAD, low_water
 from hms_svc.runtime.runs import Runs
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.type_capacity import TypeCapacity, capacity_of
@@ -92,7 +93,7 @@ class Claimer(Service):
     @property
     def _is_behind(self) -> bool:
         """Whether too many jobs wait to be settled to claim more."""
-        return self._settler.backlog > 4 * self._options.slots + 100
+        return self._settler.backlog > 4 * self._options.slots + MAX_AHEAD
 
     def _capacity(self) -> tuple[Lane, int]:
         """Return the lane to claim from, and how many jobs: those for free slots, and some ahead."""
@@ -103,8 +104,8 @@ class Claimer(Service):
         if self._is_behind:
             return Lane.NORMAL, 0
         ahead = self._type_capacity.ahead
-        self._in_flight.low_water = ahead // 2
-        if self._in_flight.running >= self._options.slots and self._runs.waiting > ahead // 2:
+        low = self._in_flight.low_water = low_water(ahead, self._options.slots)
+        if self._in_flight.running >= self._options.slots and self._runs.waiting > low:
             return Lane.NORMAL, 0
         return Lane.NORMAL, self._options.slots + ahead - len(self._in_flight)
 

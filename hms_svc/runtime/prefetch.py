@@ -14,7 +14,7 @@ from typing import Final
 
 HORIZON_SECONDS: Final = 0.02
 MAX_WAIT_SECONDS: Final = 0.25
-MAX_AHEAD: Final = 200
+MAX_AHEAD: Final = 500
 _WEIGHT: Final = 0.05
 """The weight of the newest run in the mean."""
 _LONG_SECONDS: Final = 0.05
@@ -50,3 +50,11 @@ class Prefetch:
             return 0
         seconds = max(self._mean_seconds[type], 1e-6)
         return min(MAX_AHEAD, int(self._slots_of[type] * HORIZON_SECONDS / seconds))
+
+
+def low_water(ahead: int, slots: int) -> int:
+    """Return with how many jobs waiting more are claimed: those must last for the exchange.
+
+    All slots may become free in one iteration of the loop, and then take as many at once.
+    """
+    return min(ahead // 2 + slots, ahead * 3 // 4)

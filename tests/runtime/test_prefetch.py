@@ -12,7 +12,7 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import ClaimRequest
-from hms_svc.runtime.prefetch import HORIZON_SECONDS, MAX_AHEAD, Prefetch
+from hms_svc.runtime.prefetch import HORIZON_SECONDS, MAX_AHEAD, Prefetch, low_water
 from tests.support.waiting import until
 from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of
 
@@ -90,6 +90,11 @@ def test_a_type_is_claimed_ahead_as_far_as_its_jobs_begin_within_the_horizon() -
     assert prefetch.ahead_of(TYPE) == MAX_AHEAD
     prefetch.note(TYPE, 5.0)  # one long run is enough
     assert prefetch.ahead_of(TYPE) == 0
+
+
+def test_more_is_claimed_while_as_many_jobs_wait_as_run_within_an_exchange() -> None:
+    assert [low_water(ahead, 20) for ahead in (0, 1, 14, 100, 500)] == [0, 0, 10, 70, 270]
+    assert low_water(500, 100) == 350
 
 
 def test_a_type_that_is_given_back_begins_anew() -> None:

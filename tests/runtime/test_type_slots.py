@@ -12,6 +12,7 @@ import pytest
 from hms_svc import RunningJob
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.runtime.availability import Availability
@@ -180,7 +181,7 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
 ) -> None:
     """Claiming goes on when they are written, not when the one long job that is in progress ends.
 
-    While they are not written, at most 116 jobs wait for it when the last claim takes at most 204.
+    While they are not written, at most 516 jobs wait for it when the last claim takes at most 504.
     """
     crowd, registry, may_settle = Crowd(), Registry(), asyncio.Event()
     registry.job("long.job")(crowd.stay)
@@ -195,7 +196,9 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
 
         monkeypatch.setattr(broker, "settle", slow)
         await harness.enqueue(type="long.job")
-        ids = [await harness.enqueue(type="short.job") for _ in range(400)]
+        now = harness.engines.clock.now_ms()
+        jobs = [make_job("short.job", n, now_ms=now) for n in range(1100)]
+        await broker.enqueue(jobs)
         worker = harness.start(slots=4)
 
         async def processing() -> int:
@@ -205,11 +208,11 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
         while (taken := await processing()) != handed_in or taken < 100:
             handed_in = taken
             await asyncio.sleep(0.1)
-        assert handed_in < 400
+        assert handed_in < len(jobs)
         assert len(worker.in_flight) == 1
         may_settle.set()
-        for job_id in ids:
-            await harness.reaches(job_id, State.COMPLETED)
+        for job in jobs:
+            await harness.reaches(job.id, State.COMPLETED)
         assert crowd.inside == 1
         crowd.leave.set()
 
