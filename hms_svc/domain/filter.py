@@ -19,6 +19,7 @@ from hms_svc.domain.filter_parser import And, Node, Not, Or, Term, Text, parse
 from hms_svc.domain.filter_terms import Subject, read_states, read_types
 from hms_svc.domain.globs import has_globs
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.prefilter import Condition, prefilter_of
 from hms_svc.domain.views import JobView
 
 Found = TypeVar("Found", str, State)
@@ -86,6 +87,12 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         if self.causes() is not None:
             indexes = _BY_CAUSE
         return tuple(_unserved(self.root, indexes, negated=False))
+
+    def prefilter(self, now_ms: int) -> Condition | None:
+        """Return a cheap condition that every match meets, None if the chosen index serves all terms, or there is none."""
+        if self.root is None or not self.unserved():
+            return None
+        return prefilter_of(self.root, now_ms)
 
     def _exact(self, field: str) -> tuple[str, ...] | None:
         if self.root is None:

@@ -39,9 +39,10 @@ class Term(msgspec.Struct, frozen=True, eq=False):
 
 
 class Text(msgspec.Struct, frozen=True, eq=False):
-    """A bare word, searched for in id, detail and failure."""
+    """A bare word, searched for in id, detail and failure; `text` is as it was written."""
 
     text: str
+    value: Value
     test: Test
 
 
@@ -135,7 +136,7 @@ class _Parser:
             value = self._value()
             if not value.literal:
                 self._refuse_slip(value.text, start)
-            return Text(self._text[start : self._position], mentions(value.text))
+            return Text(self._text[start : self._position], value, mentions(value.text))
         self._position = found.end()
         value = self._value()
         operator = _DENIED.get(found[2], found[2])

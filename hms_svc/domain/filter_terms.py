@@ -242,7 +242,7 @@ def _data_test(path: tuple[str, ...], operator: str, value: Value) -> Test:
     if operator == "~":
         folded = value.text.casefold()
         return lambda subject: subject.contains(_plain(subject.at_path(path)) or "", folded)
-    compare, number = _COMPARISONS[operator], _as_number(value.text)
+    compare, number = _COMPARISONS[operator], as_number(value.text)
 
     def test(subject: Subject) -> bool:
         found = subject.at_path(path)
@@ -257,7 +257,7 @@ def _data_test(path: tuple[str, ...], operator: str, value: Value) -> Test:
 
 def _equals(subject: Subject, found: object, value: Value, fits: Fits) -> bool:
     if isinstance(found, int | float) and not isinstance(found, bool):
-        return not value.literal and _as_number(value.text) == found
+        return not value.literal and as_number(value.text) == found
     text = _plain(found)
     return text is not None and fits(text, subject)
 
@@ -270,7 +270,8 @@ def _plain(found: object) -> str | None:
     return str(found) if isinstance(found, str | int | float) else None
 
 
-def _as_number(text: str) -> int | float | None:
+def as_number(text: str) -> int | float | None:
+    """Return the number that a value is, None if it is none."""
     if re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
         return int(text)
     if re.fullmatch(r"-?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?", text, re.ASCII):

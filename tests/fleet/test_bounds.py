@@ -69,6 +69,20 @@ async def test_a_page_is_a_few_commands(
     assert len(counted.names) <= most, counted.names
 
 
+async def test_a_script_checks_a_bounded_number_of_records_and_bytes(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fleet.accept(1100)
+    counted = Counted(fleet.inspection._link, monkeypatch)  # type: ignore[attr-defined]  # the port has no such attribute, Redis's implementation has
+    page = await fleet.inspection.page(parse_filter("data.n:no"), limit=100, cursor=None)
+    assert (page.examined, counted.names.count("EVALSHA")) == (1100, 4)
+    await fleet.broker.enqueue([fleet.job("x" * 15_000, type="large.one") for _ in range(100)])
+    counted.names.clear()
+    large = parse_filter("type:large.one data.n:no")
+    page = await fleet.inspection.page(large, limit=100, cursor=None)
+    assert (page.examined, counted.names.count("EVALSHA")) == (100, 7)
+
+
 async def test_a_group_is_read_alone_and_an_overview_is_a_few_commands(
     fleet: Fleet, counted: Counted
 ) -> None:

@@ -77,3 +77,15 @@ async def test_more_types_than_one_script_merges_are_one_list(
     monkeypatch.setattr(pages, "_INDEXES_AT_ONCE", 3)
     assert await all_pages(fleet, 0) == expected
     assert await all_pages(fleet, 7) == expected
+
+
+async def test_records_that_do_not_match_are_counted_once_in_a_merged_list(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [fleet.job({"n": number}, type=f"some.type-{number % 10}") for number in range(100)]
+    await fleet.broker.enqueue(jobs)
+    monkeypatch.setattr(pages, "_INDEXES_AT_ONCE", 3)
+    monkeypatch.setattr(pages, "_WINDOW", 4)
+    page = await fleet.inspection.page(parse_filter("data.n>=90"), limit=0, cursor=None)
+    assert sorted(view.id for view in page.jobs) == sorted(job.id for job in jobs[90:])
+    assert page.examined == 100

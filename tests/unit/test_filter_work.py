@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hms_svc.brokers.job_pages import Slices, fill_page, types_that_may_match
+from hms_svc.brokers.job_pages import Slices, Step, fill_page, types_that_may_match
 from hms_svc.domain.errors import FilterTooCostly
 from hms_svc.domain.filter import Filter, parse_filter
 from hms_svc.domain.globs import Glob
@@ -41,14 +41,14 @@ def view(job_id: str, text: str = LONG) -> JobView:
     )
 
 
-async def walk(views: list[JobView], after: int = 0) -> AsyncIterator[tuple[tuple[int], JobView]]:
+async def walk(views: list[JobView], after: int = 0) -> AsyncIterator[Step[tuple[int]]]:
     for number, each in enumerate(views[after:], after + 1):
-        yield (number,), each
+        yield Step((number,), each)
 
 
 async def page_of(where: Filter, views: list[JobView], *, look: int) -> JobPage:
-    slices = Slices(where, limit=1000, examine=look)
-    return await fill_page(walk(views), where, 1, slices)
+    slices = Slices(where, 1, limit=1000, examine=look)
+    return await fill_page(walk(views), where, slices)
 
 
 def test_a_text_is_folded_once_however_many_terms_look_into_it() -> None:

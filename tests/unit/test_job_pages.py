@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hms_svc.brokers.job_pages import Slices, fill_page
+from hms_svc.brokers.job_pages import Slices, Step, fill_page
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
@@ -19,13 +19,13 @@ class Shelf:
         self._count = count
         self.sizes: list[int] = []
 
-    async def walk(self, slices: Slices) -> AsyncIterator[tuple[tuple[int], JobView]]:
+    async def walk(self, slices: Slices) -> AsyncIterator[Step[tuple[int]]]:
         given = 0
         while given < self._count:
             size = slices.size
             self.sizes.append(size)
             for number in range(given, min(given + size, self._count)):
-                yield (number,), view(str(number))
+                yield Step((number,), view(str(number)))
             given += size
 
 
@@ -53,6 +53,19 @@ def view(job_id: str) -> JobView:
 )
 async def test_slices_are_whole_once_a_record_was_refused(where: str, sizes: list[int]) -> None:
     wanted, shelf = parse_filter(where), Shelf(400)
-    slices = Slices(wanted, limit=10, examine=0)
-    await fill_page(shelf.walk(slices), wanted, 1, slices)
+    slices = Slices(wanted, 1, limit=10, examine=0)
+    await fill_page(shelf.walk(slices), wanted, slices)
     assert shelf.sizes == sizes
+
+
+@pytest.mark.parametrize(
+    ("passed", "considered", "examine", "window"),
+    [(1, 200, 0, 1000), (100, 200, 0, 400), (200, 200, 0, 200), (1, 200, 250, 250)],
+)
+def test_a_window_has_about_as_many_fitting_records_as_are_read_at_once(
+    passed: int, considered: int, examine: int, window: int
+) -> None:
+    slices = Slices(parse_filter("data.n:1"), 1, limit=10, examine=examine)
+    assert slices.window == 200
+    slices.note_passed(passed, considered)
+    assert slices.window == window

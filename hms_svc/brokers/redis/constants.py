@@ -12,7 +12,7 @@ from hms_svc.brokers.failures import SLOT_MS, SLOTS
 from hms_svc.brokers.redis import record
 from hms_svc.brokers.redis.unique_keys import DIGEST_SIZE
 from hms_svc.brokers.unreported_ends import Effects, Fate, fate_of
-from hms_svc.domain import lifecycle
+from hms_svc.domain import lifecycle, prefilter
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.batches import When
 from hms_svc.domain.causes import FAILED, GROUPED, MOST_CAUSES, MOST_HISTORIES, OTHER_CAUSES
@@ -24,6 +24,20 @@ from hms_svc.domain.verdict import DENIED
 from hms_svc.ports.control import BATCH_IS_CLOSED, BATCH_IS_WHOLE, MOVED_ON, NOT_KNOWN, NOT_SEEN
 
 Value: TypeAlias = "str | int | Mapping[str, Value] | Mapping[int, Value]"
+_READ_ALONE: Final = (
+    "STATE",
+    "SUSPECT",
+    "OUTCOME_SIZE",
+    "OUTCOME_AT",
+    "WORKER_SIZE",
+    "ATTEMPT",
+    "CASE_SIZE",
+    "PRIORITY",
+    "ENQUEUED",
+    "ENVELOPE_SIZE",
+)
+_SIZES: Final = {"i8": 8, "i4": 4, "I4": 4, "I2": 2, "i2": 2, "B": 1}
+"""The bytes of a field, by its format in Lua."""
 _WORD: Final = re.compile(r"(?<!')\b[A-Z][A-Z_]+\b(?!')")
 """A word in capitals that is not a text of its own, as the name of a command is."""
 
@@ -55,6 +69,14 @@ def _fates() -> dict[str, Value]:
     }
 
 
+def _places() -> dict[str, Value]:
+    """Return where those fields of the head begin that are read without the others, counted from 1."""
+    formats = record.CHANGING | record.ACCEPTED
+    sizes = [_SIZES[each] for each in formats.values()]
+    places = {name: 1 + sum(sizes[:number]) for number, name in enumerate(formats)}
+    return {f"AT_{name}": places[name] for name in _READ_ALONE}
+
+
 _PARSED: Final = (
     "WORKER",
     "CAUSE",
@@ -82,6 +104,8 @@ CONSTANTS: Final[dict[str, Value]] = {
     "PRIORITY_STEP": codes.PRIORITY_STEP,
     **{name: number for number, name in enumerate(record.HEAD, 1)},
     **{name: name.lower() for name in _PARSED},
+    **_places(),
+    "FRONT_READ": 2048,
     "FIELD_COUNT": len(record.HEAD),
     "CHANGING_COUNT": len(record.CHANGING),
     "HEAD_FORMAT": _format(record.CHANGING | record.ACCEPTED),
@@ -135,6 +159,8 @@ CONSTANTS: Final[dict[str, Value]] = {
     "LET_IN_AT_ONCE": limits.LET_IN_AT_ONCE,
     "QUEUED_INDEXES": {1: "suspects", codes.LIMITED: "limited"},
     "MOST_BYTES": chunks.MOST_BYTES,
+    "MOST_CHECKED_BYTES": chunks.MOST_BYTES // 8,
+    "MOST_PARSED_BYTES": prefilter.MOST_PARSED_BYTES,
     "SLOT_MS": SLOT_MS,
     "SLOTS": SLOTS,
 }

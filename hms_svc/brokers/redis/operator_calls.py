@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hms_svc.brokers.redis.calls import ScriptCall, binary, nothing, texts
+from hms_svc.domain.prefilter import Condition
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.control import ActRequest, ClosedBatch, SeenClaim
 
@@ -23,12 +24,16 @@ class ErasedRow(NamedTuple):
 
 
 class SliceRow(NamedTuple):
-    """A record in a slice: the index of its group, id, score, and its text, empty if it is missing."""
+    """A record in a slice: the index of its group, id, score, and its text, empty if it is missing.
+
+    `skipped` records before it did not meet the prefilter.
+    """
 
     group: int
     job_id: str
     score: float
     text: bytes
+    skipped: int
 
 
 def act(request: ActRequest, job_ids: Sequence[str], undo_until: int) -> ScriptCall[list[str]]:
@@ -132,15 +137,32 @@ def failures(causes: Sequence[bytes]) -> ScriptCall[list[list[Any]]]:
 
 
 def slice_of(
-    groups: Sequence[Sequence[str]], *, limit: int, after: tuple[float, str] | None
+    groups: Sequence[Sequence[str]],
+    *,
+    limit: int,
+    after: tuple[float, str] | None,
+    window: int,
+    prefilter: Condition | None,
 ) -> ScriptCall[list[SliceRow]]:
-    """Return some records of groups of indexes, beginning in the first group after a score and id."""
+    """Return some records of groups of indexes, beginning in the first group after a score and id.
+
+    Of the next `window` records, those that meet the prefilter, and the last.
+    """
     score, job_id = (repr(after[0]), after[1]) if after else ("", "")
-    return ScriptCall("slice", _slice, limit=limit, score=score, id=job_id, groups=groups)
+    return ScriptCall(
+        "slice",
+        _slice,
+        limit=limit,
+        window=window,
+        score=score,
+        id=job_id,
+        groups=groups,
+        prefilter=prefilter or False,
+    )
 
 
 def _slice(reply: list[Any]) -> list[SliceRow]:
     return [
-        SliceRow(group - 1, job_id.decode(), float(score), text)
-        for group, job_id, score, text in reply
+        SliceRow(group - 1, job_id.decode(), float(score), text, skipped)
+        for group, job_id, score, text, skipped in reply
     ]

@@ -9,7 +9,7 @@ from typing import Final
 from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.damaged_records import readable
-from hms_svc.brokers.job_pages import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
+from hms_svc.brokers.job_pages import NAMED_AT_ONCE, SLICE, Slices, Step, types_that_may_match
 from hms_svc.brokers.redis import operator_calls
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
@@ -19,13 +19,14 @@ from hms_svc.domain.views import JobView
 
 Key = tuple[int, float, str]
 """The position where a page ended: rank of the state, score, id."""
-Step = tuple[Key, JobView]
 Group = tuple[int, frozenset[State], list[str]]
 """Rank, the states that belong to it, and the indexes that are merged."""
 _ANY: Final = frozenset(State)
 _INDEXES_AT_ONCE: Final = 500
 """Indexes that one script merges."""
 _RECORDS_OF_A_PART: Final = 100
+_WINDOW: Final = 500
+"""Records that one script checks against a prefilter: some milliseconds, in which no other client is served."""
 
 
 class RedisWalks:
@@ -39,7 +40,9 @@ class RedisWalks:
         found = await self._link.ask("SMEMBERS", self._link.keys.ours("job-types"))
         return sorted(type.decode() for type in found if type != b"!")
 
-    async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
+    async def over(
+        self, where: Filter, after: Key | None, slices: Slices
+    ) -> AsyncIterator[Step[Key]]:
         """Walk over all jobs after a position that may match, along the narrowest index."""
         if (ids := where.ids()) is not None:
             steps = self._named(ids, after)
@@ -54,14 +57,14 @@ class RedisWalks:
         async for step in steps:
             yield step
 
-    async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
+    async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step[Key]]:
         left = [job_id for job_id in ids if after is None or job_id > after[2]]
         for some in in_slices(left, NAMED_AT_ONCE):
             names = [self._link.keys.ours("job", job_id) for job_id in some]
             for job_id, text in zip(some, await self._link.ask("MGET", *names), strict=True):
                 view = readable(job_id, partial(_view, job_id, text, _ANY))
                 if view is not None:
-                    yield (0, 0.0, job_id), view
+                    yield Step((0, 0.0, job_id), view)
 
     async def _by_state(self, where: Filter) -> list[Group]:
         types = await types_that_may_match(where, await self.types())
@@ -77,7 +80,7 @@ class RedisWalks:
 
     async def _groups(
         self, groups: Sequence[Group], after: Key | None, slices: Slices
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncIterator[Step[Key]]:
         """Yield the jobs of one group after another."""
         if sum(len(names) for _, _, names in groups) <= _INDEXES_AT_ONCE:
             async for step in self._in_one(groups, after, slices):
@@ -89,7 +92,9 @@ class RedisWalks:
                 async for step in self._merged(group, behind, slices):
                     yield step
 
-    async def _merged(self, group: Group, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
+    async def _merged(
+        self, group: Group, after: Key | None, slices: Slices
+    ) -> AsyncIterator[Step[Key]]:
         """Yield the jobs of a group with many indexes in order; each index is read in parts."""
         rank, states, names = group
         starts = range(0, len(names), _INDEXES_AT_ONCE)
@@ -100,29 +105,37 @@ class RedisWalks:
         ]
         heads = {number: await anext(walk, None) for number, walk in enumerate(walks)}
         while ahead := {number: step for number, step in heads.items() if step is not None}:
-            best = max(ahead, key=lambda number: ahead[number][0][1:])
+            best = max(ahead, key=lambda number: ahead[number].place[1:])
             yield ahead[best]
             heads = {**ahead, best: await anext(walks[best], None)}
 
     async def _in_one(
         self, groups: Sequence[Group], after: Key | None, slices: Slices, most: int = SLICE
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncIterator[Step[Key]]:
         """Yield the jobs of each group in turn; one script reads as many groups as fill a slice."""
+        skipped = 0
         while left := [group for group in groups if after is None or group[0] >= after[0]]:
             begins_behind = after is not None and left[0][0] == after[0]
             start = (after[1], after[2]) if after and begins_behind else None
             names = [group[2] for group in left]
+            limit = min(slices.size, most)
+            window = limit if slices.prefilter is None else min(slices.window, _WINDOW)
             rows = await self._link.run(
-                operator_calls.slice_of(names, limit=min(slices.size, most), after=start)
+                operator_calls.slice_of(
+                    names, limit=limit, after=start, window=window, prefilter=slices.prefilter
+                )
             )
             if not rows:
                 return
+            slices.note_passed(len(rows), len(rows) + sum(row.skipped for row in rows))
             for row in rows:
                 rank, states, _ = left[row.group]
                 after = (rank, row.score, row.job_id)
                 view = readable(row.job_id, partial(_view, row.job_id, row.text, states))
+                skipped += row.skipped
                 if view is not None:
-                    yield after, view
+                    yield Step(after, view, skipped)
+                    skipped = 0
 
 
 def _view(job_id: str, text: bytes | None, states: frozenset[State]) -> JobView | None:

@@ -44,6 +44,7 @@ class Script(msgspec.Struct, frozen=True):
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
     acceptance = ["acceptance"] if name in _ACCEPTING else []
+    prefilter = ["prefilter"] if name == "slice" else []
     parts = [
         "prelude",
         "record",
@@ -53,6 +54,7 @@ def script(name: str) -> Script:
         "batches",
         "commit",
         *acceptance,
+        *prefilter,
         name,
     ]
     folder = files(__package__).joinpath("lua")

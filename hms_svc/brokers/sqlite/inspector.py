@@ -175,9 +175,9 @@ class SQLiteInspector:
     ) -> JobPage:
         """Walk the states in order, newest first within each, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        slices = Slices(where, limit=limit, examine=examine)
+        slices = Slices(where, self._file.clock.now_ms(), limit=limit, examine=examine)
         walk = self._walks.over(where, after, slices)
-        return await fill_page(walk, where, self._file.clock.now_ms(), slices)
+        return await fill_page(walk, where, slices)
 
     async def failures(self) -> list[FailureGroup]:
         """Read the counts that triggers maintain, and the newest job of each group."""

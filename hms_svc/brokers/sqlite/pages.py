@@ -7,18 +7,17 @@ from typing import Any, Final
 
 from hms_svc.brokers.chunks import MOST_BYTES, in_slices
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.job_pages import NAMED_AT_ONCE, Slices, types_that_may_match
+from hms_svc.brokers.job_pages import NAMED_AT_ONCE, Slices, Step, types_that_may_match
+from hms_svc.brokers.sqlite.prefilter import EVERY_ROW, RowCondition
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.strict_json import encode
-from hms_svc.domain.views import JobView
 
 SQL: Final = statements_of("operator.sql")
 Key = tuple[int, int, int]
 """The position where a page ended: rank of the state, position and row, both negated to ascend."""
-Step = tuple[Key, JobView]
 _FIRST: Final = (2**62, 2**62)
 
 
@@ -28,7 +27,9 @@ class SQLiteWalks:
     def __init__(self, file: QueueFile) -> None:
         self._file = file
 
-    async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
+    async def over(
+        self, where: Filter, after: Key | None, slices: Slices
+    ) -> AsyncIterator[Step[Key]]:
         """Walk over all jobs after a position that may match, along the narrowest index."""
         if (ids := where.ids()) is not None:
             steps = self._named(ids, after)
@@ -44,21 +45,25 @@ class SQLiteWalks:
         async for step in steps:
             yield step
 
-    async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
+    async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step[Key]]:
         """Yield the jobs with these ids; the position of each is the index of its id."""
         places = {job_id: number for number, job_id in enumerate(ids)}
         left = ids[after[2] + 1 :] if after else ids
         for some in in_slices(left, NAMED_AT_ONCE):
             for row in await self._file.fetch(SQL["named"], {"ids": _json(tuple(some))}):
-                yield (0, 0, places[row["id"]]), job_view(row)
+                yield Step((0, 0, places[row["id"]]), job_view(row))
 
     async def _states(
         self, where: Filter, after: Key | None, slices: Slices
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncIterator[Step[Key]]:
         rows = await self._file.fetch(SQL["queues"])
         fitting = set(await types_that_may_match(where, [row["type"] for row in rows]))
-        queues = _json(tuple(row["queue"] for row in rows if row["type"] in fitting))
-        async for step in self._by_state("slice", {"queues": queues}, where, after, slices):
+        queues = tuple(row["queue"] for row in rows if row["type"] in fitting)
+        if len(queues) == 1:
+            steps = self._by_state("slice_of_queue", {"queue": queues[0]}, where, after, slices)
+        else:
+            steps = self._by_state("slice", {"queues": _json(queues)}, where, after, slices)
+        async for step in steps:
             yield step
 
     async def _by_state(
@@ -68,7 +73,7 @@ class SQLiteWalks:
         where: Filter,
         after: Key | None,
         slices: Slices,
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncIterator[Step[Key]]:
         wanted = where.states()
         for rank, (state, code) in enumerate(CODE_OF.items()):
             if (wanted is not None and state not in wanted) or (after and rank < after[0]):
@@ -86,17 +91,23 @@ class SQLiteWalks:
         rank: int,
         after: Key | None,
         slices: Slices,
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncIterator[Step[Key]]:
         position, row_number = (-after[1], -after[2]) if after else _FIRST
+        condition = RowCondition(slices.prefilter)
+        text = SQL[statement].replace(f"({EVERY_ROW})", f"({condition.text})")
         while True:
-            size = slices.size
-            place = {"position": position, "row": row_number, "limit": size, "bytes": MOST_BYTES}
-            rows = await self._file.fetch(SQL[statement], {**bounds, **place})
+            window = slices.window
+            place = {"position": position, "row": row_number, "window": window}
+            most = {"limit": slices.size, "bytes": MOST_BYTES}
+            rows = await self._file.fetch(text, {**bounds, **condition.values, **place, **most})
+            before = 0
             for row in rows:
                 position, row_number = row["position"], row["row"]
-                yield (rank, -position, -row_number), job_view(row)
-            if not rows or rows[-1]["chosen"] == len(rows) < size:
+                skipped, before = row["number"] - before - 1, row["number"]
+                yield Step((rank, -position, -row_number), job_view(row), skipped)
+            if not rows or rows[-1]["number"] == rows[-1]["seen"] < window:
                 return
+            slices.note_passed(len(rows), rows[-1]["number"])
 
 
 def _json(values: tuple[Any, ...]) -> str:

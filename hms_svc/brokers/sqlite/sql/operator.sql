@@ -4,27 +4,42 @@ jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved, jobs.member_of
 
--- part: SIZED_SLICE
+-- Of a window of rows, those for which the condition of the prefilter holds, which is put in place of TRUE,
+-- and the last; `number` is the place of a row in the window, `seen` how many rows that has.
+-- part: PREFILTERED
+window AS MATERIALIZED (
+    SELECT row, row_number() OVER (ORDER BY position DESC, row DESC) AS number FROM chosen),
+passed AS (
+    SELECT window.row, window.number FROM window CROSS JOIN jobs USING (row)
+    WHERE (TRUE) OR window.number = (SELECT count(*) FROM window)
+    ORDER BY window.number LIMIT :limit),
 sized AS (
-    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
+    SELECT passed.row, passed.number, sum(length(jobs.data)) OVER (ORDER BY passed.number)
         - length(jobs.data) AS before
-    FROM chosen CROSS JOIN jobs USING (row))
-SELECT (SELECT count(*) FROM chosen) AS chosen, {VIEW_COLUMNS}
+    FROM passed CROSS JOIN jobs USING (row))
+SELECT (SELECT count(*) FROM window) AS seen, sized.number, {VIEW_COLUMNS}
 FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
 WHERE sized.before < :bytes
-ORDER BY jobs.position DESC, jobs.row DESC
+ORDER BY sized.number
 
 -- name: one
 SELECT jobs.*, queues.type AS type FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
+
+-- name: slice_of_queue
+WITH chosen AS (
+    SELECT row, position FROM jobs
+    WHERE state = :state AND queue = :queue AND (position, row) < (:position, :row)
+    ORDER BY position DESC, row DESC LIMIT :window),
+{PREFILTERED}
 
 -- name: slice
 WITH chosen AS (
     SELECT jobs.row, jobs.position FROM json_each(:queues) AS place CROSS JOIN jobs ON jobs.row IN (
         SELECT row FROM jobs
         WHERE state = :state AND queue = place.value AND (position, row) < (:position, :row)
-        ORDER BY position DESC, row DESC LIMIT :limit)
-    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
-{SIZED_SLICE}
+        ORDER BY position DESC, row DESC LIMIT :window)
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :window),
+{PREFILTERED}
 
 -- name: slice_of_causes
 WITH chosen AS (
@@ -32,18 +47,18 @@ WITH chosen AS (
         SELECT row FROM jobs
         WHERE cause = place.value AND cause IS NOT NULL AND state IN ({GROUPED})
             AND (position, row) < (:position, :row)
-        ORDER BY position DESC, row DESC LIMIT :limit)
-    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
-{SIZED_SLICE}
+        ORDER BY position DESC, row DESC LIMIT :window)
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :window),
+{PREFILTERED}
 
 -- name: slice_of_batches
 WITH chosen AS (
     SELECT jobs.row, jobs.position FROM json_each(:batches) AS place CROSS JOIN jobs ON jobs.row IN (
         SELECT row FROM jobs
         WHERE member_of = place.value AND state = :state AND (position, row) < (:position, :row)
-        ORDER BY position DESC, row DESC LIMIT :limit)
-    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
-{SIZED_SLICE}
+        ORDER BY position DESC, row DESC LIMIT :window)
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :window),
+{PREFILTERED}
 
 -- name: named
 SELECT {VIEW_COLUMNS}
