@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,13 @@ class _Compiled(msgspec.Struct, frozen=True):
     program: Program | None
 
 
+class _RulesOfAction(NamedTuple):
+    """The rules that may apply to an action, the strictest first, and the variables that they use."""
+
+    rules: Sequence[_Compiled]
+    variables: frozenset[str]
+
+
 class LocalPolicy:
     """Decides by the rules of one file: deny before hold, hold before allow, then the default."""
 
@@ -42,14 +49,15 @@ class LocalPolicy:
         self._policy = policy
         compiled = [_Compiled(rule, _compile(rule, policy.name)) for rule in policy.rules]
         self._rules = sorted(compiled, key=lambda one: _STRICTEST_FIRST.index(one.rule.effect))
-        self._by_action: dict[str, Sequence[_Compiled]] = {}
+        self._by_action: dict[str, _RulesOfAction] = {}
 
     async def decide(self, question: Question) -> Verdict:
         """Return the verdict; raise RuleFailed with the rule if its expression fails."""
         context: Context | None = None
-        for one in self._rules_for(question.action):
+        rules, variables = self._rules_for(question.action)
+        for one in rules:
             if one.program is not None:
-                context = context or _context(question)
+                context = context or _context(question, variables)
                 if not self._holds(one.rule, one.program, context):
                     continue
             return Verdict(one.rule.effect, one.rule.id, one.rule.reason)
@@ -69,10 +77,13 @@ class LocalPolicy:
     async def close(self) -> None:
         """Do nothing: the rules are in memory."""
 
-    def _rules_for(self, action: str) -> Sequence[_Compiled]:
+    def _rules_for(self, action: str) -> _RulesOfAction:
         found = self._by_action.get(action)
         if found is None:
-            found = tuple(one for one in self._rules if fnmatchcase(action, one.rule.action))
+            rules = tuple(one for one in self._rules if fnmatchcase(action, one.rule.action))
+            programs = (one.program for one in rules if one.program is not None)
+            used = frozenset(name for program in programs for name in program.variables())
+            found = _RulesOfAction(rules, used)
             if len(self._by_action) < _ACTIONS_KEPT:
                 self._by_action[action] = found
         return found
@@ -97,9 +108,13 @@ def load_local_policy(path: Path | None) -> LocalPolicy:
     return LocalPolicy(load_policy_file(path))
 
 
-def _context(question: Question) -> Context:
-    job = {"id": question.job_id, "type": question.job_type, "attempt": question.attempt}
-    return make_context({"action": question.action, "payload": question.payload, "job": job})
+def _context(question: Question, variables: frozenset[str]) -> Context:
+    """Return a context with the variables that are used: converting one costs more than a rule."""
+    values: dict[str, Any] = {"action": question.action, "payload": question.payload}
+    if "job" in variables:
+        job = {"id": question.job_id, "type": question.job_type, "attempt": question.attempt}
+        values["job"] = job
+    return make_context({name: values[name] for name in values if name in variables})
 
 
 def _compile(rule: Rule, name: str) -> Program | None:

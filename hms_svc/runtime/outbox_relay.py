@@ -21,12 +21,17 @@ from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BATCH: Final = 500
+RESTS: Final = 3.0
+"""How long the relay rests, as a multiple of how long a round took."""
+LONGEST_REST_SECONDS: Final = 0.05
 
 
 class OutboxRelay(Service):
     """Publishes rows first and marks them afterwards; stable ids make a repetition harmless.
 
-    A follow-up job whose id is taken by another job is enqueued under a derived id.
+    A follow-up job whose id is taken by another job is enqueued under a derived id. After a
+    round it rests, for three times as long as the round took, so that under load a round
+    relays what many jobs have committed: each round costs three commits.
     """
 
     def __init__(self, outbox: OutboxStore, bus: Bus, broker: Producer) -> None:
@@ -34,12 +39,24 @@ class OutboxRelay(Service):
         self._outbox = outbox
         self._bus = bus
         self._broker = broker
+        self._loop = asyncio.get_running_loop()
+        self.rest_seconds = 0.0
 
     async def run_once(self) -> None:
         """Relay until the outbox is empty, and be woken for what producers add in transactions of their own."""
         await self._outbox.listen(self.wake)
+        began = self._loop.time()
         while await self._outbox.relay(BATCH, self._deliver) == BATCH:
             pass
+        self.rest_seconds = min(RESTS * (self._loop.time() - began), LONGEST_REST_SECONDS)
+
+    async def _sleep(self) -> None:
+        if not self._failures:
+            await self._rest()
+        await super()._sleep()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self.rest_seconds)
 
     async def _deliver(self, entries: Sequence[OutboxEntry]) -> None:
         deliveries: list[Awaitable[object]] = []

@@ -52,7 +52,8 @@ class Calls:
         second job, and so counts as never: the result does not depend on the sizes of the batches.
         """
         found: dict[str, int] = {}
-        for code, count in list(self._by_code.items()):
+        # A copy in one step: threads that were started while it counted still add to it.
+        for code, count in dict(self._by_code).items():
             each = (count + jobs // 2) // jobs
             if each and code.co_filename.startswith(self._sources):
                 *_, folder, file = Path(code.co_filename).parts
