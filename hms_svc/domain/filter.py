@@ -67,13 +67,13 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
     def causes(self) -> tuple[str, ...] | None:
         """Return failure groups to one of which every match belongs, None if it may be in any or none."""
-        causes, states = self._exact("cause"), self.states()
+        causes, states = self._named("cause"), self.states()
         is_empty = states is not None and states.isdisjoint(GROUPED)
         return () if causes is not None and is_empty else causes
 
     def batches(self) -> tuple[str, ...] | None:
         """Return batches to one of which every match belongs, None if it may be in any or none."""
-        return self._exact("batch")
+        return self._named("batch")
 
     def unserved(self) -> tuple[str, ...]:
         """Return the terms that the chosen index does not serve, in their order.
@@ -93,6 +93,11 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         if self.root is None or not self.unserved():
             return None
         return prefilter_of(self.root, now_ms)
+
+    def _named(self, field: str) -> tuple[str, ...] | None:
+        """Return groups to one of which every match belongs, None if it may be in none: that has the name ""."""
+        found = self._exact(field)
+        return None if found is None or "" in found else found
 
     def _exact(self, field: str) -> tuple[str, ...] | None:
         if self.root is None:

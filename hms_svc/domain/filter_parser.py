@@ -18,6 +18,7 @@ import msgspec
 
 from hms_svc.domain.errors import BadFilter
 from hms_svc.domain.filter_terms import Test, Value, make_test, mentions
+from hms_svc.domain.utf8 import has_surrogates
 
 MAX_CHARACTERS: Final = 4000
 MAX_NESTING: Final = 40
@@ -72,6 +73,9 @@ def parse(text: str) -> Node | None:
     if len(text) > MAX_CHARACTERS:
         raise BadFilter(f"a filter has at most {MAX_CHARACTERS} characters", MAX_CHARACTERS)
     parser = _Parser(text)
+    if has_surrogates(text):
+        at = next(at for at, character in enumerate(text) if has_surrogates(character))
+        raise parser.fault(f"{text[at]!a} is not text in UTF-8", at)
     if parser.at_end():
         return None
     tree = parser.any(0)

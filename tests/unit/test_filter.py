@@ -155,6 +155,7 @@ def test_narrows(
         ("-cause:a", None),
         ("cause:a OR state:dead", None),
         ("cause:a*", None),
+        ('cause:"" state:dead', None),
         ("cause:a -state:dead,rejected", ("a",)),
         ("cause:a -state:dead,rejected,retrying", ()),
     ],
@@ -188,6 +189,7 @@ def test_tells_which_terms_no_index_serves(text: str, unserved: tuple[str, ...])
     ("text", "position", "word"),
     [
         ("(state:dead", 0, "never closed"),
+        ("id:\udc80", 3, "is not text in UTF-8"),
         ("state:dead)", 10, "has no matching"),
         ("state:", 6, '""'),
         ("a state:gone", 2, "queued"),

@@ -20,7 +20,6 @@ from hms_svc.domain.prefilter import MOST_CHECKS, AllOf, AnyOf, FieldCheck, Numb
         "-data.n:*7*",
         "data.n~''",
         "detail:'a\0b'",
-        "detail~\udc80",
         " OR ".join(f"data.n:{number}" for number in range(MOST_CHECKS + 1)),
     ],
 )
