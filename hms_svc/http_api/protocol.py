@@ -99,7 +99,8 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is None or self.cycle.scope is not self.scope:
             return  # It is an upgrade.
-        self.cycle.transport = JoinedWrites(self.transport, self.loop)  # type: ignore[assignment]  # all that uvicorn uses
+        if self.scope["method"] != "HEAD":  # no body follows with which its head would leave
+            self.cycle.transport = JoinedWrites(self.transport, self.loop)  # type: ignore[assignment]  # all that uvicorn uses
         if self.scope["http_version"] == "1.0":
             # It knows no chunks: without a length, the answer ends with the connection.
             self.cycle.send = UntilClosed(self.cycle).send  # type: ignore[method-assign]  # uvicorn offers no other hook

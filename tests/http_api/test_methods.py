@@ -53,6 +53,11 @@ async def test_head_tells_what_get_would_without_its_body(service: ApiService) -
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
+async def test_head_is_answered_also_if_what_follows_it_is_no_request(service: ApiService) -> None:
+    kept_open = head("/healthz", method="HEAD").replace(b"Connection: close\r\n", b"")
+    assert status_of(await exchange(service, [kept_open + b"nonsense\r\n\r\n"])) == 200
+
+
 def names(headers: object, changing: set[str]) -> dict[str, str]:
     # A body that is sent in pieces says so; one that is not sent cannot.
     left_out = changing | {"transfer-encoding"}
