@@ -319,6 +319,9 @@ def _run_alone(connection: sqlite3.Connection, pending: _Pending) -> None:
         if not connection.in_transaction:
             raise sqlite3.OperationalError(f"the transaction was lost: {error}") from error
         connection.execute("ROLLBACK")
+    else:
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError("the transaction was ended before its COMMIT")
 
 
 def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -290,6 +290,29 @@ async def test_one_function_that_raises_undoes_itself_alone(tmp_path: Path) -> N
     assert [type(answer) for answer in answers] == [LookupError, type(None), LookupError]
     rows = await file.write(lambda connection: connection.execute("SELECT x FROM t").fetchall())
     assert rows == [(2,)]
+    await file.close()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_function_whose_transaction_was_undone_beneath_it_fails(
+    tmp_path: Path, number: int
+) -> None:
+    file = SQLiteFile(tmp_path / "some.db")
+    await file.open()
+    await file.write(lambda connection: connection.execute("CREATE TABLE t (x UNIQUE)"))
+
+    def undone(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO t VALUES (1)")
+        with suppress(sqlite3.IntegrityError):
+            connection.execute("INSERT OR ROLLBACK INTO t VALUES (1)")
+        return "written"
+
+    answers = await asyncio.gather(
+        *(file.write(undone) for _ in range(number)), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [sqlite3.OperationalError] * number
+    rows = await file.write(lambda connection: connection.execute("SELECT x FROM t").fetchall())
+    assert rows == []
     await file.close()
 
 
