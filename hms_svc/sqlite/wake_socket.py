@@ -1,4 +1,4 @@
-"""Wake-ups between processes: a byte to each waiting one, as SQLite does not notify of commits.
+"""Wake-ups between processes: the types of new jobs to each waiting one, as SQLite does not notify of commits.
 
 The sockets are in a folder next to the database that only its user may access. If its
 path is too long for a socket address, it is addressed through the open folder.
@@ -26,6 +26,8 @@ ANY_WORK: Final = frozenset({"!"})
 """Jobs of types that the sender does not name."""
 _MOST_BYTES: Final = 4096
 """Of a message; longer ones name no types."""
+_MANY: Final = 10
+"""Messages that wait in a socket: the system may have dropped further ones, for other types."""
 _LONGEST_PATH: Final = 90
 """Addresses of Unix sockets have about 104 bytes, of which the name of a socket takes a dozen."""
 _OPEN_FILES: Final = Path("/proc/self/fd")
@@ -185,12 +187,15 @@ class WakeSocket:
 
     def _receive(self) -> None:
         assert self._own is not None
+        received = 0
         try:
             while True:
                 message = self._own.recv(_MOST_BYTES).decode(errors="replace")
+                received += 1
                 self.wake(frozenset(message.split(",")) if message else NEWS)
         except BlockingIOError:
-            pass
+            if received >= _MANY:
+                self.woken.set()
 
     def _send(self, sender: socket.socket, entry: os.DirEntry[str], message: bytes) -> None:
         try:

@@ -115,6 +115,19 @@ async def test_only_work_of_the_types_that_it_serves_wakes_a_process(tmp_path: P
         each.close()
 
 
+async def test_work_whose_message_found_the_socket_full_wakes_its_process(tmp_path: Path) -> None:
+    folder = tmp_path / "queue.db.wake"
+    ringer, sleeper = WakeSocket(folder), WakeSocket(folder)
+    sleeper.listen(news=False)
+    sleeper.serve(["a.job"])
+    for _ in range(1000):  # more than any system keeps for a socket
+        ringer.notify(frozenset({"c.job"}))
+    ringer.notify(frozenset({"a.job"}))
+    assert await woken(sleeper)
+    ringer.close()
+    sleeper.close()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
 @pytest.mark.parametrize("squat", ["folder", "link"])
 async def test_a_wake_folder_of_another_user_is_not_used_and_named_once(
