@@ -63,6 +63,23 @@ async def test_refused_bytes_are_not_carried_into_a_list(fleet: Fleet) -> None:
     assert fleet.server.info("stats")["total_net_output_bytes"] - before < 1_000_000
 
 
+@pytest.mark.parametrize("part", [b"7", b"null", b"true", b'"x"', b"[]", b"{"])
+async def test_a_record_with_parts_of_another_program_does_not_fail_the_page(
+    fleet: Fleet, part: bytes
+) -> None:
+    damaged, whole = (fleet.job({"n": 1}, unique_key=f"key-{number}") for number in range(2))
+    await fleet.broker.enqueue([damaged, whole])
+    await fleet.complete(*await fleet.claim())
+    place = f"hms:default:job:{damaged.id}"
+    record = fleet.server.cli("GET", place)
+    for known in (b'{"result":{}}', b'{"unique_key":"key-0"}'):
+        assert record.count(known) == 1
+        fleet.server.cli("SET", place, record.replace(known, part.ljust(len(known))))
+        for where in ("-detail:x", "-unique_key:x"):
+            page = await fleet.inspection.page(parse_filter(where), limit=10, cursor=None)
+            assert whole.id in [view.id for view in page.jobs]
+
+
 def _locales() -> str:
     return subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
 

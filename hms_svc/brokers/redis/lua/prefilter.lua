@@ -28,6 +28,12 @@ local function parsed(job, first, size)
   if is_json then return value end
 end
 
+-- The same of a part that is an object, nil if it is another value: other programs may have written it.
+local function parsed_object(job, first, size)
+  local value = parsed(job, first, size)
+  if type_of(value) == 'table' then return value end
+end
+
 local function after_type(front)
   local worker, cause, kind, unique = struct.unpack('<I2BBB', front, AT_WORKER_SIZE)
   return HEAD_SIZE + 1 + worker + cause + kind, unique
@@ -37,7 +43,7 @@ local function outcome_text(name)
   return function(job, front)
     if not job.has_outcome then
       local first, size = struct.unpack('<I4', front, AT_OUTCOME_AT), struct.unpack('<I4', front, AT_OUTCOME_SIZE)
-      job.outcome, job.has_outcome = parsed(job, first, size), true
+      job.outcome, job.has_outcome = parsed_object(job, first, size), true
     end
     if job.outcome then return job.outcome[name] or '' end
   end
@@ -76,7 +82,7 @@ local fields_of = {
   end,
   unique_key = function(job, front)
     local first, size = after_type(front)
-    local envelope = parsed(job, first + size, (struct.unpack('<I4', front, AT_ENVELOPE_SIZE)))
+    local envelope = parsed_object(job, first + size, (struct.unpack('<I4', front, AT_ENVELOPE_SIZE)))
     local key = envelope and envelope.unique_key
     return key == cjson.null and '' or key or (envelope and '')
   end

@@ -8,7 +8,7 @@
 --
 -- A record is one string, see record.py: a binary head, the texts that may change in front of those that stay as they
 -- were accepted (type to raw bytes), then case, approvals, outcome and history. APPROVED has the holds that humans have
--- approved since the last denial, which is DENIED, separated by commas. Payloads are not parsed here. In texts numbers
+-- approved since the last denial, which is DENIED, separated by commas. Only prefilter.lua parses payloads. In texts numbers
 -- are made by int(), because Lua rounds large numbers in its own conversion; arguments of commands are exact.
 
 local P = KEYS[1]
