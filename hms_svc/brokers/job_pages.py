@@ -20,7 +20,7 @@ from hms_svc.ports.side_thread import on_side_thread
 Place = TypeVar("Place", bound=tuple[Any, ...])
 SLICE: Final = 200
 WINDOW: Final = 1000
-"""Records that a prefilter checks in one statement or script: some milliseconds."""
+"""Records that a prefilter checks in one statement or script, with one check of the payload."""
 NAMED_AT_ONCE: Final = 10
 """Records that are read at once if a filter names ids: each may have a megabyte."""
 _MOST_TYPE_TESTS: Final = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hms_svc.brokers.chunks import MOST_BYTES, in_slices
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.job_pages import NAMED_AT_ONCE, Slices, Step, types_that_may_match
+from hms_svc.brokers.job_pages import NAMED_AT_ONCE, WINDOW, Slices, Step, types_that_may_match
 from hms_svc.brokers.sqlite.prefilter import EVERY_ROW, RowCondition
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.statements import statements_of
@@ -95,8 +95,9 @@ class SQLiteWalks:
         position, row_number = (-after[1], -after[2]) if after else _FIRST
         condition = RowCondition(slices.prefilter)
         text = SQL[statement].replace(f"({EVERY_ROW})", f"({condition.text})")
+        widest = WINDOW // max(1, condition.data_checks)
         while True:
-            window = slices.window
+            window = min(slices.window, widest)
             place = {"position": position, "row": row_number, "window": window}
             most = {"limit": slices.size, "bytes": MOST_BYTES}
             rows = await self._file.fetch(text, {**bounds, **condition.values, **place, **most})

@@ -43,10 +43,14 @@ _UNDECIDED: Final = (
 
 
 class RowCondition:
-    """The text of a condition on a row of `jobs`, and the values of its parameters."""
+    """The text of a condition on a row of `jobs`, and the values of its parameters.
+
+    `data_checks` is how many of its checks parse the payload: each does so by itself.
+    """
 
     def __init__(self, condition: Condition | None) -> None:
         self.values: dict[str, Any] = {}
+        self.data_checks = 0
         self.text = EVERY_ROW if condition is None else self._of(condition)
 
     def _of(self, condition: Condition) -> str:
@@ -64,6 +68,7 @@ class RowCondition:
         return self._texts(column, check.fits)
 
     def _of_data(self, check: DataCheck) -> str:
+        self.data_checks += 1
         paths = [self._parameter(path) for path in _paths(check.path)]
         kind, value = (
             _first_known([f"{function}({_DATA}, {path})" for path in paths])

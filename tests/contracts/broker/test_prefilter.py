@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Any
+
 import pytest
 
+from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.filter import Filter, parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
@@ -125,3 +129,23 @@ async def test_a_payload_too_large_to_check_is_left_to_the_filter(harness: Broke
     await harness.enqueue(harness.job({"n": 6}), large, harness.job({"n": 7}))
     page = await harness.inspection.page(parse_filter("data.n:5"), limit=10, cursor=None)
     assert [job.id for job in page.jobs] == [large.id]
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("checks", "most"), [(1, 1000), (16, 62)])
+async def test_a_statement_with_many_checks_of_the_payload_examines_fewer_records(
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch, checks: int, most: int
+) -> None:
+    windows: list[int] = []
+    fetch = QueueFile.fetch
+
+    async def noted(file: QueueFile, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        if "window" in parameters:
+            windows.append(parameters["window"])
+        return await fetch(file, statement, parameters)
+
+    monkeypatch.setattr(QueueFile, "fetch", noted)
+    await harness.enqueue(*(harness.job({"n": number}) for number in range(1300)))
+    where = parse_filter(f"state:queued ({' OR '.join(f'data.n:no-{n}' for n in range(checks))})")
+    page = await harness.inspection.page(where, limit=10, cursor=None)
+    assert (page.jobs, page.examined, max(windows)) == ((), 1300, most)
