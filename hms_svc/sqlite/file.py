@@ -232,9 +232,7 @@ class SQLiteFile:
                 if self._is_lost:
                     self._leave(connection)
             self._call_loop(_resolve_all, batch)
-            results = [pending.result for pending in batch if pending.error is None]
-            if results and self._on_commit is not None:
-                self._on_commit(results)
+            self._report([pending.result for pending in batch if pending.error is None])
         with lock.held():
             if self._opened.fault():
                 self._leave(connection)
@@ -245,6 +243,14 @@ class SQLiteFile:
         lock.close()
         if self._closed is not None:
             self._call_loop(_succeed, self._closed)
+
+    def _report(self, results: Sequence[Any]) -> None:
+        if not results or self._on_commit is None:
+            return
+        try:
+            self._on_commit(results)
+        except Exception:  # the thread serves all further calls
+            log.exception("%s: what was committed could not be reported", self.path)
 
     def _start(self, waiting: list[_Pending]) -> list[_Pending]:
         """Return the functions whose callers still wait, and mark them as started."""

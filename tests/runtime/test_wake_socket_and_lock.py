@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -327,6 +327,19 @@ async def test_a_function_whose_transaction_was_undone_beneath_it_fails(
     rows = await file.write(lambda connection: connection.execute("SELECT x FROM t").fetchall())
     assert rows == []
     await file.close()
+
+
+async def test_an_error_after_a_commit_is_logged_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(results: Sequence[object]) -> None:
+        raise LookupError(f"after {results}")
+
+    file = SQLiteFile(tmp_path / "some.db", on_commit=fail)
+    await file.open()
+    assert [await file.write(lambda connection: 7) for _ in range(2)] == [7, 7]
+    await file.close()
+    assert caplog.text.count("LookupError: after [") == 2
 
 
 async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
