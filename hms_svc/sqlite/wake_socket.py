@@ -201,8 +201,8 @@ class WakeSocket:
         try:
             sender.sendto(message, self._address(entry.name))
         except ConnectionRefusedError:
-            if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
-                with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # another process has removed it
+                if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
                     os.unlink(entry.name, dir_fd=self._descriptor)
         except OSError as error:
             log.debug("%s was not notified: %s", entry.name, error)

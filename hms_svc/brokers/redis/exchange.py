@@ -148,14 +148,10 @@ class _Connection:
                     answered += 1
                     if answered < len(pending) and self._seconds is not None:
                         limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
-        except TimeoutError:
-            late = RedisTimeoutError(f"no reply within {self._seconds:g} s")
-            for _, answer in pending[answered:]:
-                _resolve(answer, late)
-            self.is_stale = True
         except Exception as error:  # noqa: BLE001 - each caller gets it
+            late = RedisTimeoutError("no reply in time")
             for _, answer in pending[answered:]:
-                _resolve(answer, error)
+                _resolve(answer, late if isinstance(error, TimeoutError) else error)
             self.is_stale = True
         except asyncio.CancelledError:
             for _, answer in pending[answered:]:
