@@ -1,4 +1,4 @@
-"""The Lua scripts in `lua/`, each with the shared code before it, identified by its digest."""
+"""The Lua scripts in `lua/`, each with the shared code that it uses before it, identified by its digest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.redis.constants import with_constants
+from hms_svc.brokers.redis.constants import TABLES, with_constants
+from hms_svc.brokers.redis.lua_parts import linked
 
 _WRITES: Final = "#!lua flags=allow-oom\n"
 _ACCEPTS: Final = "#!lua\n"
@@ -29,7 +30,17 @@ _HEADS: Final = {
     "signals": _READS,
 }
 """A full Redis refuses scripts that accept jobs or events; all others still run and drain it."""
-_ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb", "schedules"})
+SHARED: Final = (
+    "prelude",
+    "record",
+    "changes",
+    "limits",
+    "uniqueness",
+    "batches",
+    "commit",
+    "acceptance",
+    "settling",
+)
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -43,19 +54,11 @@ class Script(msgspec.Struct, frozen=True):
 @cache
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
-    acceptance = ["acceptance"] if name in _ACCEPTING else []
-    parts = [
-        "prelude",
-        "record",
-        "changes",
-        "limits",
-        "uniqueness",
-        "batches",
-        "commit",
-        *acceptance,
-        name,
-    ]
-    folder = files(__package__).joinpath("lua")
-    body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
-    text = _HEADS.get(name, _WRITES) + with_constants(body)
+    shared = "\n".join(_read(part) for part in SHARED)
+    text = _HEADS.get(name, _WRITES) + linked(TABLES + shared, _read(name))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _read(part: str) -> str:
+    text = files(__package__).joinpath("lua", f"{part}.lua").read_text("utf-8")
+    return with_constants(text)
