@@ -25,9 +25,9 @@ end
 
 -- How many queued jobs of a type are in indexes of their own.
 local function further_queued(type)
-  local size = 0
-  for _, name in pairs(QUEUED_INDEXES) do size = size + redis.call('ZCARD', P .. name .. ':' .. type) end
-  return size
+  local suspects, limited = P .. QUEUED_INDEXES[1] .. ':' .. type, P .. QUEUED_INDEXES[LIMITED] .. ':' .. type
+  if redis.call('EXISTS', suspects, limited) == 0 then return 0 end
+  return redis.call('ZCARD', suspects) + redis.call('ZCARD', limited)
 end
 
 -- The sorted set that shows the retrying jobs to other programs; no script reads jobs from it.

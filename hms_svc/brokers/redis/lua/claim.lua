@@ -104,7 +104,7 @@ local function claim_from(type, most, capacity)
   if number > 0 then write_size(type, QUEUED, -number) end
   if taken > 0 then
     flush('ZADD', index_of(PROCESSING, type), places)
-    write_due(PROCESSING, type, until_ms)
+    write_due(PROCESSING, type, until_text)
     write_size(type, PROCESSING, taken)
     write_count(type, 'claimed', taken)
   end
