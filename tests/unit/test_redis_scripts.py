@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from hms_svc.brokers.redis import scripts
-from hms_svc.brokers.redis.lua_parts import linked
+from hms_svc.brokers.redis.lua_parts import linked, parts_of
 from tests.support.lua_code import compiled, result_of
 
 NAMES: Final = sorted(path.stem for path in Path(scripts.__file__).with_name("lua").glob("*.lua"))
@@ -58,8 +58,8 @@ def test_what_a_script_does_not_use_is_left_out() -> None:
     shared = (
         "local one = 1\nlocal function used()\n  return one\nend\nlocal function other()\nend\n"
     )
-    assert "other" not in linked(shared, "return used()\n")
-    assert "local one" in linked(shared, "return used()\n")
+    assert "other" not in linked(parts_of(shared), "return used()\n")
+    assert "local one" in linked(parts_of(shared), "return used()\n")
 
 
 def test_what_a_script_rarely_uses_is_defined_when_it_is_called() -> None:
@@ -74,7 +74,7 @@ def test_what_a_script_rarely_uses_is_defined_when_it_is_called() -> None:
         "-- rarely   table_of.double,\n--          double\n"
         "local found = double(1) + double(2) + table_of.double(3)\nreturn found * 10 + made\n"
     )
-    text = linked(shared, script)
+    text = linked(parts_of(shared), script)
     assert compiled(text).own_globals == set()
     assert not [made for made in compiled(text).made if "inner" in made.globals]
     assert result_of(text) == 123
@@ -82,4 +82,4 @@ def test_what_a_script_rarely_uses_is_defined_when_it_is_called() -> None:
 
 def test_a_name_that_no_shared_function_has_is_refused() -> None:
     with pytest.raises(ValueError, match="nobody"):
-        linked("local function one()\nend\n", "-- rarely   nobody\nreturn one()\n")
+        linked(parts_of("local function one()\nend\n"), "-- rarely   nobody\nreturn one()\n")

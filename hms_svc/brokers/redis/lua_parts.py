@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -28,7 +28,7 @@ end
 """
 
 
-class _Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True):
     """One statement: the names that it defines, none if it is always executed, and what it uses."""
 
     text: str
@@ -37,7 +37,19 @@ class _Part(msgspec.Struct, frozen=True):
 
     @property
     def is_function(self) -> bool:
+        """Whether it defines a function."""
         return self.text.startswith(("local function ", "function "))
+
+
+def parts_of(shared: str) -> list[Part]:
+    """Return the statements of the shared text."""
+    code = _COMMENT.sub("", shared)
+    begins = [found.start() for found in _BEGINS.finditer(code)]
+    texts = [
+        code[begin:end].rstrip() + "\n"
+        for begin, end in zip(begins, [*begins[1:], None], strict=True)
+    ]
+    return [Part(text, _names(text), _uses(text)) for text in texts]
 
 
 def rarely_used(script: str) -> frozenset[str]:
@@ -46,15 +58,15 @@ def rarely_used(script: str) -> frozenset[str]:
     return frozenset(_WORD.findall(found[1].replace("\n--", ""))) if found else frozenset()
 
 
-def linked(shared: str, script: str) -> str:
+def linked(parts: Sequence[Part], script: str) -> str:
     """Return a script with the shared statements that it uses in front of it, in their order.
 
     What only functions use that the script rarely uses is in a function `rarely`, which the first call of
     one of them executes.
     """
-    parts, rare = _parts_of(shared), rarely_used(script)
+    rare = rarely_used(script)
     script = _COMMENT.sub("", script)
-    by_name = defaultdict[str, list[_Part]](list)
+    by_name = defaultdict[str, list[Part]](list)
     for part in parts:
         for name in part.names:
             by_name[name].append(part)
@@ -81,16 +93,6 @@ def linked(shared: str, script: str) -> str:
     return "".join(("local rarely\n", *early, "function rarely()\n", *late, "end\n", script))
 
 
-def _parts_of(shared: str) -> list[_Part]:
-    code = _COMMENT.sub("", shared)
-    begins = [found.start() for found in _BEGINS.finditer(code)]
-    texts = [
-        code[begin:end].rstrip() + "\n"
-        for begin, end in zip(begins, [*begins[1:], None], strict=True)
-    ]
-    return [_Part(text, _names(text), _uses(text)) for text in texts]
-
-
 def _names(text: str) -> tuple[str, ...]:
     found = _NAMES.match(text)
     return tuple((found[found.lastgroup or 0]).split(", ")) if found else ()
@@ -106,7 +108,7 @@ def _uses(text: str) -> frozenset[str]:
 
 
 def _reached(
-    begin: Iterable[Collection[str]], by_name: dict[str, list[_Part]], ends: Collection[str]
+    begin: Iterable[Collection[str]], by_name: dict[str, list[Part]], ends: Collection[str]
 ) -> set[str]:
     """Return the names that are used, also by what they use; what `ends` use is not looked at."""
     reached = set[str]()

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.redis.constants import TABLES, with_constants
-from hms_svc.brokers.redis.lua_parts import linked
+from hms_svc.brokers.redis.lua_parts import Part, linked, parts_of
 
 _WRITES: Final = "#!lua flags=allow-oom\n"
 _ACCEPTS: Final = "#!lua\n"
@@ -54,9 +54,13 @@ class Script(msgspec.Struct, frozen=True):
 @cache
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
-    shared = "\n".join(_read(part) for part in SHARED)
-    text = _HEADS.get(name, _WRITES) + linked(TABLES + shared, _read(name))
+    text = _HEADS.get(name, _WRITES) + linked(_shared(), _read(name))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def _shared() -> list[Part]:
+    return parts_of(TABLES + "\n".join(map(_read, SHARED)))
 
 
 def _read(part: str) -> str:
