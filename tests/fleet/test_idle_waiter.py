@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from hms_svc import bootstrap
+from hms_svc.brokers.redis import idle_waiter
 from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.settings import Settings
 from tests.support.fleet import Fleet, settings_for
@@ -106,3 +107,13 @@ async def test_nobody_is_called_for_a_type_that_it_has_no_room_for(fleet: Fleet)
 
 async def _sleeps_undisturbed(fleet: Fleet) -> bool:
     return not await fleet.broker.wait_for_work(0.02)
+
+
+async def test_the_first_wait_ends_when_the_worker_is_subscribed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be notified before: the jobs of that time are claimed at once, not at the next poll."""
+    monkeypatch.setattr(idle_waiter, "_POLL_SECONDS", LONG_SECONDS)
+    assert await fleet.claim(1, "a") == []
+    async with asyncio.timeout(LONG_SECONDS / 5):
+        assert await fleet.broker.wait_for_work(LONG_SECONDS)

@@ -100,7 +100,6 @@ CONSTANTS: Final[dict[str, Value]] = {
     "TERMINAL": _each(lifecycle.TERMINAL),
     "FAILED": _each(FAILED),
     "GROUPED": _each(GROUPED),
-    "GAUGES": {state.value: 1 for state in State if state not in lifecycle.TERMINAL},
     "PRIORITY_STEP": codes.PRIORITY_STEP,
     **{name: number for number, name in enumerate(record.HEAD, 1)},
     **{name: name.lower() for name in _PARSED},
@@ -113,7 +112,6 @@ CONSTANTS: Final[dict[str, Value]] = {
     "CHANGING_FORMAT": _format(record.CHANGING),
     "CHANGING_SIZE": record.CHANGING_SIZE,
     "FRONT_FORMAT": _format(record.FRONT),
-    "SETTLED_COUNT": len(record.SETTLED),
     "SETTLED_FORMAT": _format(record.SETTLED),
     "SETTLED_SIZE": record.SETTLED_SIZE,
     "POSITION_FORMAT": "<" + record.SETTLED["POSITION"],
@@ -168,17 +166,11 @@ CONSTANTS: Final[dict[str, Value]] = {
 
 
 def with_constants(script: str) -> str:
-    """Return a script with the value of each constant that it names.
+    """Return a script with the value of each number and text that it names.
 
-    Numbers and texts stand in place of their names, because a script may have 200 local variables;
-    tables are declared in front of it.
+    They stand in place of their names, because a script may have 200 local variables.
     """
-    names = [name for name in dict.fromkeys(_WORD.findall(script)) if name in CONSTANTS]
-    tables = {name for name in names if isinstance(CONSTANTS[name], Mapping)}
-    values = {name: _literal(CONSTANTS[name]) for name in names}
-    declared = "".join(f"local {name} = {values[name]}\n" for name in names if name in tables)
-    inserted = {name: value for name, value in values.items() if name not in tables}
-    return declared + _WORD.sub(lambda found: inserted.get(found[0], found[0]), script)
+    return _WORD.sub(lambda found: _IN_PLACE.get(found[0], found[0]), script)
 
 
 def _literal(value: Value) -> str:
@@ -186,6 +178,20 @@ def _literal(value: Value) -> str:
         return str(value)
     if isinstance(value, str):
         return f"'{value.translate({39: chr(92) + chr(39), 92: chr(92) * 2})}'"
-    return (
-        "{ " + ", ".join(f"[{_literal(key)}] = {_literal(of)}" for key, of in value.items()) + " }"
+    is_list = list(value) == list(range(1, len(value) + 1))
+    items = (
+        _literal(of) if is_list else f"[{_literal(key)}] = {_literal(of)}"
+        for key, of in value.items()
     )
+    return "{ " + ", ".join(items) + " }"
+
+
+_IN_PLACE: Final = {
+    name: _literal(value) for name, value in CONSTANTS.items() if not isinstance(value, Mapping)
+}
+TABLES: Final = "".join(
+    f"local {name} = {_literal(value)}\n"
+    for name, value in CONSTANTS.items()
+    if isinstance(value, Mapping)
+)
+"""All tables, as statements of Lua."""

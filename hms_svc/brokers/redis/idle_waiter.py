@@ -26,7 +26,7 @@ _READ_SECONDS: Final = 10.0
 class IdleWaiter:
     """Registers an idle worker under its types, so that one worker is notified for each job.
 
-    While its subscription is broken, the worker polls ten times a second instead.
+    While its subscription is not made or broken, the worker polls ten times a second instead, and once when it is made.
     """
 
     def __init__(self, link: Link) -> None:
@@ -59,10 +59,12 @@ class IdleWaiter:
     ) -> bool:
         """Wait until there may be work, or for `seconds`; return True if there may be work."""
         self._start(worker)
-        if self.must_poll:
-            await asyncio.sleep(min(seconds, _POLL_SECONDS))
-            return True
         self._notified.clear()
+        if self.must_poll:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(seconds, _POLL_SECONDS)):
+                    await self._notified.wait()
+            return True
         most_ms = int(seconds * 1000)
         wait_ms = await self._link.run(
             worker_calls.sleep(worker, most_ms=most_ms, suspects=suspects, types=types)

@@ -1,4 +1,4 @@
-"""The Lua scripts in `lua/`, each with the shared code before it, identified by its digest."""
+"""The Lua scripts in `lua/`, each with the shared code that it uses before it, identified by its digest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.redis.constants import with_constants
+from hms_svc.brokers.redis.constants import TABLES, with_constants
+from hms_svc.brokers.redis.lua_parts import Part, linked, parts_of
 
 _WRITES: Final = "#!lua flags=allow-oom\n"
 _ACCEPTS: Final = "#!lua\n"
@@ -29,7 +30,18 @@ _HEADS: Final = {
     "signals": _READS,
 }
 """A full Redis refuses scripts that accept jobs or events; all others still run and drain it."""
-_ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb", "schedules"})
+SHARED: Final = (
+    "prelude",
+    "record",
+    "changes",
+    "limits",
+    "uniqueness",
+    "batches",
+    "commit",
+    "acceptance",
+    "settling",
+    "prefilter",
+)
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -43,21 +55,15 @@ class Script(msgspec.Struct, frozen=True):
 @cache
 def script(name: str) -> Script:
     """Return a script. Its first line tells the server whether it may run when memory is full."""
-    acceptance = ["acceptance"] if name in _ACCEPTING else []
-    prefilter = ["prefilter"] if name == "slice" else []
-    parts = [
-        "prelude",
-        "record",
-        "changes",
-        "limits",
-        "uniqueness",
-        "batches",
-        "commit",
-        *acceptance,
-        *prefilter,
-        name,
-    ]
-    folder = files(__package__).joinpath("lua")
-    body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
-    text = _HEADS.get(name, _WRITES) + with_constants(body)
+    text = _HEADS.get(name, _WRITES) + linked(_shared(), _read(name))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def _shared() -> list[Part]:
+    return parts_of(TABLES + "\n".join(map(_read, SHARED)))
+
+
+def _read(part: str) -> str:
+    text = files(__package__).joinpath("lua", f"{part}.lua").read_text("utf-8")
+    return with_constants(text)

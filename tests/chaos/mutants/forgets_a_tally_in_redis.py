@@ -6,8 +6,4 @@ from tests.chaos.app import app
 from tests.chaos.mutants.altered_script import alter
 
 __all__ = ["app"]
-alter(
-    "settle",
-    "leave(id, job)\n  job[STATE]",
-    "push(gone, index_of(PROCESSING, job[TYPE]), id)\n  job[STATE]",
-)
+alter("settle", "  write_size(type, PROCESSING, -number)\n", "")

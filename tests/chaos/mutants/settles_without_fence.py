@@ -13,6 +13,6 @@ SQL["settle"], found = re.subn(r"fence = (\S+) AND jobs.state = 4", r"\1 > 0", S
 assert found == 1, "settle is written otherwise now: mutate it anew"
 alter(
     "settle",
-    "if not job or job[FENCE] ~= tonumber(fence) or job[STATE] ~= PROCESSING then",
-    "if not job then",
+    "if owner ~= fence or state ~= PROCESSING then",
+    "if not owner then",
 )

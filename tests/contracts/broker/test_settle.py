@@ -91,6 +91,42 @@ async def test_one_refused_settlement_leaves_its_neighbours(harness: BrokerHarne
     assert await harness.counts() == {"completed": 3}
 
 
+async def test_what_is_named_twice_in_one_call_is_settled_once(harness: BrokerHarness) -> None:
+    await harness.accept(12)
+    jobs = await harness.claim(12)
+    done = Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED)
+    settlements = [harness.settlement(job, done) for job in (*jobs[:8], jobs[6], *jobs[8:])]
+    await harness.broker.settle(settlements)
+    assert await harness.counts() == {"completed": 12}
+    assert sorted(await harness.events()) == sorted(
+        ("job.completed", job.token.job_id) for job in jobs
+    )
+
+
+async def test_plain_ends_and_others_may_be_settled_together(harness: BrokerHarness) -> None:
+    await harness.accept(12)
+    await harness.accept(4, type="other.job")
+    jobs = await harness.claim(16, TYPE, "other.job")
+    plain = Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED)
+    ends = (
+        plain,
+        Disposition(
+            state=State.RETRYING,
+            trigger=Trigger.FAILED,
+            failure=Failure("ValueError", "boom"),
+            delay_ms=1000,
+        ),
+        Disposition(state=State.COMPLETED, trigger=Trigger.FINISHED, case_id="case-1"),
+        plain,
+    )
+    settlements = [harness.settlement(job, ends[place % 4]) for place, job in enumerate(jobs)]
+    assert await harness.broker.settle(settlements) == []
+    assert await harness.counts() == {"completed": 9, "retrying": 3}
+    assert await harness.counts("other.job") == {"completed": 3, "retrying": 1}
+    subjects = [subject for name, subject in await harness.events() if name != "job.retrying"]
+    assert subjects == [job.token.job_id for job in jobs]
+
+
 async def test_released_job_returns_to_its_turn_with_its_attempt(harness: BrokerHarness) -> None:
     [first] = await harness.accept()
     harness.clock.advance(1)

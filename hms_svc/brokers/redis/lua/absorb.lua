@@ -8,9 +8,12 @@
 --            "known", id
 -- returns  how many were taken, and why no more: "", "moved" (the item is another one), "known", or "unique" and
 --          the id that holds its key
+-- rarely   uniqueness, unique_holder, hold_unique, parse, assemble, envelope_in, data_in, refuse, enter, batches,
+--          write_causes, write_events, write_mirrors, wake_limited
 -- Invariant: an item leaves the list in the step that writes its record. A repetition with the same nonce after a
 --            lost reply takes nothing again: two equal items without an id are two jobs.
 
+note_if_empty()
 local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
 if before then return { tonumber(before), 'moved', '' } end
@@ -22,6 +25,7 @@ local function matches_mark(item, mark)
 end
 
 local list, type, taken, why, holder = args.list, args.type, 0, '', ''
+local places_of = {}
 intakes[type] = true
 for _, found in ipairs(args.items) do
   local sha, act, id, state, one, two, three, four, five = unpack(found)
@@ -32,11 +36,11 @@ for _, found in ipairs(args.items) do
   end
   if act == 'accept' then
     local turn = state == QUEUED and turns(type, 1) or 0
-    local places = {}
+    local places = places_of[state] or {}
+    places_of[state] = places
     why, holder = accept(places, id, type, state, one, two, three, four, turn, five)
     if why == 'replaced' then why = nil end
     if why then break end
-    accepted(type, state, places)
   elseif act == 'refuse' then
     if refuse(type, state, id, one, two, three, four) then
       why = 'moved'
@@ -51,6 +55,7 @@ for _, found in ipairs(args.items) do
   taken = taken + 1
 end
 redis.call('SADD', P .. 'job-types', type)
+for state, places in pairs(places_of) do accepted(type, state, places) end
 finish()
 redis.call('SET', receipt, taken, 'EX', 120)
 return { taken, why or '', why == 'unique' and holder or '' }

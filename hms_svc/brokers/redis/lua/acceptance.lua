@@ -1,17 +1,30 @@
--- Inserted after commit.lua before the scripts that accept jobs.
+-- Inserted after commit.lua: what accepts jobs.
 
--- In an empty database nothing is missing: no worker needs to walk the records to find that out.
-if redis.call('EXISTS', P .. 'job-types') == 0 and redis.pcall('DBSIZE') == 0 then
-  redis.call('SADD', P .. 'job-types', '!')
+-- In an empty database nothing is missing: no worker needs to walk the records to find that out. To be called before
+-- anything is written.
+local function note_if_empty()
+  if redis.call('EXISTS', P .. 'job-types') == 0 and redis.pcall('DBSIZE') == 0 then
+    redis.call('SADD', P .. 'job-types', '!')
+  end
 end
 
 -- The priority that a type declares, read once in a call.
 local declared = {}
+
 local function priority_of(type)
   if not declared[type] then
     declared[type] = tonumber(redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0')
   end
   return declared[type]
+end
+
+-- The first turn of `number` new jobs of a type in a state, and the priority that the type declares.
+local function first_turn(type, state, number)
+  local last, priority = unpack(redis.call('HMGET', P .. 'queue:' .. type, 'turn', 'priority'))
+  -- A database with a turn is not empty.
+  if not last then note_if_empty() end
+  declared[type] = tonumber(priority or '0')
+  return state == QUEUED and turns(type, number, last or '0') or 0, declared[type]
 end
 
 -- Write one job; its record lacks its position, in a queued one that is what to add to its time. If it was accepted,
@@ -61,14 +74,19 @@ local function accept(places, id, type, state, rest, position, unique, named, tu
   return nil
 end
 
+-- Write what follows from the jobs of a type that were accepted in a state; `places` are their positions and ids.
 local function accepted(type, state, places)
-  local number = #places / 2
+  local number, first = #places / 2, tonumber(places[1])
   if number == 0 then return end
-  push_all(come, index_of(state, type), places)
-  for at = 1, REGISTERS[state] and #places or 0, 2 do note_due(state, type, tonumber(places[at])) end
-  tally(type, state, number)
-  count(type, 'accepted', number)
-  if state == QUEUED then add(woken, type, 'jobs', number) end
+  flush('ZADD', index_of(state, type), places)
+  if REGISTERS[state] then
+    for at = 3, #places, 2 do first = math.min(first, tonumber(places[at])) end
+    write_due(state, type, first)
+  end
+  redis.call('SADD', P .. 'job-types', type)
+  if state == QUEUED then wake(type, number) end
+  write_size(type, state, number)
+  write_count(type, 'accepted', number)
 end
 
 -- Write a job that can never run, with its event. Return its record if the id was already known.

@@ -1,4 +1,4 @@
--- Inserted after limits.lua before every script: batches, and what follows them.
+-- Inserted after limits.lua: batches, and what follows them.
 --
 -- members:{batch} is a sorted set of the jobs of a batch; a score is the rank of the state, then the time (ms) since
 -- which the job is in it. batch:{batch} is a hash: digest (of what was submitted), condition, total, open ("1" until all
@@ -17,12 +17,6 @@ function batches()
 
   function batches.rank_of(state)
     return LAST_STATE - state
-  end
-
-  -- The batch of a job of which only the first fields are known, and they are unchanged.
-  function batches.of_front(job)
-    local first = HEAD_SIZE + 1 + job[WORKER_SIZE] + job[CAUSE_SIZE] + job[TYPE_SIZE]
-    return string.match(string.sub(job[RECORD], first, first + job[UNIQUE_SIZE] - 1), '/(.*)$')
   end
 
   -- The batch of a job whose record is missing, among those that have not ended; "" if there is none.

@@ -1,4 +1,4 @@
--- Inserted after record.lua before every script: the indexes of the states, and the collected changes.
+-- Inserted after record.lua: the indexes of the states, and the collected changes.
 
 local function flush(command, key, list, run)
   for first = 1, #list, 1000 do
@@ -25,9 +25,9 @@ end
 
 -- How many queued jobs of a type are in indexes of their own.
 local function further_queued(type)
-  local size = 0
-  for _, name in pairs(QUEUED_INDEXES) do size = size + redis.call('ZCARD', P .. name .. ':' .. type) end
-  return size
+  local suspects, limited = P .. QUEUED_INDEXES[1] .. ':' .. type, P .. QUEUED_INDEXES[LIMITED] .. ':' .. type
+  if redis.call('EXISTS', suspects, limited) == 0 then return 0 end
+  return redis.call('ZCARD', suspects) + redis.call('ZCARD', limited)
 end
 
 -- The sorted set that shows the retrying jobs to other programs; no script reads jobs from it.
@@ -53,15 +53,22 @@ local freed = {}
 local REGISTERS = { [SCHEDULED] = 'due', [RETRYING] = 'due', [PROCESSING] = 'leases' }
 
 local function note_due(state, type, at)
-  local register = REGISTERS[state]
-  if not register then return end
-  local member = state .. ' ' .. type
-  if not next_due[member] or next_due[member] > at then next_due[member] = at end
+  if not REGISTERS[state] then return end
+  local dues = next_due[state]
+  if not dues then
+    dues = {}
+    next_due[state] = dues
+  end
+  if not dues[type] or dues[type] > at then dues[type] = at end
+end
+
+local function write_due(state, type, at)
+  redis.call('ZADD', P .. REGISTERS[state], 'LT', at, state .. ' ' .. type)
 end
 
 local function write_dues()
-  for member, at in pairs(next_due) do
-    redis.call('ZADD', P .. REGISTERS[tonumber(string.sub(member, 1, 1))], 'LT', at, member)
+  for state, dues in pairs(next_due) do
+    for type, at in pairs(dues) do write_due(state, type, at) end
   end
 end
 
@@ -75,7 +82,7 @@ local function add(sums, type, name, number)
 end
 
 local function tally(type, state, number)
-  add(tallies, type, NAMES[state], number)
+  add(tallies, type, state, number)
 end
 
 local function count(type, name, number)
@@ -137,6 +144,9 @@ end
 
 -- Its functions are defined in limits.lua.
 local limiter = {}
+
+-- Defined in commit.lua: notifies waiting workers.
+local wake
 
 -- Defined in batches.lua: returns its functions.
 local batches
@@ -229,11 +239,10 @@ local function hold_unique(id, type, unique, since)
   redis.call('HSET', P .. 'queue:' .. type, 'unique', '1')
 end
 
--- The first of `number` consecutive times for queued jobs, not before now.
-local function turns(type, number)
+-- The first of `number` consecutive times for queued jobs, not before now; `last` is the last one if it was read.
+local function turns(type, number, last)
   local key = P .. 'queue:' .. type
-  local last = tonumber(redis.call('HGET', key, 'turn') or '0')
-  local first = math.max(last + 1, wall)
+  local first = math.max((last or redis.call('HGET', key, 'turn') or 0) + 1, wall)
   redis.call('HSET', key, 'turn', first + number - 1)
   return first
 end
@@ -279,6 +288,18 @@ end
 local function step_of(source, target, trigger, detail)
   return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[target] .. '","cause":"' .. trigger
     .. '","source":"' .. NAMES[source] .. '","detail":' .. cjson.encode(detail) .. '}\n'
+end
+
+-- End a job that has waited for too long, and that has left its index.
+local function expire(id, record)
+  local job = parse(record)
+  free_unique(id, job)
+  job[STATE], job[POSITION] = DEAD, wall
+  file_under(job, cause_of(DEAD, job[TYPE], REASON_EXPIRED, 'runtime'))
+  write(id, job, outcome_of(REASON_EXPIRED, 'runtime', END_EXPIRED), step_of(QUEUED, DEAD, TRIGGER_EXPIRED, END_EXPIRED))
+  enter(id, job)
+  count(job[TYPE], 'dead')
+  announce(wall, 'job.dead', id, 0, event_data(job[TYPE], REASON_EXPIRED, 'runtime', END_EXPIRED), job)
 end
 
 -- Record a job as lost: its id was in an index, which it has left, but its record is missing, or is none of this

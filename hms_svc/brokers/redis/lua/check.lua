@@ -15,8 +15,10 @@ local function is_sound(type)
     if state == QUEUED then size = size + further_queued(type) end
     if size ~= tonumber(sums[NAMES[state]] or '0') then return false end
     if GROUPED[state] then failed = failed + size end
-    local stored = sums[NAMES[state]] and GAUGES[NAMES[state]] and redis.pcall('HGET', 'stats:' .. type, NAMES[state])
-    if stored == false or type_of(stored) == 'string' and tonumber(stored) ~= size then return false end
+    if sums[NAMES[state]] and state < COMPLETED then
+      local shown = redis.pcall('HGET', 'stats:' .. type, NAMES[state])
+      if not shown or type_of(shown) == 'string' and tonumber(shown) ~= size then return false end
+    end
   end
   for _, id in ipairs(redis.call('ZRANDMEMBER', index_of(QUEUED, type, LIMITED), LIMIT_SAMPLE)) do
     if not limiter.is_waiting(type, id) then return false end

@@ -1,4 +1,4 @@
--- Inserted after batches.lua before every script: the collected changes are written once, at the end.
+-- Inserted after batches.lua: the collected changes are written once, at the end.
 
 -- The last position on the bus. Positions have no gaps except after a data loss, so that missing ones below the first
 -- event were trimmed. They begin at the current time, so that none is used again after a flush.
@@ -7,10 +7,16 @@ local function bus_position()
   return tonumber(redis.call('GET', P .. 'bus:position'))
 end
 
+-- Take `number` positions; return the last one before them.
+local function take_positions(number)
+  local last = redis.call('GET', P .. 'bus:position') or wall * 1000
+  redis.call('SET', P .. 'bus:position', last + number)
+  return tonumber(last)
+end
+
 local function write_events()
   if #events == 0 then return end
-  local position = bus_position()
-  redis.call('INCRBY', P .. 'bus:position', #events)
+  local position = take_positions(#events)
   local bus, last = P .. 'bus', #events
   for number, event in ipairs(events) do
     local place = string.format('%d-0', position + number)
@@ -23,19 +29,21 @@ local function write_events()
   end
 end
 
-local function size_of(type, name)
-  local size = redis.call('ZCARD', P .. name .. ':' .. type)
-  if name == 'queued' then size = size + further_queued(type) end
-  return size
+-- Record that the number of jobs of a type in a state has changed; after its index was written. Other programs may
+-- write stats:{type}: a wrong value there must not make the script fail.
+local function write_size(type, state, number)
+  local name = NAMES[state]
+  if number ~= 0 then redis.call('HINCRBY', P .. 'queue:' .. type, name, number) end
+  -- The states before it have a gauge, those in which jobs have ended a counter.
+  if state < COMPLETED then
+    local size = redis.call('ZCARD', index_of(state, type))
+    if state == QUEUED then size = size + further_queued(type) end
+    redis.pcall('HSET', 'stats:' .. type, name, size)
+  end
 end
 
-local function write_tallies()
-  for type, moved in pairs(tallies) do
-    redis.call('SADD', P .. 'job-types', type)
-    for name, number in pairs(moved) do
-      if number ~= 0 then redis.call('HINCRBY', P .. 'queue:' .. type, name, number) end
-    end
-  end
+local function write_count(type, name, number)
+  redis.pcall('HINCRBY', 'stats:' .. type, name, number)
 end
 
 local function intake_of(type)
@@ -60,30 +68,14 @@ local function write_mirrors()
   for key, list in pairs(mirrored) do flush('ZADD', key, list, redis.pcall) end
 end
 
--- Other programs may write stats:{type}: a wrong value there must not make the script fail.
-local function write_stats()
-  for type, moved in pairs(tallies) do
-    for name in pairs(moved) do
-      if GAUGES[name] then redis.pcall('HSET', 'stats:' .. type, name, size_of(type, name)) end
-    end
-  end
-  for type, sums in pairs(counters) do
-    for name, number in pairs(sums) do
-      redis.pcall('HINCRBY', 'stats:' .. type, name, number)
-    end
-  end
-  for type in pairs(intakes) do
-    redis.pcall('HSET', 'stats:' .. type, 'intake', intake_of(type))
-  end
-end
-
 -- Remove a worker from the registers of all types it waits for: it is notified once.
 local function leave_registers(worker)
   local registers_key = P .. 'waits:' .. worker
-  for name in string.gmatch(redis.call('GET', registers_key) or '', '%S+') do
+  local registers = redis.call('GET', registers_key)
+  for name in string.gmatch(registers or '', '%S+') do
     redis.call('ZREM', P .. 'waiting:' .. name, worker)
   end
-  redis.call('DEL', registers_key)
+  if registers then redis.call('DEL', registers_key) end
 end
 
 -- Send a message to a worker; return false if nobody is subscribed, or this user may not publish.
@@ -93,7 +85,7 @@ local function notify(worker, message)
 end
 
 -- Notify as many waiting workers as there are jobs; one that is not subscribed is skipped.
-local function wake(type, jobs)
+function wake(type, jobs)
   local key = P .. 'waiting:' .. type
   while jobs > 0 do
     local waiting = redis.call('ZPOPMIN', key)
@@ -116,6 +108,11 @@ local function write_causes()
   end
 end
 
+-- Wake the workers that wait for a limit of a type, of whose jobs some have stopped running.
+local function wake_limited(type, number)
+  if redis.call('HEXISTS', P .. 'queue:' .. type, 'limits') == 1 then limiter.wake(type, number) end
+end
+
 -- Keys that other programs may have changed come last, and each command on them may fail.
 local function finish()
   if next(moved_batches) then batches().finish() end
@@ -124,10 +121,16 @@ local function finish()
   for key, list in pairs(gone_again) do flush('ZREM', key, list) end
   write_dues()
   write_causes()
-  write_tallies()
+  for type in pairs(tallies) do redis.call('SADD', P .. 'job-types', type) end
   write_events()
-  limiter.wake()
+  for type, number in pairs(freed) do wake_limited(type, number) end
   for type, sum in pairs(woken) do wake(type, sum.jobs) end
   write_mirrors()
-  write_stats()
+  for type, moved in pairs(tallies) do
+    for state, number in pairs(moved) do write_size(type, state, number) end
+  end
+  for type, sums in pairs(counters) do
+    for name, number in pairs(sums) do write_count(type, name, number) end
+  end
+  for type in pairs(intakes) do redis.pcall('HSET', 'stats:' .. type, 'intake', intake_of(type)) end
 end

@@ -1,4 +1,4 @@
--- Inserted after changes.lua before every script: the limits that types declare.
+-- Inserted after changes.lua: the limits that types declare.
 --
 -- A limit has its most and its window in milliseconds. With a window of 0 it counts the jobs that run at the same time,
 -- otherwise those that began within the window. Limits of a whole type are in the field `limits` of queue:{type}, and
@@ -155,14 +155,10 @@ function limiter.leave(id, type)
   end
 end
 
--- A worker that has found a limit exhausted waits: it is notified when jobs have stopped running.
-function limiter.wake()
-  for type, number in pairs(freed) do
-    if redis.call('HEXISTS', P .. 'queue:' .. type, 'limits') == 1 then
-      for lane, mark in pairs({ [0] = '', [1] = '!' }) do
-        local ready = redis.call('ZCARD', index_of(QUEUED, type, lane))
-        if ready > 0 then add(woken, mark .. type, 'jobs', math.min(number, ready)) end
-      end
-    end
+-- A worker that has found a limit exhausted waits: it is notified when so many jobs have stopped running.
+function limiter.wake(type, number)
+  for lane, mark in pairs({ [0] = '', [1] = '!' }) do
+    local ready = redis.call('ZCARD', index_of(QUEUED, type, lane))
+    if ready > 0 then wake(mark .. type, math.min(number, ready)) end
   end
 end

@@ -1,5 +1,7 @@
--- Inserted before every script; then follow record.lua, changes.lua, limits.lua, batches.lua and commit.lua.
--- Names in capitals are constants of the program; constants.py fills in their values.
+-- The first of the parts that all scripts share, see scripts.py. A script has those definitions in front of it that it
+-- uses; what it uses only in the functions that its header lists as rarely used is defined when one of them is called.
+-- A definition begins in the first column. Names in capitals are constants of the program; constants.py fills in their
+-- values.
 --
 -- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py
 -- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty to use the server's TIME

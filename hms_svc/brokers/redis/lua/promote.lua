@@ -3,6 +3,8 @@
 -- args     limit
 -- returns  the number of the former; the milliseconds, a minute at most, until the next one is due, 0 if more are due now;
 --          1 if there are more limits to look at now
+-- rarely   read, leave, enter, write, step_of, lose, tally, push, remove_from_groups, limiter.of_type, limiter.room,
+--          limiter.strike_lost, limiter.let_in, correct_due, finish
 -- Invariant: a job is in one index; the step into the queue is in its history.
 
 local moved, to_let_in = 0, LET_IN_AT_ONCE
@@ -55,7 +57,7 @@ for _, checked in ipairs(checks) do
 end
 local now, members = int(wall), due_in('due', int(wall), 1000)
 in_shares(members, now, args.limit, function(id, found) make_ready(id, found.type, found.state) end)
-finish()
+if next(gone) or next(tallies) then finish() end
 for _, found in ipairs(members) do correct_due('due', found) end
 local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)
 local checked = tonumber(redis.call('ZRANGE', P .. 'limit-checks', 0, 0, 'WITHSCORES')[2] or nil)

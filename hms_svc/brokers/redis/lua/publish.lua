@@ -14,8 +14,7 @@ for _, event in ipairs(args.events) do
   end
 end
 if #fresh == 0 then return 0 end
-local position = bus_position()
-redis.call('INCRBY', P .. 'bus:position', #fresh)
+local position = take_positions(#fresh)
 for number, event in ipairs(fresh) do
   local id, time, type, subject, data = unpack(event)
   local place = int(position + number)

@@ -3,6 +3,8 @@
 -- args     limit; known: for each job whose effects are known: id, fence, "none" or "case"
 -- returns  the numbers of jobs rescued, dead and cancelled, 1 if there may be more, then id and fence of each with a
 --          cancel request whose effects are unknown: it was not changed
+-- rarely   read, leave, enter, write, keep_turn, outcome_of, cause_of, end_job, announce, event_data, lose, push,
+--          tally, fill, finish, correct_due
 -- Invariant: the lease alone decides; find and move are one step, so that a second reaper finds nothing.
 
 local rescued, dead, cancelled = 0, 0, 0
@@ -82,6 +84,6 @@ local more = in_shares(members, int(lease), args.limit, function(id, found)
     end
   end
 end)
-finish()
+if next(gone) or next(tallies) then finish() end
 for _, found in ipairs(members) do correct_due('leases', found) end
 return { rescued, dead, cancelled, more and 1 or 0, unpack(undecided) }

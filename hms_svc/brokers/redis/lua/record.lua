@@ -1,4 +1,4 @@
--- Inserted after prelude.lua before every script: reads and writes records.
+-- Inserted after prelude.lua: reads and writes records.
 
 -- Bytes of records that the script has read: beyond MOST_BYTES it processes no more jobs.
 local spent, records_read = 0, 0
@@ -31,25 +31,22 @@ local function parse(record)
   return job
 end
 
--- Only the first fields of a record, of one of the formats, and its type: for what is done to each job.
-local function parse_front(record, format)
-  local job = { type = '', record = record, struct.unpack(format, record) }
-  local type_at = HEAD_SIZE + 1 + job[WORKER_SIZE] + job[CAUSE_SIZE]
-  job[TYPE] = string.sub(record, type_at, type_at + job[TYPE_SIZE] - 1)
-  return job
-end
-
 -- The fields of a record, without the texts behind the unique key; an empty table if it is missing.
 local function read_head(id)
   local head = redis.call('GETRANGE', job_key(id), 0, 1023)
   return #head >= HEAD_SIZE and parse(head) or {}
 end
 
+-- Whether what was read of a job is a record; it counts as read.
+local function is_record(record)
+  if not record or #record < HEAD_SIZE then return false end
+  spent, records_read = spent + #record, records_read + 1
+  return true
+end
+
 local function read_record(id)
   local record = redis.call('GET', job_key(id))
-  if not record or #record < HEAD_SIZE then return nil end
-  spent, records_read = spent + #record, records_read + 1
-  return record
+  return is_record(record) and record or nil
 end
 
 local function read(id)
@@ -57,10 +54,12 @@ local function read(id)
   return record and parse(record)
 end
 
--- How many more records to process, at most `most`, if they are as large as those so far; a few at the beginning.
+-- How many more records to process, at most `most`, if they are as large as those so far: a few at the beginning, then
+-- eight times as many as so far.
 local function portion_of(most)
   if records_read == 0 then return math.min(most, 4) end
-  return math.max(1, math.min(most, math.floor((MOST_BYTES - spent) * records_read / spent)))
+  local room = math.floor((MOST_BYTES - spent) * records_read / spent)
+  return math.max(1, math.min(most, 8 * records_read, room))
 end
 
 local function envelope_in(job)

@@ -10,7 +10,7 @@ for _, type in ipairs(args.types) do
     local size = redis.call('ZCARD', index_of(state, type))
     if state == QUEUED then size = size + further_queued(type) end
     redis.call('HSET', P .. 'queue:' .. type, NAMES[state], size)
-    if GAUGES[NAMES[state]] then redis.pcall('HSET', 'stats:' .. type, NAMES[state], size) end
+    if state < COMPLETED then redis.pcall('HSET', 'stats:' .. type, NAMES[state], size) end
   end
   if redis.call('HEXISTS', P .. 'queue:' .. type, 'unique') == 1 then
     redis.call('HSET', P .. 'unique:' .. type, '!', '')

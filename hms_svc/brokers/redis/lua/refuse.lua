@@ -4,6 +4,7 @@
 -- returns  for each id that was already known: its index (from 1) and its record
 -- Invariant: as in enqueue.lua; the event is published in the same step.
 
+note_if_empty()
 local answers = {}
 for place, job in ipairs(args.jobs) do
   local known = refuse(unpack(job))

@@ -12,6 +12,7 @@
 -- Invariant: the decision on a run, its job, and the state of its schedule are one step. A repetition after a lost
 --            reply decides nothing again; it does not report skipped runs.
 
+note_if_empty()
 local states = P .. 'schedules'
 
 -- One that cannot be read is as good as lost.

@@ -8,121 +8,113 @@
 -- returns  how many were processed, fewer if the records are large; then for each that was not written: its index
 --          (from 1), and "" if the token no longer owns its job, otherwise the cancel request (JSON): the caller then
 --          settles it as cancelled
+-- rarely   settle, request_for, limiter.leave, finish
 -- Invariant: only the owner's fence writes; record, index, counters and events are one step. A denial by governance
 --            clears the approvals. A repetition with the same mark after a lost reply writes nothing again, and
 --            returns the same.
 
-local answers, place = {}, 0
-local NO = '{"reason":"' .. REASON_GOVERNANCE .. '"'
+local jobs, kinds = args.jobs, args.kinds
+local answers, place, are_plain = {}, 0, true
 local requests = P .. 'cancel-requests'
 local has_requests = redis.call('EXISTS', requests) == 1
+-- Of jobs that end plainly, by type: ids, what enters the index, and the number of each kind.
+local ended, written = {}, {}
 
-local function request_for(id, job, state, case)
-  if not has_requests then return nil end
-  local fence, request = string.match(redis.call('HGET', requests, id) or '', '^(%d+) (.*)$')
-  if tonumber(fence) ~= job[FENCE] or TERMINAL[state] or case ~= '' or job[CASE] ~= '' then return nil end
-  return request
+-- The number in a text, which is often that of the job before.
+local last_time, last_ms
+local function ms_of(time)
+  if time ~= last_time then last_time, last_ms = time, tonumber(time) end
+  return last_ms
 end
 
--- Beyond a number of groups, the history of the one that failed longest ago is removed.
-local function limit_histories(cause)
-  redis.call('ZADD', P .. 'histories', int(wall), cause)
-  if redis.call('ZCARD', P .. 'histories') > MOST_HISTORIES then
-    redis.call('DEL', P .. 'failing:' .. redis.call('ZPOPMIN', P .. 'histories')[1])
-  end
-end
-
--- Record the failures of a group of retrying jobs: first and last time, the last job, and the number in each slot.
-local function note_failure(id, job, time)
-  local key, slot = P .. 'failing:' .. job[CAUSE], math.floor(time / SLOT_MS)
-  limit_histories(job[CAUSE])
-  redis.call('HSETNX', key, 'first', time)
-  redis.call('HSET', key, 'last', time, 'newest', id)
-  if redis.call('HINCRBY', key, int(slot), 1) > 1 then return end
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    if (tonumber(field) or slot) <= slot - SLOTS then redis.call('HDEL', key, field) end
-  end
-end
-
--- What is the same for all jobs of a type and kind is done once, at the end.
-local ended = {}
-
--- End a job of which only the first fields are known: nothing else of it changes.
-local function end_plainly(id, job, time, outcome, step, kind)
-  local of_type = ended[job[TYPE]]
+-- End a job of which only the first fields and the texts at its end change.
+local function end_plainly(done, kind, key, type, record, outcome_at, outcome_size)
+  local id, time = done[1], done[3]
+  local of_type = ended[type]
   if not of_type then
-    of_type = {}
-    ended[job[TYPE]] = of_type
+    of_type = { ids = {}, places = {}, kinds = {}, has_places = limiter.has_places(type) }
+    ended[type] = of_type
   end
-  of_type[kind] = (of_type[kind] or 0) + 1
-  push(gone, index_of(PROCESSING, job[TYPE]), id)
-  if limiter.has_places(job[TYPE]) then limiter.leave(id, job[TYPE]) end
-  local key, record = index_of(kind.state, job[TYPE]), job[RECORD]
-  push(come, key, time)
-  push(come, key, id)
-  local history = shortened(history_in(job))
-  job[STATE], job[POSITION], job[SUSPECT], job[MARK] = kind.state, tonumber(time), 0, kind.mark
-  job[OUTCOME_SIZE] = #outcome
-  redis.call('SET', job_key(id), struct.pack(SETTLED_FORMAT, unpack(job, 1, SETTLED_COUNT))
-    .. string.sub(record, SETTLED_SIZE + 1, job[OUTCOME_AT] - 1) .. outcome .. history .. step)
+  if of_type.has_places then
+    are_plain = false
+    limiter.leave(id, type)
+  end
+  local ids, places, history = of_type.ids, of_type.places, string.sub(record, outcome_at + outcome_size)
+  ids[#ids + 1] = id
+  places[#places + 1] = time
+  places[#places + 1] = id
+  of_type.kinds[kind] = (of_type.kinds[kind] or 0) + 1
+  if #history > HISTORY_MOST then history = shortened(history) end
+  written[#written + 1] = key
+  -- In the order of `record.SETTLED`.
+  written[#written + 1] = struct.pack(SETTLED_FORMAT, ms_of(time), COMPLETED, 0, kind.mark, #done[5])
+    .. string.sub(record, SETTLED_SIZE + 1, outcome_at - 1) .. done[5] .. history .. done[6]
 end
 
-local function count_ended()
-  for type, of_type in pairs(ended) do
-    for kind, number in pairs(of_type) do
-      tally(type, PROCESSING, -number)
-      freed[type] = (freed[type] or 0) + number
-      tally(type, kind.state, number)
-      for _, name in ipairs(kind.counters) do count(type, name, number) end
-    end
+-- What is the same for all jobs of a type is done once.
+local function write_ended(type, of_type)
+  local number = #of_type.ids
+  flush('ZREM', index_of(PROCESSING, type), of_type.ids)
+  flush('ZADD', index_of(COMPLETED, type), of_type.places)
+  wake_limited(type, number)
+  write_size(type, PROCESSING, -number)
+  write_size(type, COMPLETED, number)
+  for kind, counted in pairs(of_type.kinds) do
+    for _, name in ipairs(kind.counters) do write_count(type, name, counted) end
   end
 end
 
-local function settle(id, job, time, outcome, step, kind, case, delay, cause)
-  local state = kind.state
-  leave(id, job)
-  job[STATE], job[POSITION], job[MARK] = state, delay and wall + delay or tonumber(time), kind.mark
-  if case ~= '' and case ~= '?' then job[CASE] = case end
-  if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = DENIED end
-  if kind.give_back then job[ATTEMPT] = job[ATTEMPT] - 1 end
-  if kind.counted then job[GIVE_BACKS] = job[GIVE_BACKS] + 1 end
-  if state == QUEUED then keep_turn(job) else job[SUSPECT] = 0 end
-  if TERMINAL[state] then free_unique(id, job) end
-  if cause then file_under(job, cause) end
-  if state == RETRYING then note_failure(id, job, time) end
-  write(id, job, outcome, step)
-  enter(id, job)
-  for _, name in ipairs(kind.counters) do count(job[TYPE], name) end
-end
-
-local function is_plain(job, kind, case)
-  return kind.state == COMPLETED and case == '' and job[UNIQUE_SIZE] == 0 and not has_requests
-end
-
-for _, done in ipairs(args.jobs) do
-  if spent > MOST_BYTES then break end
-  place = place + 1
-  local id, fence, time, number, outcome, step, data, case, delay, cause = unpack(done)
-  local kind, record, request = args.kinds[number], read_record(id), nil
-  local job = record and parse_front(record, FRONT_FORMAT)
-  if not job or job[FENCE] ~= tonumber(fence) or job[STATE] ~= PROCESSING then
-    if not job or job[FENCE] ~= tonumber(fence) or job[MARK] ~= kind.mark then answers[#answers + 1] = { place, '' } end
+-- Settle one job, which is that of the record.
+local function settle_one(done, key, record)
+  local id, fence, kind, case = done[1], tonumber(done[2]), kinds[done[4]], done[8]
+  local owner, state, mark, outcome_size, outcome_at, worker_size, cause_size, type_size, unique_size, _
+  if is_record(record) then
+    -- In the order of `record.FRONT`.
+    _, state, _, mark, outcome_size, owner, outcome_at, worker_size, cause_size, type_size, unique_size =
+      struct.unpack(FRONT_FORMAT, record)
+  end
+  if owner ~= fence or state ~= PROCESSING then
+    if owner ~= fence or mark ~= kind.mark then answers[#answers + 1] = { place, '' } end
+    return
+  end
+  if kind.state == COMPLETED and case == '' and unique_size == 0 and not has_requests then
+    local type_at = HEAD_SIZE + 1 + worker_size + cause_size
+    end_plainly(done, kind, key, string.sub(record, type_at, type_at + type_size - 1), record, outcome_at, outcome_size)
   else
-    if is_plain(job, kind, case) then
-      end_plainly(id, job, time, outcome, step, kind)
-    else
-      job = parse(record)
-      request = request_for(id, job, kind.state, case)
-      if not request then settle(id, job, time, outcome, step, kind, case, delay, cause) end
-    end
+    are_plain = false
+    local job = parse(record)
+    local request = has_requests and request_for(id, job, kind.state, case)
     if request then
       answers[#answers + 1] = { place, request }
-    else
-      for _, name in ipairs(kind.events) do announce(time, name, id, fence, data) end
-      if has_requests then redis.call('HDEL', requests, id) end
+      return
     end
+    settle(id, job, done[3], done[5], done[6], kind, case, done[9], done[10])
+    if has_requests then redis.call('HDEL', requests, id) end
   end
+  for _, name in ipairs(kind.events) do events[#events + 1] = { done[3], name, id, done[2], done[7] } end
 end
-count_ended()
-finish()
+
+-- The keys of the next jobs to read; one that is named twice is read again when it is written.
+local function next_keys()
+  local keys, named = {}, {}
+  for at = place + 1, place + portion_of(math.min(#jobs - place, 1000)) do
+    local key = job_key(jobs[at][1])
+    if named[key] then break end
+    named[key] = true
+    keys[#keys + 1] = key
+  end
+  return keys
+end
+
+while place < #jobs and spent <= MOST_BYTES do
+  local keys = next_keys()
+  for number, record in ipairs(redis.call('MGET', unpack(keys))) do
+    place = place + 1
+    settle_one(jobs[place], keys[number], record)
+  end
+  if #written > 0 then redis.call('MSET', unpack(written)) end
+  written = {}
+end
+for type, of_type in pairs(ended) do write_ended(type, of_type) end
+if are_plain then write_events() else finish() end
 return { place, answers }

@@ -3,6 +3,7 @@
 -- args     worker, most_ms: maximum milliseconds to wait, lane (0 normal, 1 suspects), types
 -- returns  0 if there is work; otherwise for how many milliseconds the worker may wait: it will be notified of work
 --          before, except when a limit of a type lets more jobs begin
+-- rarely   limiter.room_in_type
 -- Invariant: check and registration are one step, so that no job is missed in between.
 
 local worker, until_ms, lane = args.worker, lease + args.most_ms, args.lane

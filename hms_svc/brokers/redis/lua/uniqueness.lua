@@ -1,10 +1,9 @@
--- Inserted after limits.lua before every script: which of two jobs with one unique key holds it.
+-- Inserted after limits.lua: which of two jobs with one unique key holds it.
 --
 -- A rule comes with a job if it is not the usual one: digest of the key, window (ms, 0 for none), for how long (ms) the
 -- job waits (0 if it says itself when it is due, -1 if it replaces none; others replace a job that has not been
 -- claimed), and how long (ms) after the first of them a successor waits at most.
--- window:{type}:{digest} has the id of the job, and when the window ends (Unix ms). The functions are made when the
--- first of them is called: a script that accepts no job with a rule needs none.
+-- window:{type}:{digest} has the id of the job, and when the window ends (Unix ms).
 
 local made_rules
 local function uniqueness()
