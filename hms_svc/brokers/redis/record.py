@@ -128,6 +128,7 @@ class RecordOutcome(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 write_json: Final = msgspec.json.Encoder().encode
+_NO_ENVELOPE: Final = KeptEnvelope()
 _read_envelope: Final = msgspec.json.Decoder(KeptEnvelope).decode
 _read_outcome: Final = msgspec.json.Decoder(RecordOutcome).decode
 
@@ -272,8 +273,8 @@ class Record:
             unique_key=kept.unique_key,
             traceparent=kept.traceparent,
             tracestate=kept.tracestate,
-            meta=kept.given("meta"),
-            extra=kept.given("extra"),
+            meta=kept.given("meta") if fields[_ENVELOPE] else None,
+            extra=kept.given("extra") if fields[_ENVELOPE] else None,
             retried_from=kept.retried_from,
             version=kept.version,
             batch=self._batch() if fields[_UNIQUE] else None,
@@ -288,7 +289,7 @@ class Record:
             claimed_at=now,
             lease_until=lease_until,
             lane=Lane.SUSPECT if fields[_LANE] else Lane.NORMAL,
-            approvals=self._approvals(),
+            approvals=self._approvals() if fields[_APPROVED] else (),
         )
 
     def view(self) -> JobView:
@@ -374,7 +375,7 @@ class Record:
         return tuple(approved.decode().split(",")) if approved else ()
 
     def _envelope(self) -> KeptEnvelope:
-        return _read_envelope(self._part(_ENVELOPE)) if self._fields[_ENVELOPE] else KeptEnvelope()
+        return _read_envelope(self._part(_ENVELOPE)) if self._fields[_ENVELOPE] else _NO_ENVELOPE
 
     def _outcome(self) -> RecordOutcome:
         return _read_outcome(self._part(_OUTCOME)) if self._fields[_OUTCOME] else RecordOutcome()
