@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -32,8 +33,12 @@ async def job_service() -> JobService:
 
 
 def is_job_awaited() -> bool:
-    """Return whether a handler of a worker of this process waits for the end of another job."""
-    return any(service.ends.are_awaited for service in list(_of_workers.values()))
+    """Return whether a handler of a worker on the running loop waits for the end of another job."""
+    loop = asyncio.get_running_loop()
+    return any(
+        worker.loop is loop and service.ends.are_awaited
+        for worker, service in list(_of_workers.items())
+    )
 
 
 def _service_of(worker: WorkerHere) -> JobService:

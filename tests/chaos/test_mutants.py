@@ -80,12 +80,28 @@ def test_a_tally_forgotten_in_redis_is_caught(site: Site, redis_server: RedisSer
     site.enqueue("chaos.endless", 1)
     served = site.serve(app=mutant("forgets_a_tally_in_redis"), grace_seconds=0)
     wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
-    # The first round of the reaper mends a new server, and would mend what the mutant does.
+    until_mended(redis_server)
+    site.stop()
+    assert "I7: chaos.endless: -1 rows beyond the tally of processing" in site.check().faults
+
+
+@on_fleet
+def test_a_tally_of_ends_forgotten_in_redis_is_caught(
+    site: Site, redis_server: RedisServer
+) -> None:
+    site.serve(app=mutant("forgets_a_tally_of_ends_in_redis"))
+    until_mended(redis_server)
+    site.enqueue("chaos.slow", 1)
+    wait_until("it has completed", lambda: site.check().states == {"completed": 1})
+    site.stop()
+    assert "I7: chaos.slow: -1 rows beyond the tally of processing" in site.check().faults
+
+
+def until_mended(redis_server: RedisServer) -> None:
+    """Wait for the first round of the reaper: it mends a new server, and would mend what a mutant does."""
     types = "hms:default:job-types"
     wait_until("it begins", lambda: redis_server.cli("SISMEMBER", types, "!") == 1)
     wait_until("it is over", lambda: redis_server.cli("KEYS", "hms:default:healing*") == [])
-    site.stop()
-    assert "I7: chaos.endless: -1 rows beyond the tally of processing" in site.check().faults
 
 
 @on_fleet

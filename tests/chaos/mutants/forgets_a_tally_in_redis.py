@@ -1,4 +1,4 @@
-"""Mutant: what is settled is not counted out of the state that it leaves."""
+"""Mutant: what is settled is not counted out of the state that it leaves, unless it ends plainly."""
 
 from __future__ import annotations
 
@@ -6,4 +6,8 @@ from tests.chaos.app import app
 from tests.chaos.mutants.altered_script import alter
 
 __all__ = ["app"]
-alter("settle", "  write_size(type, PROCESSING, -number)\n", "")
+alter(
+    "settle",
+    "leave(id, job)\n  job[STATE]",
+    "push(gone, index_of(PROCESSING, job[TYPE]), id)\n  job[STATE]",
+)
