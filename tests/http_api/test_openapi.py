@@ -184,6 +184,7 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
     assert answered == {each["operationId"] for each in operations_of(service.described.document)}
 
 
+@pytest.mark.interop
 async def test_the_document_passes_a_fuzz_run(service: ApiService, tmp_path: Path) -> None:
     token = await service.token(*Scope)
     command = [

@@ -66,7 +66,9 @@ def review(job: RunningJob):
 '''
 
 
-@pytest.fixture(params=["sqlite-sqlite", "redis-postgresql"])
+@pytest.fixture(
+    params=["sqlite-sqlite", pytest.param("redis-postgresql", marks=pytest.mark.interop)]
+)
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
     given = {

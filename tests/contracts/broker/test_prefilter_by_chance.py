@@ -159,7 +159,9 @@ async def pages(harness: BrokerHarness, where: Filter, **sizes: int) -> tuple[li
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite", "redis"], indirect=True)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.chaos) for seed in range(1, 20))]
+)
 async def test_pages_show_what_the_plain_filter_matches(
     harness: BrokerHarness, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
