@@ -92,7 +92,7 @@ class SQLiteFile:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
-        self._closing = False
+        self._closing, self._closed = False, None
         self._thread = threading.Thread(
             target=self._run, args=(opened,), name=f"writer-{self.path.name}", daemon=True
         )
@@ -111,23 +111,25 @@ class SQLiteFile:
             raise
 
     async def close(self) -> None:
-        """Run pending functions, checkpoint, and end the thread; may be called again.
+        """Run pending functions, checkpoint, and end the thread; may be called again, also meanwhile.
 
         A thread that waits for a lock that is not released is abandoned: it ends with the process.
         """
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             return
-        self._closed = asyncio.get_running_loop().create_future()
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._closed
-            self._thread.join()
-        except TimeoutError:
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            with self._condition:
+                self._closing = True
+                self._condition.notify()
+        done, _ = await asyncio.wait({self._closed}, timeout=WAIT_SECONDS)
+        if done:
+            thread.join()
+        else:
             log.warning("%s", self._locked())
-        self._thread = None
+        if self._thread is thread:
+            self._thread = None
 
     async def write(self, function: WriteFunction[Result]) -> Result:
         """Run a function in the next transaction; return its result once it is committed.

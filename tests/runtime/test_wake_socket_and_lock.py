@@ -188,6 +188,20 @@ async def test_a_given_up_write_never_runs(tmp_path: Path, monkeypatch: pytest.M
     await file.close()
 
 
+async def test_a_file_that_is_closed_twice_at_once_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A script with memory:// did so at its end, and waited for the limit."""
+    monkeypatch.setattr(sqlite_file, "WAIT_SECONDS", 2.0)
+    file = SQLiteFile(tmp_path / "some.db")
+    await file.open()
+    await asyncio.gather(file.close(), file.close())
+    assert caplog.messages == []
+    await file.open()
+    assert await file.write(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
+    await file.close()
+
+
 async def test_opening_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
