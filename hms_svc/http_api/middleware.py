@@ -27,7 +27,7 @@ from hms_svc.http_api.cross_origin import (
 from hms_svc.http_api.methods import as_read
 from hms_svc.http_api.problems import Problem, problem, problem_of
 from hms_svc.http_api.proxies import Proxies, sign_of_proxy
-from hms_svc.http_api.request_body import WITH_BODY, Bodies, check_length
+from hms_svc.http_api.request_body import WITH_BODY, Bodies, Body, check_length
 
 log: Final = logging.getLogger("hms_svc.http")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -101,7 +101,7 @@ class RequestGuard:
                 with self._counted():
                     await self._app(scope, receive, answered)
             elif scope["method"] in WITH_BODY:
-                with self._bodies.bound(scope, receive) as body:
+                with Body(self._bodies, scope, receive) as body:
                     await self._app(scope, body, answered)
             else:
                 await self._app(scope, receive, answered)

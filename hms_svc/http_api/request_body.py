@@ -25,10 +25,6 @@ class Bodies:
     def __init__(self) -> None:
         self.held = 0
 
-    def bound(self, scope: Scope, receive: Receive) -> Body:
-        """Return a function that reads the body of a request within the limits."""
-        return Body(self, scope, receive)
-
 
 class Body:
     """Receives the messages of one request within the limits; what came is held until the block ends."""

@@ -114,7 +114,7 @@ class AnswerBound:
 
 
 class _Hold:
-    """One bounded call. It is a class since each call to an engine has one, and a generator costs thrice as much."""
+    """One bounded call. It is a class since each call to an engine has one, and a generator costs three times as much."""
 
     def __init__(self, bound: AnswerBound) -> None:
         self._bound = bound

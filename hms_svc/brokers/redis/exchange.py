@@ -149,7 +149,8 @@ class _Connection:
                     if answered < len(pending) and self._seconds is not None:
                         limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
         except Exception as error:  # noqa: BLE001 - each caller gets it
-            late = RedisTimeoutError("no reply in time")
+            limit_text = "in time" if self._seconds is None else f"within {self._seconds:g} s"
+            late = RedisTimeoutError(f"no reply {limit_text}")
             for _, answer in pending[answered:]:
                 _resolve(answer, late if isinstance(error, TimeoutError) else error)
             self.is_stale = True
