@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import time
+from functools import lru_cache
 from typing import Final
 
 from hms_svc.domain.errors import MalformedJob
@@ -18,12 +19,14 @@ RESERVED_PREFIX: Final = "hms:"
 """Prefix of the ids of jobs that hms-svc creates itself: no producer can submit one."""
 TRANSACTION_PREFIX: Final = "transaction-"
 _NAMESPACE: Final = bytes.fromhex("6f2d6c1e5a515c3b9a573f1f0f0d8710")
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+_KEPT: Final = 64
+"""A handler, the checks of its effect and the case itself ask for the same ids, one after the other."""
 
 
 def new_job_id() -> str:
     """Return a new UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness."""
-    number = int.from_bytes(os.urandom(10), "big") | (time.time_ns() // 1_000_000) << 80
-    return _write_uuid(number, version=7)
+    return _write_uuid(f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}", version=7)
 
 
 def check_job_id(value: object, field: str = "id") -> str:
@@ -43,8 +46,7 @@ def check_job_type(value: object) -> str:
 def name_based_id(*parts: str) -> str:
     """Return the UUIDv5 of the parts: the same parts give the same id, on every machine."""
     name = _NAMESPACE + "\n".join(parts).encode()
-    digest = hashlib.sha1(name, usedforsecurity=False).digest()
-    return _write_uuid(int.from_bytes(digest[:16], "big"), version=5)
+    return _write_uuid(hashlib.sha1(name, usedforsecurity=False).hexdigest(), version=5)
 
 
 def derived_id(kind: str, *parts: str) -> str:
@@ -52,6 +54,7 @@ def derived_id(kind: str, *parts: str) -> str:
     return f"{RESERVED_PREFIX}{kind}:{name_based_id(kind, encode(parts).decode())}"
 
 
+@lru_cache(_KEPT)
 def follow_up_id(job_id: str, type: str) -> str:
     """Return the id of the one follow-up of a type that a job has: it is erased with that job."""
     return derived_id("follow-up", job_id, type)
@@ -70,10 +73,13 @@ def is_reserved_id(job_id: str, running: str = "") -> bool:
     return re.fullmatch(re.escape(running) + "[._:-].+", job_id) is None
 
 
-def _write_uuid(number: int, version: int) -> str:
-    number = number & ~(0xF << 76) | version << 76
-    digits = f"{number & ~(0x3 << 62) | 0x2 << 62:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+def _write_uuid(digits: str, version: int) -> str:
+    """Return a UUID of the first 32 hexadecimal digits, with its version and variant (RFC 9562)."""
+    variant = _VARIANT[digits[16]]
+    return (
+        f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}"
+        f"-{variant}{digits[17:20]}-{digits[20:32]}"
+    )
 
 
 def event_id(job_id: str, name: str, key: str) -> str:
@@ -81,6 +87,7 @@ def event_id(job_id: str, name: str, key: str) -> str:
     return name_based_id(job_id, name, key)
 
 
+@lru_cache(_KEPT)
 def case_id(job_id: str, key: str) -> str:
     """Return the stable id of the case that the effect (job id, key) creates."""
     return "case-" + name_based_id(job_id, "case", key)

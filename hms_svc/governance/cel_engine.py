@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +30,7 @@ def make_context(variables: dict[str, Any]) -> Context:
     return cast("Context", _engine().Context(variables))
 
 
+@cache
 def _engine() -> Any:
     with _loading:  # a console and its workers may load it at the same time
         if "cel" not in sys.modules:

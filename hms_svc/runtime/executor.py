@@ -158,9 +158,11 @@ class Executor:
         try:
             if job.trace is None and not plan.has_steps:
                 return _handle_plain(job, plan)
-            with _validating(job):
+            with job.stage("validate"):
+                job.validating = True
                 for step in plan.steps.validation(job):
                     step.run_here(job, partial(_await_on_loop, job))
+                job.validating = False
             with job.stage("handle"):
                 return _handle_plain(job, plan)
         finally:
@@ -215,10 +217,12 @@ class Executor:
 
     async def _check(self, job: RunningJob, plan: TypePlan) -> None:
         """Run what a job has to pass before its handler."""
-        with _validating(job):
+        with job.stage("validate"):
+            job.validating = True
             for step in plan.steps.validation(job):
                 await step.run(job, partial(self._call, job))
-                _raise_if_cancelled()
+                _raise_if_cancelled(job)
+            job.validating = False
         for vet in plan.steps.governance:
             await vet.run(job, partial(self._call, job))
 
@@ -229,7 +233,7 @@ class Executor:
         else:
             result = await self._call(job, plan.handler, *arguments)
         while result is not None and isawaitable(result):
-            _raise_if_cancelled()
+            _raise_if_cancelled(job)
             result = await result
         return result
 
@@ -293,15 +297,6 @@ def _on_thread(job: RunningJob) -> Iterator[None]:
         job.thread = 0
 
 
-@contextmanager
-def _validating(job: RunningJob) -> Iterator[None]:
-    """Let the job write nothing before every validator has accepted it."""
-    with job.stage("validate"):
-        job.validating = True
-        yield
-        job.validating = False
-
-
 def _await_on_loop(job: RunningJob, awaitable: Awaitable[Any]) -> Any:
     """Await on the job's loop what a plain function returned, and wait for it on this thread."""
 
@@ -317,8 +312,7 @@ def _await_on_loop(job: RunningJob, awaitable: Awaitable[Any]) -> Any:
         job.awaited = None
 
 
-def _raise_if_cancelled() -> None:
+def _raise_if_cancelled(job: RunningJob) -> None:
     """Stop between two functions if the job was cancelled while one was on its thread."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if job.interrupted:
         raise asyncio.CancelledError

@@ -35,14 +35,14 @@ class Batcher(Generic[Question, Answer]):
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._flusher: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Question) -> Answer:
-        """Submit one question and wait for its answer."""
+    def ask(self, question: Question) -> asyncio.Future[Answer]:
+        """Submit one question, and return its answer, to be awaited."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, future))
         if self._flusher is None or self._flusher.done():
             self._flusher = loop.create_task(self._flush(), name="batcher")
-        return await future
+        return future
 
     async def _flush(self) -> None:
         while self._waiting:

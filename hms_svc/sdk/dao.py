@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from hms_svc.domain import failpoints
@@ -151,7 +152,7 @@ class Dao:
         if job is None:
             answer, cancelled = await to_the_end(self._commits.ask(request))
         else:
-            answer, cancelled = await self._commit_for(job, self._commits.ask(request))
+            answer, cancelled = await self._commit_for(job, partial(self._commits.ask, request))
         if isinstance(answer, StoredEffect):
             if cancelled:
                 raise asyncio.CancelledError
@@ -183,8 +184,8 @@ class Dao:
         from hms_svc.sdk.transactions import TransactionRun
 
         run = TransactionRun(job, function, self._clock)
-        committing = self._effects.transact(run.request(key), run.write)
-        answer, cancelled = await self._commit_for(job, committing, run.stop)
+        commit = partial(self._effects.transact, run.request(key), run.write)
+        answer, cancelled = await self._commit_for(job, commit, run.stop)
         if cancelled:
             raise asyncio.CancelledError
         if isinstance(answer, RefusedEffect) or answer.value is None:
@@ -200,7 +201,7 @@ class Dao:
     async def _commit_for(
         self,
         job: Attempt,
-        committing: Coroutine[Any, Any, Answer],
+        commit: Callable[[], Awaitable[Answer]],
         stop: Callable[[], None] = lambda: None,
     ) -> tuple[Answer, bool]:
         job.pending_commits += 1
@@ -208,7 +209,7 @@ class Dao:
             if failpoints.armed is not None:
                 failpoints.reached("effect.before")
             with job.stage("commit"):
-                answer, cancelled = await to_the_end(committing, stop)
+                answer, cancelled = await to_the_end(commit(), stop)
             if failpoints.armed is not None:
                 failpoints.reached("effect.after")
         except Outage as outage:

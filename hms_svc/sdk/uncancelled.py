@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
 
 async def to_the_end(
-    awaitable: Coroutine[Any, Any, Answer], stop: Callable[[], None] = lambda: None
+    awaitable: Awaitable[Answer], stop: Callable[[], None] = lambda: None
 ) -> tuple[Answer, bool]:
     """Wait for an answer even when cancelled, and return whether it was: a commit under way cannot be stopped.
 
     When cancelled, call `stop`.
     """
-    task = asyncio.ensure_future(awaitable)
+    answer = asyncio.ensure_future(awaitable)
     cancelled = False
-    while not task.done():
+    while not answer.done():
+        ended = answer.get_loop().create_future()
+        answer.add_done_callback(partial(_end, ended))
         try:
-            await asyncio.wait({task})
+            await ended
         except asyncio.CancelledError:
             cancelled = True
             stop()
-    return task.result(), cancelled
+    return answer.result(), cancelled
+
+
+def _end(ended: asyncio.Future[None], _: object) -> None:
+    if not ended.done():
+        ended.set_result(None)

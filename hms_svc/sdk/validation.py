@@ -6,8 +6,8 @@ The worker runs them on its loop or on a thread, and a dry run one by one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from inspect import isasyncgen, isawaitable, isgenerator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, Outage, ValidationFailed
@@ -36,6 +36,29 @@ class ValidatorFault(HmsError):
     def __init__(self, validator: str) -> None:
         super().__init__(validator)
         self.validator = validator
+
+
+class _Faults:
+    """Names the validator in what it raises; one for all jobs, since it keeps nothing about any of them."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, ValidationFailed) and not error.validator:
+            error.validator = self._name
+        if isinstance(error, Exception) and not isinstance(error, NO_FAULT):
+            raise ValidatorFault(self._name) from error
 
 
 class PayloadStep:
@@ -77,17 +100,18 @@ class UpgradeStep:
 class ValidatorStep:
     """One validator. A rejection is raised; ValidatorFault's cause is what failed."""
 
-    __slots__ = ("_function", "is_async", "name")
+    __slots__ = ("_faults", "_function", "is_async", "name")
 
     def __init__(self, validator: Validator) -> None:
         self._function = validator
         self.name = bare_name(validator)
+        self._faults = _Faults(self.name)
         self.is_async = is_async(validator)
 
     async def run(self, job: RunningJob, on_thread: OnThread) -> None:
         """Await the validator; a plain one goes to `on_thread(function, payload)`."""
         payload = job.payload
-        with self._faults():
+        with self._faults:
             answer = (
                 self._function(payload)
                 if self.is_async
@@ -100,22 +124,11 @@ class ValidatorStep:
     def run_here(self, job: RunningJob, await_here: AwaitHere) -> None:
         """Call a plain validator on this thread; `await_here` runs what turns out to be awaitable."""
         payload = job.payload
-        with self._faults():
+        with self._faults:
             answer = self._function(payload)
             while isawaitable(answer):
                 answer = await_here(answer)
             self._check(answer)
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except NO_FAULT as error:
-            if isinstance(error, ValidationFailed) and not error.validator:
-                error.validator = self.name
-            raise
-        except Exception as error:
-            raise ValidatorFault(self.name) from error
 
     def _check(self, answer: Any) -> None:
         """Raise a rejection: None accepts, a returned outcome counts as raised, anything else by its truth."""

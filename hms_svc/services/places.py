@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -20,6 +21,8 @@ METRES_PER_DEGREE: Final = 111_195.0
 """Metres per degree of latitude, on a sphere of 6,371 km."""
 CELL_DEGREES: Final = 0.01
 CELLS_AROUND: Final = 36_000
+_SURROUNDINGS_KEPT: Final = 4_096
+"""Of how many cells and kinds the segments around them are kept: those of a city, not of a country."""
 
 Position: TypeAlias = "tuple[float, float]"
 """Latitude and longitude, WGS 84 degrees."""
@@ -72,6 +75,7 @@ class PlaceIndex:
 
     def __init__(self, places: Iterable[Place]) -> None:
         self.places: Final = tuple(places)
+        self._around = lru_cache(_SURROUNDINGS_KEPT)(self._segments_around)
         self._cells: dict[tuple[PlaceKind, int, int], list[_Segment]] = {}
         self._areas: dict[tuple[PlaceKind, int], list[tuple[str, Area]]] = {}
         for place in self.places:
@@ -91,22 +95,23 @@ class PlaceIndex:
             if is_inside((lat, lon), rings):
                 return NearPlace(name, 0.0)
         best: NearPlace | None = None
-        for name, start, end in self._segments_around(kind, lat, lon, reach_m):
+        for name, start, end in self._around(kind, _row(lat), _column(lon), reach_m):
             distance = distance_to_segment_m((lat, lon), start, end)
             if distance <= reach_m and (best is None or distance < best.distance_m):
                 best = NearPlace(name, distance)
         return best
 
     def _segments_around(
-        self, kind: PlaceKind, lat: float, lon: float, reach_m: float
-    ) -> Iterator[_Segment]:
-        rows, columns = _cells_around(lat, lon, reach_m)
+        self, kind: PlaceKind, row: int, column: int, reach_m: float
+    ) -> tuple[_Segment, ...]:
+        """Return the segments that may be within `reach_m` metres of some place in a cell."""
+        rows, columns = _cells_around(row, column, reach_m)
         if len(rows) * len(columns) > len(self._cells):
             near = [cell for cell in self._cells if cell[0] is kind and cell[1] in rows]
         else:
-            near = [(kind, row, column % CELLS_AROUND) for row in rows for column in columns]
-        for cell in near:
-            yield from self._cells.get(cell, ())
+            near = [(kind, each, other % CELLS_AROUND) for each in rows for other in columns]
+        found = (segment for cell in near for segment in self._cells.get(cell, ()))
+        return tuple(dict.fromkeys(found))
 
 
 class Places:
@@ -299,12 +304,14 @@ def _cells_of(segment: _Segment) -> set[tuple[int, int]]:
     }
 
 
-def _cells_around(lat: float, lon: float, reach_m: float) -> tuple[range, range]:
-    tall = reach_m / METRES_PER_DEGREE
-    squeeze = max(math.cos(math.radians(min(90.0, abs(lat) + tall))), 1e-9)
-    wide = min(tall / squeeze, 180.0 - CELL_DEGREES)
-    rows = range(_row(lat - tall), _row(lat + tall) + 1)
-    return rows, range(_column(lon - wide), _column(lon + wide) + 1)
+def _cells_around(row: int, column: int, reach_m: float) -> tuple[range, range]:
+    """Return rows and columns of the cells within reach of a cell: counted in whole cells, so that none is missed."""
+    degrees = reach_m / METRES_PER_DEGREE
+    tall = math.ceil(degrees / CELL_DEGREES)
+    farthest = (max(abs(row), abs(row + 1)) + tall) * CELL_DEGREES
+    squeeze = max(math.cos(math.radians(min(90.0, farthest))), 1e-9)
+    wide = min(math.ceil(degrees / squeeze / CELL_DEGREES), CELLS_AROUND // 2)
+    return range(row - tall, row + tall + 1), range(column - wide, column + wide + 1)
 
 
 def _row(lat: float) -> int:

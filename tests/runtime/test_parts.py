@@ -103,9 +103,9 @@ async def test_what_is_asked_meanwhile_leaves_with_the_next_batch() -> None:
         return questions
 
     batcher = Batcher(answer, limit=2)
-    first = asyncio.create_task(batcher.ask("a"))
+    first = batcher.ask("a")
     await until("the first batch leaves", lambda: batches)
-    rest = [asyncio.create_task(batcher.ask(name)) for name in "bcd"]
+    rest = [batcher.ask(name) for name in "bcd"]
     go_on.set()
     assert await asyncio.gather(first, *rest) == ["a", "b", "c", "d"]
     assert batches == [["a"], ["b", "c"], ["d"]]
@@ -119,7 +119,7 @@ async def test_one_who_leaves_takes_nobodys_answer_along() -> None:
         return questions
 
     batcher = Batcher(answer)
-    asking = [asyncio.create_task(batcher.ask(n)) for n in range(3)]
+    asking = [batcher.ask(n) for n in range(3)]
     await asyncio.sleep(0)
     asking[1].cancel()
     go_on.set()

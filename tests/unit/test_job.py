@@ -126,6 +126,10 @@ def test_job_ids_of_ours_are_uuid_7_in_order_of_time() -> None:
 def test_name_based_ids_are_the_same_for_the_same_names() -> None:
     assert case_id("a", "") == case_id("a", "") != case_id("a", "b")
     assert event_id("a", "case.opened", "1") != event_id("a", "case.opened", "2")
+    namespace = uuid.UUID("6f2d6c1e-5a51-5c3b-9a57-3f1f0f0d8710")
+    for number in range(50):
+        given = str(uuid.uuid5(namespace, f"{number}\ncase\nÄ"))
+        assert case_id(str(number), "Ä") == f"case-{given}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,28 @@ def test_neighbours_across_the_edges_of_the_map_and_of_cells_are_found(
 ) -> None:
     index = PlaceIndex([point(SCHOOL, other_lat, other_lon)])
     assert index.nearest(SCHOOL, lat, lon, 500.0) is not None
+
+
+@pytest.mark.parametrize(("lat", "lon"), [(0.0, 0.0), (52.1, 4.3), (-33.9, 179.99), (89.98, 0.0)])
+@pytest.mark.parametrize("reach_m", [60.0, 600.0, 5000.0])
+def test_the_index_finds_what_the_distance_to_all_of_them_finds(
+    lat: float, lon: float, reach_m: float
+) -> None:
+    chance = random.Random(1)
+
+    def somewhere() -> tuple[float, float]:
+        east = lon + chance.uniform(-0.1, 0.1)
+        return min(90.0, lat + chance.uniform(-0.1, 0.1)), (east + 180.0) % 360.0 - 180.0
+
+    spots = [somewhere() for _ in range(300)]
+    index = PlaceIndex([point(SCHOOL, *spot) for spot in spots])
+    for _ in range(100):
+        here = somewhere()
+        nearest_m = min(distance_to_segment_m(here, spot, spot) for spot in spots)
+        found = index.nearest(SCHOOL, *here, reach_m)
+        assert (found.distance_m if found else None) == (
+            nearest_m if nearest_m <= reach_m else None
+        )
 
 
 def test_a_long_route_is_found_in_its_middle() -> None:
