@@ -54,8 +54,8 @@ class Transport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
 
-    def writelines(self, list_of_data: Any) -> None:
-        self.writes.append(b"".join(list_of_data))
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
 
     def is_closing(self) -> bool:
         return self.is_aborted

@@ -62,7 +62,7 @@ class Wire(asyncio.Protocol):
         """Begin an exchange."""
         self._is_busy = True
         self._unanswered.extend([answer for _, answer in pending])
-        self._transport.writelines([packed for packed, _ in pending])
+        self._transport.write(b"".join([packed for packed, _ in pending]))
         self._deadline = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._check_time)
