@@ -156,6 +156,8 @@ class Acceptor:
         answers = [
             Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state]) for job, draft in some
         ]
+        if not faults:
+            return answers
         held = []
         for fault in faults:
             job = jobs[fault.place]

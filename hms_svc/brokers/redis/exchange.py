@@ -4,7 +4,7 @@ Commands of one iteration of the event loop are sent in one write, and the repli
 read in order. So a claim and a settlement share a round trip, and so do many
 producers. Up to two exchanges are in progress at a time; further commands wait for the
 first that ends. The reply to a cancelled caller is read and dropped, so that no caller gets
-the reply of another.
+the reply of another. redis-py connects; `wire.py` sends and reads.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from typing import Any, Final
 from hiredis import pack_command
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from hms_svc.brokers.redis.wire import Answer, Pending, Wire, resolve
 
 Argument = bytes | str | int | float
-Answer = asyncio.Future[Any]
-Pending = list[tuple[bytes, Answer]]
 MOST_CONNECTIONS: Final = 2
 _CANCEL_SECONDS: Final = 0.1
 _CLOSED: Final = "the connection was closed"
-ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError)
-"""Errors that are the server's reply to one command; all others end the connection."""
 
 
 class Exchange:
@@ -63,42 +61,49 @@ class Exchange:
     async def close(self) -> None:
         """Close the connections; unanswered commands fail as if the connection was lost."""
         self._closed = True
+        _fail(self._take(), ConnectionResetError(_CLOSED))
         connections, self._connections, self._idle = self._connections, [], []
         for connection in connections:
             await connection.close()
-        for _, answer in self.take():
-            _resolve(answer, ConnectionResetError(_CLOSED))
         await close_client(self._client)
-
-    def take(self) -> Pending:
-        """Return the commands that are not sent yet, without those whose caller was cancelled."""
-        self._is_waking = False
-        pending, self._pending = self._pending, []
-        return [(packed, answer) for packed, answer in pending if not answer.cancelled()]
 
     def release(self, connection: _Connection) -> None:
         """Mark a connection as idle."""
         self._idle.append(connection)
+        self._wake()
 
     def _put(self, command: Sequence[Argument]) -> Answer:
         if self._closed:
             raise ConnectionResetError(_CLOSED)
-        loop = asyncio.get_running_loop()
-        answer: Answer = loop.create_future()
+        answer: Answer = asyncio.get_running_loop().create_future()
         packed = pack_command((*str(command[0]).split(), *command[1:]))  # type: ignore[arg-type]  # the stub expects a tuple of one
         self._pending.append((packed, answer))
-        if not self._is_waking:
-            self._wake()
+        self._wake()
         return answer
 
     def _wake(self) -> None:
-        """Let a connection take the commands in the next iteration, unless all are busy."""
-        if self._idle:
+        """Send what waits at the end of this iteration, unless all connections are busy."""
+        can_send = self._idle or len(self._connections) < MOST_CONNECTIONS
+        if self._pending and can_send and not self._is_waking:
             self._is_waking = True
-            self._idle.pop().wake.set()
-        elif len(self._connections) < MOST_CONNECTIONS:
-            self._is_waking = True
-            self._connections.append(_Connection(self, self._client, len(self._connections)))
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_waking = False
+        pending = self._take()
+        if not pending:
+            return
+        if not self._idle:
+            connection = _Connection(self, self._client, len(self._connections))
+            self._connections.append(connection)
+        else:
+            connection = self._idle.pop()
+        connection.run(pending)
+
+    def _take(self) -> Pending:
+        """Return the commands that are not sent yet, without those whose caller was cancelled."""
+        pending, self._pending = self._pending, []
+        return [(packed, answer) for packed, answer in pending if not answer.cancelled()]
 
     def _read(self, command: Sequence[Argument], answer: Any) -> Any:
         reader = self._client.response_callbacks.get(str(command[0]))
@@ -106,89 +111,68 @@ class Exchange:
 
 
 class _Connection:
-    """One connection, with one exchange at a time."""
+    """One connection, with one exchange at a time; it is connected again when it is broken or stale."""
 
     def __init__(self, exchange: Exchange, client: AsyncRedis, number: int) -> None:
-        self.wake = asyncio.Event()
         self.is_stale = False
         self._exchange = exchange
         self._pool = client.connection_pool
+        self._name = f"redis-connection-{number}"
         self._connection: Any = None
-        self._seconds: float | None = None
-        self._task = asyncio.create_task(self._serve(), name=f"redis-connection-{number}")
+        self._wire: Wire | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._unsent: Pending = []
+
+    def run(self, pending: Pending) -> None:
+        """Begin an exchange; its end releases this connection."""
+        if self._wire is not None and self._wire.is_open and not self.is_stale:
+            self._wire.send(pending)
+        else:
+            self._unsent = pending
+            self._opening = asyncio.create_task(self._open(), name=self._name)
 
     async def close(self) -> None:
         """End the exchange and the connection."""
-        await end_tasks([self._task])
+        if self._opening is not None:
+            await end_tasks([self._opening])
+            _fail(self._unsent, ConnectionResetError(_CLOSED))
+        if self._wire is not None:
+            self._wire.fail(ConnectionResetError(_CLOSED))
         if self._connection is not None:
             await self._connection.disconnect()
             await self._pool.release(self._connection)
 
-    async def _serve(self) -> None:
-        while True:
-            pending = self._exchange.take()
-            if pending:
-                await self._run(pending)
-            else:
-                self.wake.clear()
-                self._exchange.release(self)
-                await self.wake.wait()
-
-    async def _run(self, pending: Pending) -> None:
-        """Send all commands, then read the replies; if the connection breaks, the rest fails."""
-        answered = 0
+    async def _open(self) -> None:
         try:
-            connection = await self._connect()
-            async with asyncio.timeout(self._seconds) as limit:
-                await connection.send_packed_command(
-                    [packed for packed, _ in pending], check_health=False
-                )
-                for _, answer in pending:
-                    _resolve(answer, await _answer_from(connection))
-                    answered += 1
-                    if answered < len(pending) and self._seconds is not None:
-                        limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            self._wire = await self._connect()
         except Exception as error:  # noqa: BLE001 - each caller gets it
-            limit_text = "in time" if self._seconds is None else f"within {self._seconds:g} s"
-            late = RedisTimeoutError(f"no reply {limit_text}")
-            for _, answer in pending[answered:]:
-                _resolve(answer, late if isinstance(error, TimeoutError) else error)
-            self.is_stale = True
-        except asyncio.CancelledError:
-            for _, answer in pending[answered:]:
-                _resolve(answer, ConnectionResetError(_CLOSED))
-            raise
+            _fail(self._unsent, error)
+            self._exchange.release(self)
+        else:
+            self._wire.send(self._unsent)
+            self._unsent = []
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> Wire:
+        self._wire = None
+        self.is_stale = False
         if self._connection is None:
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
-            self._seconds = self._connection.socket_timeout
-        elif self.is_stale:
+        else:
             with suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)
-        self.is_stale = False
-        if not self._connection.is_connected:
-            self._connection.socket_timeout = self._seconds
             await self._connection.connect()
-        # redis-py would limit each write in a task of its own, and each read: one timer serves all of them.
-        self._connection.socket_timeout = None
-        return self._connection
+        if await self._connection.can_read():
+            # A server that takes no further client says so, or ends the connection: this raises it.
+            await self._connection.read_response()
+        wire = Wire(self._connection, lambda: self._exchange.release(self))
+        if not wire.is_open:
+            raise RedisConnectionError("the server closed the connection")
+        return wire
 
 
-async def _answer_from(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ANSWERS as error:
-        return error
-
-
-def _resolve(answer: Answer, result: Any) -> None:
-    if answer.done():
-        return
-    if isinstance(result, Exception):
-        answer.set_exception(result)
-    else:
-        answer.set_result(result)
+def _fail(pending: Pending, error: Exception) -> None:
+    for _, answer in pending:
+        resolve(answer, error)
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -25,9 +25,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from hms_svc.brokers.redis.calls import ScriptCall
 from hms_svc.brokers.redis.clients import Clients, Commands
-from hms_svc.brokers.redis.exchange import ANSWERS, Argument, close_client
+from hms_svc.brokers.redis.exchange import Argument, close_client
 from hms_svc.brokers.redis.keys import Keys
 from hms_svc.brokers.redis.scripts import script
+from hms_svc.brokers.redis.wire import ANSWERS
 from hms_svc.domain.backend_url import BackendKind, BackendUrl, mask_password
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
 from hms_svc.ports.answer_timeout import AnswerBound
