@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,20 @@ def pytest_configure(config: pytest.Config) -> None:
     is_roomy = shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES
     if is_roomy and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:  # tests start scripts there
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are collected, and never look through them and the modules again.
+
+    They stay to the end, and each process of a run has them all.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -67,10 +67,11 @@ def nothing_is_lost(site: Site, server: RedisServer, chance: random.Random, kill
     assert report.cases == report.acknowledged == 80 * kills
 
 
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.interop)])
 def test_what_a_synced_broker_acknowledged_survives_its_death(
-    killed: tuple[Site, RedisServer], chance: random.Random
+    killed: tuple[Site, RedisServer], chance: random.Random, kills: int
 ) -> None:
-    nothing_is_lost(*killed, chance, 10)
+    nothing_is_lost(*killed, chance, kills)
 
 
 @pytest.mark.chaos

@@ -21,7 +21,11 @@ def one_case_of(site: Site, reports: int) -> None:
 
 @pytest.mark.parametrize(
     ("site", "reports"),
-    [pytest.param(EMBEDDED, 200, marks=pytest.mark.chaos), (FLEET, 1000)],
+    [
+        (FLEET, 200),
+        pytest.param(FLEET, 1000, marks=pytest.mark.interop),
+        pytest.param(EMBEDDED, 200, marks=pytest.mark.chaos),
+    ],
     indirect=["site"],
 )
 def test_reports_of_one_pothole_are_one_case(site: Site, reports: int) -> None:

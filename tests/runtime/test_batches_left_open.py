@@ -27,7 +27,7 @@ from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings
 from tests.support.broken_submissions import fail_at
 from tests.support.waiting import PATIENCE_SECONDS, until
-from tests.support.worker import HarnessMaker, settings
+from tests.support.worker import HarnessMaker, on_embedded_first, settings
 
 __all__ = ["settings"]
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -116,6 +116,7 @@ async def findings_of(settings: Settings, engines: Engines) -> list[Finding]:
     return [each for each in found if each.check == "batches"]
 
 
+@on_embedded_first
 async def test_a_batch_whose_producer_was_killed_is_named_by_the_doctor(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ async def test_a_batch_whose_producer_was_killed_is_named_by_the_doctor(
         assert await findings_of(settings, engines) == []
 
 
+@on_embedded_first
 async def test_what_follows_a_batch_that_was_closed_runs_once(
     settings: Settings, open_harness: HarnessMaker
 ) -> None:
@@ -173,6 +175,7 @@ async def has_ended(inspection: Inspection, number: int) -> bool:
     return view is not None and view.ended == number
 
 
+@on_embedded_first
 async def test_a_producer_that_still_submits_is_told_of_the_close(settings: Settings) -> None:
     async with bootstrap.engines(settings, registry) as engines:
         producer = start_producer(settings, MOST_MEMBERS)

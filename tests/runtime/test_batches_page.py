@@ -6,8 +6,10 @@ from pathlib import Path
 
 from tests.runtime.test_handles_page import environment, run, serving
 from tests.support.page_examples import write_examples
+from tests.support.worker import on_embedded_first
 
 __all__ = ["environment"]
+pytestmark = on_embedded_first
 ASK = """
 import asyncio
 import permits

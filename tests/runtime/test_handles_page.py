@@ -14,7 +14,9 @@ import pytest
 from hms_svc.settings import Settings
 from tests.support.page_examples import write_examples
 from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.worker import on_embedded_first
 
+pytestmark = on_embedded_first
 ROOT = Path(__file__).resolve().parents[2]
 ASK_WEB = """
 import asyncio

@@ -13,7 +13,7 @@ from hms_svc import LeaseLost, Registry, RetryLater, RetryPolicy, Run, RunningJo
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act
 from tests.support.waiting import until
-from tests.support.worker import TYPE, HarnessMaker, result_of
+from tests.support.worker import TYPE, HarnessMaker, on_embedded_first, result_of
 
 
 class Application(BaseModel):
@@ -22,6 +22,9 @@ class Application(BaseModel):
 
 class Clock:
     pass
+
+
+pytestmark = on_embedded_first
 
 
 async def swallow(job: RunningJob, run: Run) -> Any:

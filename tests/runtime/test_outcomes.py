@@ -16,8 +16,9 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import NoActiveJob, ValidationFailed
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel, DeadLetter, JobOutcome, RetryLater, Snooze
-from tests.support.worker import PLACE, HarnessMaker, registry_of, result_of
+from tests.support.worker import PLACE, HarnessMaker, on_embedded_first, registry_of, result_of
 
+pytestmark = on_embedded_first
 ONCE = RetryPolicy(max_attempts=1)
 SOON = RetryPolicy(max_attempts=3, base_seconds=0.0)
 

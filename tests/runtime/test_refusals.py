@@ -18,8 +18,9 @@ from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater
 from hms_svc.ports.broker import Settlement
 from hms_svc.ports.control import Act
 from hms_svc.runtime import decide
-from tests.support.worker import PLACE, HarnessMaker, registry_of
+from tests.support.worker import PLACE, HarnessMaker, on_embedded_first, registry_of
 
+pytestmark = on_embedded_first
 ONCE = RetryPolicy(max_attempts=1)
 SOON = RetryPolicy(max_attempts=3, base_seconds=0.0)
 

@@ -12,8 +12,9 @@ from hms_svc import Cancel, DeadLetter, RetryLater, RunningJob, Snooze, Validati
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.sdk.registry import Registry
-from tests.support.worker import HarnessMaker, registry_of, result_of
+from tests.support.worker import HarnessMaker, on_embedded_first, registry_of, result_of
 
+pytestmark = on_embedded_first
 ONCE = RetryPolicy(max_attempts=1)
 SURROGATE = "file \udc80"
 

@@ -17,8 +17,16 @@ from hms_svc.operations.type_detail import settings_facts
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
-from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of, result_of
+from tests.support.worker import (
+    TYPE,
+    HarnessMaker,
+    WorkerHarness,
+    on_embedded_first,
+    registry_of,
+    result_of,
+)
 
+pytestmark = on_embedded_first
 OUTCOMES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "outcomes.md"
 
 

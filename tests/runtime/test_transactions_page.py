@@ -151,9 +151,9 @@ def test_the_examples_of_the_page_run(tmp_path: Path, environment: dict[str, str
     ("environment", "place", "written"),
     [
         ("sqlite-sqlite", "after", 1),
-        ("redis-postgresql", "inside", 2),
-        pytest.param("sqlite-sqlite", "inside", 2, marks=pytest.mark.chaos),
-        pytest.param("redis-postgresql", "after", 1, marks=pytest.mark.chaos),
+        ("sqlite-sqlite", "inside", 2),
+        pytest.param("redis-postgresql", "after", 1, marks=pytest.mark.interop),
+        pytest.param("redis-postgresql", "inside", 2, marks=pytest.mark.interop),
     ],
     indirect=["environment"],
 )

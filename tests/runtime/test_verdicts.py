@@ -25,8 +25,16 @@ from hms_svc.ports.control import Act
 from hms_svc.ports.policy import Question
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
-from tests.support.worker import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
+from tests.support.worker import (
+    PLACE,
+    HarnessMaker,
+    WorkerHarness,
+    on_embedded_first,
+    registry_of,
+    result_of,
+)
 
+pytestmark = on_embedded_first
 ONCE = RetryPolicy(max_attempts=1)
 DENIED = {**PLACE, "photo": "file:///etc/passwd"}
 HELD = {**PLACE, "needs_road_closure": True}

@@ -21,7 +21,7 @@ from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
 from tests.support.waiting import PATIENCE_SECONDS, until
-from tests.support.worker import HarnessMaker, WorkerHarness, registry_of
+from tests.support.worker import HarnessMaker, WorkerHarness, on_embedded_first, registry_of
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "tests.runtime.embedded_app:app"
@@ -149,6 +149,7 @@ async def service(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.
             await process.wait()
 
 
+@on_embedded_first
 async def test_a_service_does_not_replace_a_worker_that_an_operator_stops_and_ends_with_its_last(
     open_harness: HarnessMaker,
 ) -> None:
@@ -179,6 +180,7 @@ async def test_a_service_does_not_replace_a_worker_that_an_operator_stops_and_en
         assert await harness.engines.inspection.workers() == []
 
 
+@on_embedded_first
 async def test_what_is_wanted_of_a_worker_that_dies_is_wanted_of_the_one_in_its_place(
     open_harness: HarnessMaker,
 ) -> None:

@@ -44,17 +44,20 @@ City = tuple[Cli, Path]
 """The command line on a data directory, and that directory."""
 
 
-def environment(data_dir: Path) -> dict[str, str]:
+def environment(data_dir: Path, actor: str = "tester") -> dict[str, str]:
     """Return the environment of a test: its own data directory, and no configuration file."""
-    return {"HMS_SVC_DATA_DIR": str(data_dir), "HMS_SVC_CONFIG": "", "HMS_SVC_ACTOR": "tester"}
+    return {"HMS_SVC_DATA_DIR": str(data_dir), "HMS_SVC_CONFIG": "", "HMS_SVC_ACTOR": actor}
 
 
-def make_cli(data_dir: Path) -> Cli:
-    """Return a function that runs a command on a data directory."""
+def make_cli(data_dir: Path, actor: str = "tester") -> Cli:
+    """Return a function by which the actor runs commands on a data directory."""
 
     def run(*arguments: object, stdin: str | bytes = "", code: int = 0) -> Answer:
         result = CliRunner().invoke(
-            make_app(), [str(each) for each in arguments], input=stdin, env=environment(data_dir)
+            make_app(),
+            [str(each) for each in arguments],
+            input=stdin,
+            env=environment(data_dir, actor),
         )
         answer = Answer(result.exit_code, result.stdout, result.stderr)
         if result.exception is not None and not isinstance(result.exception, SystemExit):

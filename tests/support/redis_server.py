@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 import redis
+import redis.utils
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -203,6 +205,18 @@ def redis_binary() -> str:
             pytest.fail(f"{reason}, and {REQUIRED_VARIABLE} is set")
         pytest.skip(reason)
     return found
+
+
+@pytest.fixture(autouse=True, scope="session")
+def known_version() -> Iterator[None]:
+    """Let redis-py look up its own version once, instead of in its metadata for each connection."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            redis.utils,
+            "get_lib_version",
+            functools.cache(redis.utils.get_lib_version),
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -133,6 +133,12 @@ HarnessMaker: TypeAlias = "Callable[[Registry], AbstractAsyncContextManager[Work
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """The embedded broker, and Redis: workers behave the same on both."""
     return settings_for(request.param, request, tmp_path)
+
+
+on_embedded_first: Final = pytest.mark.parametrize(
+    "settings", ["sqlite", pytest.param("redis", marks=pytest.mark.interop)], indirect=True
+)
+"""What is above the broker, or takes long: over Redis in `make interop`."""
 
 
 def settings_for(broker: str, request: pytest.FixtureRequest, folder: Path) -> Settings:
