@@ -14,6 +14,7 @@ from hms_svc.domain.errors import BadPolicy, RuleFailed
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.cel_engine import compile_expression, make_context
 from hms_svc.governance.policy_file import PolicyFile, Rule, load_policy_file
+from hms_svc.governance.used_fields import used_fields
 from hms_svc.ports.policy import Question
 
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ class _Compiled(msgspec.Struct, frozen=True):
 
 
 class _RulesOfAction(NamedTuple):
-    """The rules that may apply to an action, the strictest first, and the variables that they use."""
+    """The rules that may apply to an action, the strictest first.
+
+    `variables` are those that they use, `fields` those of the payload, None for all of them.
+    """
 
     rules: Sequence[_Compiled]
     variables: frozenset[str]
+    fields: frozenset[str] | None
 
 
 class LocalPolicy:
@@ -54,10 +59,10 @@ class LocalPolicy:
     async def decide(self, question: Question) -> Verdict:
         """Return the verdict; raise RuleFailed with the rule if its expression fails."""
         context: Context | None = None
-        rules, variables = self._rules_for(question.action)
-        for one in rules:
+        found = self._rules_for(question.action)
+        for one in found.rules:
             if one.program is not None:
-                context = context or _context(question, variables)
+                context = context or _context(question, found)
                 if not self._holds(one.rule, one.program, context):
                     continue
             return Verdict(one.rule.effect, one.rule.id, one.rule.reason)
@@ -81,9 +86,9 @@ class LocalPolicy:
         found = self._by_action.get(action)
         if found is None:
             rules = tuple(one for one in self._rules if fnmatchcase(action, one.rule.action))
-            programs = (one.program for one in rules if one.program is not None)
+            programs = [one.program for one in rules if one.program is not None]
             used = frozenset(name for program in programs for name in program.variables())
-            found = _RulesOfAction(rules, used)
+            found = _RulesOfAction(rules, used, _fields_of(rules))
             if len(self._by_action) < _ACTIONS_KEPT:
                 self._by_action[action] = found
         return found
@@ -108,9 +113,23 @@ def load_local_policy(path: Path | None) -> LocalPolicy:
     return LocalPolicy(load_policy_file(path))
 
 
-def _context(question: Question, variables: frozenset[str]) -> Context:
-    """Return a context with the variables that are used: converting one costs more than a rule."""
-    values: dict[str, Any] = {"action": question.action, "payload": question.payload}
+def _fields_of(rules: Sequence[_Compiled]) -> frozenset[str] | None:
+    """Return the fields of the payload that the rules read, None if one may read any."""
+    every: set[str] = set()
+    for one in rules:
+        fields = used_fields(one.rule.when or "")
+        if fields is None:
+            return None
+        every |= fields
+    return frozenset(every)
+
+
+def _context(question: Question, used: _RulesOfAction) -> Context:
+    """Return a context with what the rules use: converting a value costs more than a rule."""
+    payload, variables = question.payload, used.variables
+    if used.fields is not None and isinstance(payload, dict):
+        payload = {name: payload[name] for name in used.fields if name in payload}
+    values: dict[str, Any] = {"action": question.action, "payload": payload}
     if "job" in variables:
         job = {"id": question.job_id, "type": question.job_type, "attempt": question.attempt}
         values["job"] = job
