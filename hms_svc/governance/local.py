@@ -14,7 +14,6 @@ from hms_svc.domain.errors import BadPolicy, RuleFailed
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.cel_engine import compile_expression, make_context
 from hms_svc.governance.policy_file import PolicyFile, Rule, load_policy_file
-from hms_svc.governance.used_fields import used_fields
 from hms_svc.ports.policy import Question
 
 if TYPE_CHECKING:
@@ -115,6 +114,8 @@ def load_local_policy(path: Path | None) -> LocalPolicy:
 
 def _fields_of(rules: Sequence[_Compiled]) -> frozenset[str] | None:
     """Return the fields of the payload that the rules read, None if one may read any."""
+    from hms_svc.governance.used_fields import used_fields
+
     every: set[str] = set()
     for one in rules:
         fields = used_fields(one.rule.when or "")
