@@ -25,7 +25,10 @@ PER_ROW: Final = 100
 STEP_DEGREES: Final = 0.001
 """About 86 m of longitude at this latitude, 111 m of latitude: farther than any radius in use."""
 ELSEWHERE: Final = 100_000
-"""Places from this number on are for what is pushed, so that two producers may work side by side."""
+"""Places from this number on are for what is pushed, so that two producers may work side by side.
+
+From twice this number on they are for jobs that have names.
+"""
 PADDING_CHARACTERS: Final = 20_000
 AGAIN_SECONDS: Final = 0.05
 
@@ -51,8 +54,8 @@ def of_type(type: str, *, first: int = 0, **more: Any) -> Callable[[int], Job]:
 
 
 def named(type: str) -> Callable[[int], Job]:
-    """The same, under an id that the next producer uses too."""
-    return lambda number: Job(type, distinct(number).data, id=f"named-{number}")
+    """The same, under an id that the next producer uses too, at places where nobody else opens cases."""
+    return lambda number: Job(type, distinct(2 * ELSEWHERE + number).data, id=f"named-{number}")
 
 
 def maker_of(kind: str) -> Callable[[int], Job]:
