@@ -217,11 +217,12 @@ class Executor:
 
     async def _check(self, job: RunningJob, plan: TypePlan) -> None:
         """Run what a job has to pass before its handler."""
+        task = asyncio.current_task()
         with job.stage("validate"):
             job.validating = True
             for step in plan.steps.validation(job):
                 await step.run(job, partial(self._call, job))
-                _raise_if_cancelled(job)
+                _raise_if_cancelled(task)
             job.validating = False
         for vet in plan.steps.governance:
             await vet.run(job, partial(self._call, job))
@@ -233,7 +234,7 @@ class Executor:
         else:
             result = await self._call(job, plan.handler, *arguments)
         while result is not None and isawaitable(result):
-            _raise_if_cancelled(job)
+            _raise_if_cancelled(asyncio.current_task())
             result = await result
         return result
 
@@ -312,7 +313,7 @@ def _await_on_loop(job: RunningJob, awaitable: Awaitable[Any]) -> Any:
         job.awaited = None
 
 
-def _raise_if_cancelled(job: RunningJob) -> None:
-    """Stop between two functions if the job was cancelled while one was on its thread."""
-    if job.interrupted:
+def _raise_if_cancelled(task: asyncio.Task[Any] | None) -> None:
+    """Stop between two functions if the run's task was cancelled while one was on its thread."""
+    if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -64,7 +64,8 @@ class NearPlace(msgspec.Struct, frozen=True):
     distance_m: float
 
 
-_Segment: TypeAlias = "tuple[str, Position, Position]"
+_Segment: TypeAlias = "tuple[int, str, Position, Position]"
+"""The number of its place in the file, the name, and both ends."""
 
 
 class PlaceIndex:
@@ -78,24 +79,24 @@ class PlaceIndex:
         self._around = lru_cache(_SURROUNDINGS_KEPT)(self._segments_around)
         self._cells: dict[tuple[PlaceKind, int, int], list[_Segment]] = {}
         self._areas: dict[tuple[PlaceKind, int], list[tuple[str, Area]]] = {}
-        for place in self.places:
+        for number, place in enumerate(self.places):
             for rings in place.areas:
                 for row in _rows_of(rings):
                     self._areas.setdefault((place.kind, row), []).append((place.name, rings))
-            for segment in _segments(place):
+            for segment in _segments(number, place):
                 for row, column in _cells_of(segment):
                     self._cells.setdefault((place.kind, row, column), []).append(segment)
 
     def nearest(self, kind: PlaceKind, lat: float, lon: float, reach_m: float) -> NearPlace | None:
         """Return the nearest place of a kind within `reach_m` metres, None if there is none.
 
-        The distance is 0 m within the place's own area.
+        Of places at the same distance it is the first of the file. The distance is 0 m within the place's own area.
         """
         for name, rings in self._areas.get((kind, _row(lat)), ()):
             if is_inside((lat, lon), rings):
                 return NearPlace(name, 0.0)
         best: NearPlace | None = None
-        for name, start, end in self._around(kind, _row(lat), _column(lon), reach_m):
+        for _, name, start, end in self._around(kind, _row(lat), _column(lon), reach_m):
             distance = distance_to_segment_m((lat, lon), start, end)
             if distance <= reach_m and (best is None or distance < best.distance_m):
                 best = NearPlace(name, distance)
@@ -104,14 +105,13 @@ class PlaceIndex:
     def _segments_around(
         self, kind: PlaceKind, row: int, column: int, reach_m: float
     ) -> tuple[_Segment, ...]:
-        """Return the segments that may be within `reach_m` metres of some place in a cell."""
+        """Return the segments that may be within `reach_m` metres of some place in a cell, as in the file."""
         rows, columns = _cells_around(row, column, reach_m)
         if len(rows) * len(columns) > len(self._cells):
-            near = [cell for cell in self._cells if cell[0] is kind and cell[1] in rows]
+            near = [cell for cell in self._cells if cell[0] == kind and cell[1] in rows]
         else:
             near = [(kind, each, other % CELLS_AROUND) for each in rows for other in columns]
-        found = (segment for cell in near for segment in self._cells.get(cell, ()))
-        return tuple(dict.fromkeys(found))
+        return tuple(sorted({segment for cell in near for segment in self._cells.get(cell, ())}))
 
 
 class Places:
@@ -277,16 +277,16 @@ def _rows_of(area: Area) -> range:
     return range(min(rows), max(rows) + 1) if rows else range(0)
 
 
-def _segments(place: Place) -> Iterator[_Segment]:
+def _segments(number: int, place: Place) -> Iterator[_Segment]:
     for line in place.ways:
         if len(line) == 1:
-            yield place.name, line[0], line[0]
+            yield number, place.name, line[0], line[0]
         for start, end in pairwise(line):
             pieces = math.ceil(
                 max(abs(end[0] - start[0]), abs(end[1] - start[1]), CELL_DEGREES) / CELL_DEGREES
             )
             cuts = [_between(start, end, piece / pieces) for piece in range(pieces + 1)]
-            yield from ((place.name, a, b) for a, b in pairwise(cuts))
+            yield from ((number, place.name, a, b) for a, b in pairwise(cuts))
 
 
 def _between(start: Position, end: Position, share: float) -> Position:
@@ -294,7 +294,7 @@ def _between(start: Position, end: Position, share: float) -> Position:
 
 
 def _cells_of(segment: _Segment) -> set[tuple[int, int]]:
-    _, start, end = segment
+    _, _, start, end = segment
     rows = sorted((_row(start[0]), _row(end[0])))
     columns = sorted((_column(start[1]), _column(end[1])))
     return {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -371,3 +373,66 @@ async def test_one_that_exits_fails_its_job_alone(open_harness: HarnessMaker) ->
         harness.start()
         detail = await harness.run()
         assert detail.view.detail.startswith("HandlerExited: called sys.exit(3)")
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+async def test_a_time_limit_of_middleware_ends_a_job_whose_plain_function_outlasts_it(
+    open_harness: HarnessMaker, *, is_plain: bool
+) -> None:
+    registry, ran, late = Registry(), list[str](), threading.Event()
+
+    async def limit(job: RunningJob, run: Run) -> Any:
+        async with asyncio.timeout(0.05) as scope:
+            asyncio.get_running_loop().call_at((scope.when() or 0.0) + 0.05, late.set)
+            return await run()
+
+    registry.middleware(limit)
+
+    def outlast(payload: Any) -> bool:
+        return late.wait(5.0)
+
+    class Writing:
+        def __await__(self) -> Generator[None, None, None]:
+            ran.append("handler")
+            yield
+
+    def plain(job: RunningJob) -> Writing:
+        late.wait(5.0)
+        return Writing()
+
+    async def handle(job: RunningJob) -> None:
+        await Writing()
+
+    once = RetryPolicy(max_attempts=1)
+    if is_plain:
+        registry.job(TYPE, retry=once)(plain)
+    else:
+        registry.job(TYPE, retry=once, validators=[outlast])(handle)
+    async with open_harness(registry) as harness:
+        harness.start()
+        ended = await harness.run({})
+        assert (ended.view.state, ran) == (State.DEAD, [])
+        assert "TimeoutError" in str(ended.attempts[-1].error)
+
+
+async def test_a_validator_that_swallows_the_cancellation_of_its_job_lets_nothing_begin(
+    open_harness: HarnessMaker,
+) -> None:
+    registry, ran = Registry(), list[str]()
+
+    async def swallowing(payload: Any) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return True
+
+    @registry.job(TYPE, retry=RetryPolicy(max_attempts=1), validators=[swallowing])
+    async def handle(job: RunningJob) -> None:
+        ran.append("handler")
+
+    async with open_harness(registry) as harness:
+        harness.start()
+        ended = await harness.run({})
+        assert (ended.view.state, ran) == (State.DEAD, [])

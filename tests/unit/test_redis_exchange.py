@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from hiredis import Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from hms_svc.brokers.redis.clients import ServerClients
 from hms_svc.brokers.redis.exchange import MOST_CONNECTIONS, Exchange
+from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.wire import unasked
 from hms_svc.domain.backend_url import read_broker_url
+from hms_svc.domain.errors import BrokerUnavailable
 from tests.support.waiting import until
 
 LARGE = b"x" * 4_000_000
+TURNS_TO_BEGIN = 2
+"""Iterations of the loop from a command to the beginning of a connection."""
 
 
 class Client(asyncio.Protocol):
@@ -47,6 +55,7 @@ class ToldServer:
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.reads = True
+        self.is_loading = False
         self.port = 0
 
     async def received(self, text: bytes) -> Client:
@@ -190,3 +199,78 @@ async def test_what_a_full_server_says_is_told(server: ToldServer, exchange: Exc
     client.transport.close()
     with pytest.raises(RedisConnectionError, match="max number of clients"):
         await asked
+
+
+async def test_those_who_wait_for_a_connection_are_told_that_making_it_was_cancelled(
+    server: ToldServer, exchange: Exchange
+) -> None:
+    asked = ask(exchange, "PING")
+    for _ in range(TURNS_TO_BEGIN):
+        await asyncio.sleep(0)
+    [task] = connecting()
+    task.cancel()
+    with pytest.raises(ConnectionResetError):
+        await asked
+    again = ask(exchange, "GET", "key")
+    client = await server.received(b"key")
+    client.transport.write(b"$3\r\none\r\n")
+    assert await again == b"one"
+
+
+def connecting() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("redis-connection")]
+
+
+class ScriptedClient(Client):
+    """Answers as a server that may be loading its data."""
+
+    def data_received(self, data: bytes) -> None:
+        reader = Reader()
+        reader.feed(data)
+        while (command := reader.gets()) is not False:
+            self.transport.write(self._answer(command[0]))
+
+    def _answer(self, name: bytes) -> bytes:
+        if self._server.is_loading:
+            return b"-LOADING Redis is loading the dataset in memory\r\n"
+        info = b"redis_version:7.0.15\r\n"
+        known = {b"INFO": b"$%d\r\n%b\r\n" % (len(info), info), b"EXISTS": b":0\r\n"}
+        return known.get(name, b"+OK\r\n")
+
+
+@pytest.mark.parametrize("greeting", [b"", b"-ERR max number of clients reached\r\n", b"+OK\r\n"])
+async def test_what_a_server_says_before_any_command_is_no_reply(greeting: bytes) -> None:
+    reader = asyncio.StreamReader()
+    if greeting:
+        reader.feed_data(greeting)
+    parser = SimpleNamespace(parse_error=ResponseError)
+    transport = SimpleNamespace(is_closing=lambda: False)
+    writer = SimpleNamespace(transport=transport)
+    connection = SimpleNamespace(_reader=reader, _writer=writer, _parser=parser)
+    found = unasked(connection)
+    assert str(found or "") == {
+        b"": "",
+        b"-ERR max number of clients reached\r\n": "ERR max number of clients reached",
+        b"+OK\r\n": "a reply to no command",
+    }.get(greeting)
+
+
+async def test_after_a_server_was_loading_the_next_command_looks_up_the_server_again() -> None:
+    server = ToldServer()
+    listening = await asyncio.get_running_loop().create_server(
+        lambda: ScriptedClient(server), "127.0.0.1", 0
+    )
+    port = listening.sockets[0].getsockname()[1]
+    address = read_broker_url(f"redis://127.0.0.1:{port}/0")
+    link = Link(address, "hms", ServerClients(address))
+    await link.open()
+    server.is_loading = True
+    with pytest.raises(BrokerUnavailable, match="loading"):
+        await link.ask("ECHO", "one")
+    server.is_loading = False
+    before = len(server.clients)
+    assert await link.ask("ECHO", "two") == b"OK"
+    assert len(server.clients) == before + 1
+    await link.close()
+    listening.close()
+    await listening.wait_closed()

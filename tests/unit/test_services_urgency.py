@@ -108,6 +108,14 @@ def test_the_index_finds_what_the_distance_to_all_of_them_finds(
         )
 
 
+def test_of_places_at_one_distance_the_first_of_the_file_is_named() -> None:
+    lines = [((10.0, 10.0), (10.0 + east, 10.0 + north)) for east in (-1, 1) for north in (-1, 1)]
+    index = PlaceIndex([Place(ROUTE, str(number), (line,)) for number, line in enumerate(lines)])
+    near = index.nearest(ROUTE, 10.0, 10.0, 60.0)
+    assert near is not None
+    assert near.name == "0"
+
+
 def test_a_long_route_is_found_in_its_middle() -> None:
     index = PlaceIndex([Place(ROUTE, "ring", (((10.0, 10.0), (10.5, 11.0)),))])
     near = index.nearest(ROUTE, 10.25, 10.5, 60.0)

@@ -17,10 +17,9 @@ from typing import Any, Final
 from hiredis import pack_command
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from hms_svc.brokers.redis.wire import Answer, Pending, Wire, resolve
+from hms_svc.brokers.redis.wire import Answer, Pending, Wire, resolve, unasked
 
 Argument = bytes | str | int | float
 MOST_CONNECTIONS: Final = 2
@@ -129,30 +128,20 @@ class _Connection:
             self._wire.send(pending)
         else:
             self._unsent = pending
-            self._opening = asyncio.create_task(self._open(), name=self._name)
+            self._opening = asyncio.create_task(self._connect(), name=self._name)
+            self._opening.add_done_callback(self._opened)
 
     async def close(self) -> None:
         """End the exchange and the connection."""
         if self._opening is not None:
             await end_tasks([self._opening])
-            _fail(self._unsent, ConnectionResetError(_CLOSED))
         if self._wire is not None:
             self._wire.fail(ConnectionResetError(_CLOSED))
         if self._connection is not None:
             await self._connection.disconnect()
             await self._pool.release(self._connection)
 
-    async def _open(self) -> None:
-        try:
-            self._wire = await self._connect()
-        except Exception as error:  # noqa: BLE001 - each caller gets it
-            _fail(self._unsent, error)
-            self._exchange.release(self)
-        else:
-            self._wire.send(self._unsent)
-            self._unsent = []
-
-    async def _connect(self) -> Wire:
+    async def _connect(self) -> None:
         self._wire = None
         self.is_stale = False
         if self._connection is None:
@@ -161,13 +150,19 @@ class _Connection:
             with suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)
             await self._connection.connect()
-        if await self._connection.can_read():
-            # A server that takes no further client says so, or ends the connection: this raises it.
-            await self._connection.read_response()
-        wire = Wire(self._connection, lambda: self._exchange.release(self))
-        if not wire.is_open:
-            raise RedisConnectionError("the server closed the connection")
-        return wire
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        """Send what waits for the connection, or fail it if there is none."""
+        unsent, self._unsent = self._unsent, []
+        error = asyncio.CancelledError() if opening.cancelled() else opening.exception()
+        if error is None:
+            error = unasked(self._connection)
+        if error is None:
+            self._wire = Wire(self._connection, lambda: self._exchange.release(self))
+            self._wire.send(unsent)
+        else:
+            _fail(unsent, error if isinstance(error, Exception) else ConnectionResetError(_CLOSED))
+            self._exchange.release(self)
 
 
 def _fail(pending: Pending, error: Exception) -> None:
@@ -175,7 +170,7 @@ def _fail(pending: Pending, error: Exception) -> None:
         resolve(answer, error)
 
 
-async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks until they have ended: the library may swallow a cancellation."""
     pending = set(tasks)
     while pending:

@@ -197,6 +197,9 @@ class Link:
                 return await call(self._commands, tries)
             except (BusyLoadingError, AuthenticationError, OutOfMemoryError) as error:
                 self.refused += isinstance(error, OutOfMemoryError)
+                if not isinstance(error, OutOfMemoryError):
+                    # By now the address, or Sentinel, may lead to another server, or a login be accepted.
+                    await self._commands.reconnect()
                 raise BrokerUnavailable(f"{self.address}: {error_text(error)}") from error
             except _NOT_MASTER as error:
                 await self._commands.reconnect()

@@ -43,12 +43,7 @@ class Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unanswered: deque[Answer] = deque()
         self._is_busy = False
-        # Replies of RESP2 as bytes, errors as those classes to which redis-py maps them.
-        self._reader = Reader(
-            protocolError=InvalidResponse,
-            replyError=connection._parser.parse_error,
-            notEnoughData=_UNFINISHED,
-        )
+        self._reader = _make_reader(connection)
         self._transport: asyncio.Transport = connection._writer.transport
         self._streams: asyncio.BaseProtocol = self._transport.get_protocol()
         self._transport.set_protocol(self)
@@ -79,8 +74,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Resolve the commands whose replies are complete."""
-        self._reader.feed(data)
         try:
+            self._reader.feed(data)
             while self._unanswered:
                 reply = self._reader.gets()
                 if reply is _UNFINISHED:
@@ -119,6 +114,33 @@ class Wire(asyncio.Protocol):
             self._timer = self._loop.call_at(self._deadline, self._check_time)
         else:
             self.fail(RedisTimeoutError(f"no reply within {self._seconds:g} s"))
+
+
+def unasked(connection: Any) -> RedisError | None:
+    """Return as an error what a server has sent on a new connection before any command, None for nothing.
+
+    One that takes no further client says so there. Nothing is awaited, so that whatever comes later
+    comes to the Wire.
+    """
+    stream: asyncio.StreamReader = connection._reader
+    if stream.at_eof() or connection._writer.transport.is_closing():
+        return RedisConnectionError("the server closed the connection")
+    data: bytes = bytes(stream._buffer)  # type: ignore[attr-defined]  # nothing public shows it without waiting
+    if not data:
+        return None
+    reader = _make_reader(connection)
+    reader.feed(data)
+    said = reader.gets()
+    return said if isinstance(said, RedisError) else InvalidResponse("a reply to no command")
+
+
+def _make_reader(connection: Any) -> Reader:
+    """Return a reader of RESP2: replies as bytes, errors as those classes to which redis-py maps them."""
+    return Reader(
+        protocolError=InvalidResponse,
+        replyError=connection._parser.parse_error,
+        notEnoughData=_UNFINISHED,
+    )
 
 
 def resolve(answer: Answer, result: Any) -> None:
