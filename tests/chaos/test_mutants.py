@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import signal
 
+import pytest
+
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_fleet, on_fleet_first
@@ -16,6 +18,9 @@ from tests.chaos.site import Site
 from tests.chaos.test_zombies import make_zombie
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
+
+
+pytestmark = pytest.mark.interop
 
 
 def mutant(name: str) -> str:

@@ -276,7 +276,7 @@ def evil_answers() -> dict[type, object]:
     }
 
 
-@pytest.mark.parametrize("size", [(200, 60), (40, 10)])
+@pytest.mark.parametrize("size", [pytest.param((200, 60), marks=pytest.mark.interop), (40, 10)])
 async def test_hostile_views_are_harmless_at_any_size(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

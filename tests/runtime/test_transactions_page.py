@@ -150,7 +150,7 @@ def test_the_examples_of_the_page_run(tmp_path: Path, environment: dict[str, str
 @pytest.mark.parametrize(
     ("environment", "place", "written"),
     [
-        ("sqlite-sqlite", "after", 1),
+        pytest.param("sqlite-sqlite", "after", 1, marks=pytest.mark.interop),
         ("sqlite-sqlite", "inside", 2),
         pytest.param("redis-postgresql", "after", 1, marks=pytest.mark.interop),
         pytest.param("redis-postgresql", "inside", 2, marks=pytest.mark.interop),
