@@ -1,4 +1,4 @@
-"""The connections that share all commands, before a server that answers only when it is told to."""
+"""The connections that share all commands, before a server that the test controls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Client(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: ToldServer) -> None:
+    def __init__(self, server: ControlledServer) -> None:
         self._server = server
         self.received = b""
         self.is_lost = False
@@ -49,7 +49,7 @@ class Client(asyncio.Protocol):
         self.is_lost = True
 
 
-class ToldServer:
+class ControlledServer:
     """Takes connections, and does what the test does with them."""
 
     def __init__(self) -> None:
@@ -68,8 +68,8 @@ class ToldServer:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ToldServer]:
-    server = ToldServer()
+async def server() -> AsyncIterator[ControlledServer]:
+    server = ControlledServer()
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(lambda: Client(server), "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
@@ -81,14 +81,14 @@ async def server() -> AsyncIterator[ToldServer]:
 
 
 @pytest.fixture
-async def exchange(server: ToldServer) -> AsyncIterator[Exchange]:
+async def exchange(server: ControlledServer) -> AsyncIterator[Exchange]:
     # The client of the probe: it sends nothing before the first command.
     exchange = ServerClients(read_broker_url(f"redis://127.0.0.1:{server.port}/0")).for_probe()
     yield exchange
     await exchange.close()
 
 
-def _has_clients(server: ToldServer, number: int) -> bool:
+def _has_clients(server: ControlledServer, number: int) -> bool:
     return len(server.clients) == number
 
 
@@ -97,7 +97,7 @@ def ask(exchange: Exchange, *words: bytes | str) -> asyncio.Task[object]:
 
 
 async def test_a_server_that_reads_nothing_gets_two_exchanges_at_most(
-    server: ToldServer, exchange: Exchange
+    server: ControlledServer, exchange: Exchange
 ) -> None:
     server.reads = False
     asked = []
@@ -121,7 +121,7 @@ async def test_a_server_that_reads_nothing_gets_two_exchanges_at_most(
 
 
 async def test_a_connection_cut_inside_a_reply_is_made_again(
-    server: ToldServer, exchange: Exchange
+    server: ControlledServer, exchange: Exchange
 ) -> None:
     asked = [ask(exchange, "GET", "one"), ask(exchange, "GET", "two")]
     client = await server.received(b"two")
@@ -135,7 +135,7 @@ async def test_a_connection_cut_inside_a_reply_is_made_again(
 
 
 async def test_a_connection_cut_while_nobody_asks_is_made_again(
-    server: ToldServer, exchange: Exchange
+    server: ControlledServer, exchange: Exchange
 ) -> None:
     asked = ask(exchange, "GET", "one")
     client = await server.received(b"one")
@@ -149,7 +149,7 @@ async def test_a_connection_cut_while_nobody_asks_is_made_again(
 
 
 async def test_a_stale_connection_ends_its_exchange_and_is_made_again(
-    server: ToldServer, exchange: Exchange
+    server: ControlledServer, exchange: Exchange
 ) -> None:
     asked = ask(exchange, "GET", "one")
     client = await server.received(b"one")
@@ -163,7 +163,7 @@ async def test_a_stale_connection_ends_its_exchange_and_is_made_again(
 
 
 async def test_a_close_fails_what_is_unanswered_and_what_waits(
-    server: ToldServer, exchange: Exchange
+    server: ControlledServer, exchange: Exchange
 ) -> None:
     asked = []
     for number in range(MOST_CONNECTIONS):
@@ -192,7 +192,9 @@ async def test_a_close_while_it_connects_fails_who_waits_for_that(
         await asked
 
 
-async def test_what_a_full_server_says_is_told(server: ToldServer, exchange: Exchange) -> None:
+async def test_what_a_full_server_says_reaches_the_caller(
+    server: ControlledServer, exchange: Exchange
+) -> None:
     asked = ask(exchange, "PING")
     client = await server.received(b"PING")
     client.transport.write(b"-ERR max number of clients reached\r\n")
@@ -201,8 +203,8 @@ async def test_what_a_full_server_says_is_told(server: ToldServer, exchange: Exc
         await asked
 
 
-async def test_those_who_wait_for_a_connection_are_told_that_making_it_was_cancelled(
-    server: ToldServer, exchange: Exchange
+async def test_commands_fail_if_the_connection_they_wait_for_is_cancelled(
+    server: ControlledServer, exchange: Exchange
 ) -> None:
     asked = ask(exchange, "PING")
     for _ in range(TURNS_TO_BEGIN):
@@ -256,7 +258,7 @@ async def test_what_a_server_says_before_any_command_is_no_reply(greeting: bytes
 
 
 async def test_after_a_server_was_loading_the_next_command_looks_up_the_server_again() -> None:
-    server = ToldServer()
+    server = ControlledServer()
     listening = await asyncio.get_running_loop().create_server(
         lambda: ScriptedClient(server), "127.0.0.1", 0
     )
