@@ -19,7 +19,6 @@ from tests.chaos.test_zombies import make_zombie
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
-
 pytestmark = pytest.mark.interop
 
 
