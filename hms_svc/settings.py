@@ -23,6 +23,7 @@ from hms_svc.domain.app_sections import (
 from hms_svc.domain.backend_url import (
     MASK,
     BackendUrl,
+    mask_broken,
     mask_password,
     read_broker_url,
     read_database_url,
@@ -303,7 +304,7 @@ def _read(name: str, value: object, source: str) -> Any:
     try:
         return reader(value)
     except ValueError as error:
-        shown = MASK if name in _SECRETS else f"{mask_password(str(value))!r:.200}"
+        shown = MASK if name in _SECRETS else f"{mask_broken(str(value))!r:.200}"
         raise BadSetting(
             f"setting {name} = {shown} ({source}) is wrong: expected {error}"
         ) from error

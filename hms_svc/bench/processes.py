@@ -37,7 +37,7 @@ class WorkerProcess:
         """Return the CPU time of the process and of its children; None where the system does not report it."""
         if not _PROC.joinpath("self/stat").exists():
             return None
-        ticks = sum(map(_ticks, _family(self._process.pid)))
+        ticks = sum(map(_ticks, family(self._process.pid)))
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
@@ -81,7 +81,7 @@ def worker_process(settings: Settings, types: tuple[str, ...]) -> Iterator[Worke
             worker.stop()
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """Return a process and its descendants."""
     found = [pid]
     for task in _PROC.joinpath(str(pid), "task").glob("*/children"):
@@ -90,7 +90,7 @@ def _family(pid: int) -> list[int]:
         except OSError:
             continue
         for child in children:
-            found += _family(int(child))
+            found += family(int(child))
     return found
 
 

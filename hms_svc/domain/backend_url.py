@@ -20,6 +20,7 @@ _PASSWORD_IN_TEXT: Final = re.compile(
     r"(?<=://)([^\s:/?#@\[\]]*):(?!\*\*\*@|\d{1,5}(?:/|\?\w+=))"
     r"(?:(?:(?!://|\?\w+=)\S)*@|(?:(?!://)\S)*@)"
 )
+_PASSWORD_OF_NO_URL: Final = re.compile(r":.*@", re.DOTALL)
 _TOKEN: Final = re.compile(
     r"([?&](?!sslkey=|ssl_keyfile=)[^=&]*(?:pass|token|secret|key|sig)[^=&]*=)[^&#\s'\"]*",
     re.IGNORECASE,
@@ -106,6 +107,11 @@ def in_redis_database(url: BackendUrl, number: int) -> str:
 def mask_password(url: str) -> str:
     """Return a single address with `***` for its password, and for the keys and tokens in its query."""
     return _TOKEN.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))
+
+
+def mask_broken(text: str) -> str:
+    """Return what was given for an address with its password masked, also where `://` is mistyped."""
+    return mask_password(text) if "://" in text else _PASSWORD_OF_NO_URL.sub(f":{MASK}@", text)
 
 
 def mask_passwords(message: str) -> str:

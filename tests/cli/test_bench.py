@@ -15,14 +15,16 @@ from typing import Any
 import pytest
 
 from hms_svc.bench.limits import limits_of
+from hms_svc.bench.processes import family
 from hms_svc.bench.scratch import STALE_SECONDS, scratch
 from hms_svc.brokers.redis.scratch import OWNER_KEY
 from hms_svc.operations.answers.bench import BenchAnswer, BenchDrain
 from hms_svc.settings import load_settings
 from tests.support.command_line import SAMPLES, Cli, environment, make_cli
 from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import free_port
 from tests.support.redis_server import RedisMaker, RedisServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 STALE = int(time.time()) - STALE_SECONDS - 1
 PUSHED = '{"id": "real-1", "type": "permit.issue", "data": {}}'
@@ -123,6 +125,36 @@ def test_a_redis_without_an_empty_database_is_refused_by_name(
     assert server.info("keyspace") == {
         f"db{number}": {"keys": 1, "expires": 0, "avg_ttl": 0} for number in range(16)
     }
+
+
+def test_a_redis_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
+    cli = make_cli(tmp_path / "data")
+    for command in (("bench",), ("demo", "--headless", "--seconds", 0.1)):
+        refused = cli("--broker-url", f"redis://127.0.0.1:{free_port()}/0", *command, code=5)
+        assert "Error 111 connecting" in refused.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_its_worker_and_removes_its_data(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    data = tmp_path / "data"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hms_svc", "bench", "--seconds", "60"],
+        env={**os.environ, **environment(data)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert running.stderr is not None
+    while b"latency" not in running.stderr.readline():
+        assert running.poll() is None
+    workers = family(running.pid)[1:]
+    assert workers
+    running.send_signal(number)
+    running.stderr.close()
+    assert running.wait(PATIENCE_SECONDS) == 130
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert not list(data.glob("hms_svc_bench_*"))
 
 
 def test_the_demo_takes_no_jobs_from_a_redis_in_use(

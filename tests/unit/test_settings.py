@@ -214,3 +214,21 @@ def test_redis_and_sentinel_addresses_are_read() -> None:
         "city",
         "3",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("redis//ops:s3cret@host:6379/0", "redis//ops:***@host:6379/0"),
+        ("redis:/ops:s3cret@host/0", "redis:***@host/0"),
+        ("ops:s3:c@ret@host", "ops:***@host"),
+        ("amqp://ops:s3cret@host", "amqp://ops:***@host"),
+        ("host:6379", "host:6379"),
+    ],
+)
+def test_the_password_of_an_address_that_is_refused_is_masked(given: str, shown: str) -> None:
+    for name in ("broker_url", "database_url"):
+        with pytest.raises(BadSetting) as refused:
+            load_settings({name: given}, environ=NO_FILE)
+        assert repr(shown) in str(refused.value)
+        assert "s3" not in str(refused.value)

@@ -20,15 +20,19 @@ async def take_database(url: BackendUrl, namespace: str, now: int) -> BackendUrl
     """Return the address of a logical database that is empty, or left behind by an owner who was killed.
 
     A worker absorbs what is pushed to `jobs:*` of its whole logical database, in any namespace:
-    therefore it must not be one that is in use. Raise BadInput if there is none.
+    therefore it must not be one that is in use. Raise BadInput if there is none, BrokerUnavailable
+    if the server cannot be reached.
     """
+    link = Link(url, namespace, ServerClients(url))
+    await link.open()
+    await link.close()
     for number in range(_HIGHEST, -1, -1):
         found = read_broker_url(in_redis_database(url, number))
         if number != int(url.database) and await _take(found, namespace, now):
             return found
     raise BadInput(
-        f"{Link(url, namespace, ServerClients(url)).address} has no empty logical database: each of 0 to "
-        f"{_HIGHEST} holds keys or is not allowed; name another Redis with --broker-url"
+        f"{link.address} has no empty logical database: each of 0 to {_HIGHEST} holds keys or is not "
+        "allowed; name another Redis: hms-svc --broker-url URL …"
     )
 
 
