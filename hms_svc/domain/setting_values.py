@@ -149,12 +149,15 @@ def settings_of_context(contexts: Mapping[str, Any], name: str, file: str) -> di
     """
     found = contexts.get(name)
     if not isinstance(found, dict):
+        from hms_svc.domain.backend_url import mask_broken
+
+        shown = mask_broken(name)  # it may be an address that was meant for another option
         known = (
             ", ".join(sorted(contexts))
-            or f"none: [contexts.{name}] in the configuration file defines one"
+            or f"none: [contexts.{shown}] in the configuration file defines one"
         )
         raise BadSetting(
-            f"no context {name!r}{f' ({file})' if file else ''}; the contexts are {known}"
+            f"no context {shown!r}{f' ({file})' if file else ''}; the contexts are {known}"
         )
     try:
         flag(found.get("read_only", False))

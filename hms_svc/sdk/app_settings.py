@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from hms_svc.domain.app_sections import TABLE, Given, Sections, variable_of
-from hms_svc.domain.backend_url import MASK, mask_password
+from hms_svc.domain.backend_url import MASK, mask_broken, mask_password
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.domain.suggestions import did_you_mean
 from hms_svc.machine import read_secret
@@ -195,7 +195,7 @@ def _described(
                 f"or {variable_of(name, key)}"
             )
         return f"settings {path} are wrong: {fault['msg']}"
-    shown = MASK if _is_secret(model, key) else f"{mask_password(str(fault['input']))!r:.200}"
+    shown = MASK if _is_secret(model, key) else f"{mask_broken(str(fault['input']))!r:.200}"
     return f"setting {path} = {shown} ({origins[key].source}) is wrong: {fault['msg']}"
 
 

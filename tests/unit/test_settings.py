@@ -232,3 +232,6 @@ def test_the_password_of_an_address_that_is_refused_is_masked(given: str, shown:
             load_settings({name: given}, environ=NO_FILE)
         assert repr(shown) in str(refused.value)
         assert "s3" not in str(refused.value)
+    with pytest.raises(BadSetting) as refused:
+        load_settings(context=given, environ=NO_FILE)
+    assert f"no context {shown!r}" in str(refused.value)
