@@ -96,7 +96,7 @@ class Wire(asyncio.Protocol):
         self.fail(RedisConnectionError("the server closed the connection"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell redis-py's streams, whose end it waits for when it disconnects."""
+        """Notify redis-py's streams: it waits for their end when it disconnects."""
         self._streams.connection_lost(exc)
         self.fail(RedisConnectionError(f"the connection was lost: {exc}"))
 
@@ -144,7 +144,7 @@ def _make_reader(connection: Any) -> Reader:
 
 
 def resolve(answer: Answer, result: Any) -> None:
-    """Give a caller its reply or its error, unless it was cancelled."""
+    """Set a caller's reply or error, unless the caller was cancelled."""
     if answer.done():
         return
     if isinstance(result, Exception):
