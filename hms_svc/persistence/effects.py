@@ -24,7 +24,7 @@ from hms_svc.persistence.nearby_cases import (
 )
 from hms_svc.persistence.permissions import read_permissions, write_permissions
 from hms_svc.persistence.places import cell_of
-from hms_svc.persistence.statements import AnyRow, among, insert_rows, write_together
+from hms_svc.persistence.statements import Query, among, insert_rows, write_together
 from hms_svc.persistence.tables import cases, job_effects
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, StoredEffect
@@ -32,20 +32,23 @@ from hms_svc.ports.transactions import TransactionRequest, Write
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED: Final = "case.opened"
-_EFFECTS = select(
+_OF_CASES: Final = select(
     cases.c.number, cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted
 ).where(among(cases.c.job_id))
-_RECALLED = union_all(
-    _EFFECTS.add_columns(cast(null(), LargeBinary).label("value")),
-    select(
-        job_effects.c.number,
-        job_effects.c.job_id,
-        job_effects.c.key,
-        literal("").label("id"),
-        literal("").label("digest"),
-        job_effects.c.vetted,
-        job_effects.c.value,
-    ).where(among(job_effects.c.job_id)),
+_EFFECTS: Final = Query(_OF_CASES)
+_RECALLED: Final = Query(
+    union_all(
+        _OF_CASES.add_columns(cast(null(), LargeBinary).label("value")),
+        select(
+            job_effects.c.number,
+            job_effects.c.job_id,
+            job_effects.c.key,
+            literal("").label("id"),
+            literal("").label("digest"),
+            job_effects.c.vetted,
+            job_effects.c.value,
+        ).where(among(job_effects.c.job_id)),
+    )
 )
 """Cases, whose value is null, and transactions: one round trip."""
 _INSERT = insert_rows(
@@ -115,10 +118,14 @@ def _recall(
 ) -> list[tuple[StoredEffect, ...]]:
     raise_fences(connection, claims, at)
     found: defaultdict[str, list[StoredEffect]] = defaultdict(list)
-    rows = connection.execute(_RECALLED, {"values": {job_id for job_id, _ in claims}})
-    for row in sorted(rows, key=lambda row: (row.value is not None, row.number)):
-        effect = _case_effect(row) if row.value is None else transactions.committed_effect(row)
-        found[effect.job_id].append(effect)
+    rows = _RECALLED.run(connection, values={job_id for job_id, _ in claims})
+    rows.sort(key=lambda row: (row[-1] is not None, row[0]))
+    for _, job_id, key, id, digest, vetted, value in rows:
+        found[job_id].append(
+            _case_effect(job_id, key, id, digest, vetted)
+            if value is None
+            else transactions.committed_effect(job_id, key, vetted, value)
+        )
     return [tuple(found[job_id]) for job_id, _ in claims]
 
 
@@ -180,13 +187,14 @@ def _place_of(request: EffectRequest) -> PlaceQuery | None:
 def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[str, StoredEffect]]:
     stored: dict[str, dict[str, StoredEffect]] = {}
     # Sorted by number here: with ORDER BY, PostgreSQL may read the whole table in that order.
-    for row in sorted(connection.execute(_EFFECTS, {"values": job_ids}), key=itemgetter(0)):
-        stored.setdefault(row.job_id, {})[row.key] = _case_effect(row)
+    for _, job_id, *columns in sorted(_EFFECTS.run(connection, values=job_ids), key=itemgetter(0)):
+        effect = _case_effect(job_id, *columns)
+        stored.setdefault(job_id, {})[effect.key] = effect
     return stored
 
 
-def _case_effect(row: AnyRow) -> StoredEffect:
-    return StoredEffect(row.job_id, row.key, row.id, row.digest, read_permissions(row.vetted))
+def _case_effect(job_id: str, key: str, id: str, digest: str, vetted: str) -> StoredEffect:
+    return StoredEffect(job_id, key, id, digest, read_permissions(vetted))
 
 
 def _write(connection: Connection, accepted: Sequence[tuple[EffectRequest, int | None]]) -> None:

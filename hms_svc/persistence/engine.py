@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import (
@@ -139,12 +139,20 @@ class WriteFailed(Exception):
         self.error = error
 
 
+_OWN_ERRORS: Final = (
+    *(DataError, IntegrityError, NotSupportedError, ProgrammingError),
+    *(sqlite3.DataError, sqlite3.IntegrityError),
+    *(sqlite3.NotSupportedError, sqlite3.ProgrammingError),
+)
+"""Errors of our own statements, of SQLAlchemy and of the driver: the engine is not to blame for them."""
+
+
 @contextmanager
 def unavailable(subject: str) -> Iterator[None]:
     """Translate errors of an unavailable engine to DatabaseUnavailable; programming errors pass."""
     try:
         yield
-    except (DataError, IntegrityError, NotSupportedError, ProgrammingError):
+    except _OWN_ERRORS:
         raise
     except DBAPIError as error:
         raise DatabaseUnavailable(f"{subject}: {error.orig}") from error

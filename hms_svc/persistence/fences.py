@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.sql.dml import UpdateBase
 
-from hms_svc.persistence.statements import POSTGRESQL, Bulk, among, insert_into
+from hms_svc.persistence.statements import POSTGRESQL, Bulk, Query, among, insert_into
 from hms_svc.persistence.tables import job_fences
 
 _FIELDS: Final = ("job_id", "fence", "at")
@@ -30,7 +30,9 @@ def _raise(dialect: str) -> UpdateBase:
 
 
 _RAISE: Final = Bulk(_raise, _FIELDS)
-_FENCES: Final = select(job_fences.c.job_id, job_fences.c.fence).where(among(job_fences.c.job_id))
+_FENCES: Final = Query(
+    select(job_fences.c.job_id, job_fences.c.fence).where(among(job_fences.c.job_id))
+)
 _OLDEST: Final = select(job_fences.c.number).order_by(job_fences.c.number).limit(bindparam("most"))
 _HIGHEST: Final = select(func.coalesce(func.max(job_fences.c.fence), 0))
 _FORGET: Final = delete(job_fences).where(
@@ -47,8 +49,8 @@ def raise_fences(
         highest[job_id] = max(fence, highest.get(job_id, fence))
     rows = _RAISE.run(connection, [(job_id, highest[job_id], at) for job_id in sorted(highest)])
     if connection.dialect.name != POSTGRESQL:
-        rows = list(connection.execute(_FENCES, {"values": highest}))
-    return {row.job_id: row.fence for row in rows}
+        rows = _FENCES.run(connection, values=highest)
+    return dict(rows)
 
 
 def highest_fence(connection: Connection) -> int:

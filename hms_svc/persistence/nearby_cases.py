@@ -10,13 +10,15 @@ from sqlalchemy import Connection, select
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.persistence.places import cells_within, distance_m
-from hms_svc.persistence.statements import among
+from hms_svc.persistence.statements import Query, among
 from hms_svc.persistence.tables import cases
 from hms_svc.ports.stores import NearCase, PlaceQuery
 
-_OPEN_CASES: Final = select(
-    cases.c.kind, cases.c.open_cell, cases.c.id, cases.c.job_id, cases.c.lat, cases.c.lon
-).where(among(cases.c.open_cell))
+_OPEN_CASES: Final = Query(
+    select(
+        cases.c.kind, cases.c.open_cell, cases.c.id, cases.c.job_id, cases.c.lat, cases.c.lon
+    ).where(among(cases.c.open_cell))
+)
 
 
 class OpenCase(NamedTuple):
@@ -58,7 +60,7 @@ def read_nearby(connection: Connection, wanted: Mapping[str, set[int]]) -> Nearb
     if wanted:
         # With the kind in the condition, PostgreSQL may read all rows of the kind.
         cells = set().union(*wanted.values())
-        for kind, *case in connection.execute(_OPEN_CASES, {"values": cells}):
+        for kind, *case in _OPEN_CASES.run(connection, values=cells):
             found.add(kind, OpenCase._make(case))
     return found
 

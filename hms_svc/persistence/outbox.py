@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
 from hms_svc.persistence.engine import Engine
-from hms_svc.persistence.statements import AnyRow, Part, among, insert_rows
+from hms_svc.persistence.statements import Part, Query, among, insert_rows
 from hms_svc.persistence.tables import outbox
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import OutboxEntry, WaitingJob
@@ -40,8 +40,9 @@ _ENTRIES = (
     .order_by(outbox.c.number)
     .limit(bindparam("limit"))
 )
-_WAITING = _ENTRIES.where(outbox.c.published_at.is_(None))
-_TAKE = _WAITING.with_for_update(skip_locked=True)
+_UNPUBLISHED = _ENTRIES.where(outbox.c.published_at.is_(None))
+_WAITING = Query(_UNPUBLISHED)
+_TAKE = Query(_UNPUBLISHED.with_for_update(skip_locked=True))
 _OLDEST = (
     select(outbox.c.at).where(outbox.c.published_at.is_(None)).order_by(outbox.c.number).limit(1)
 )
@@ -58,14 +59,14 @@ _WAITING_JOB = (
     .limit(1)
 )
 _KEPT = (outbox.c.kind == _EVENT, outbox.c.type.startswith("case."))
-_REPLAY = _ENTRIES.where(outbox.c.number > bindparam("after"), *_KEPT)
+_REPLAY = Query(_ENTRIES.where(outbox.c.number > bindparam("after"), *_KEPT))
 _NAMED = among(outbox.c.number)
-_MARK = (
+_MARK = Query(
     update(outbox)
     .where(_NAMED, outbox.c.published_at.is_(None), *_KEPT)
     .values(published_at=bindparam("now"))
 )
-_DROP = delete(outbox).where(_NAMED, outbox.c.published_at.is_(None))
+_DROP = Query(delete(outbox).where(_NAMED, outbox.c.published_at.is_(None)))
 
 
 def insertion(messages: Sequence[Message]) -> Part:
@@ -110,15 +111,15 @@ class SqlOutbox:
         return await self._engine.read(lambda on: _entries(on, _REPLAY, after=after, limit=limit))
 
 
-def _entries(connection: Connection, statement: Select[Any], **bounds: int) -> list[OutboxEntry]:
-    return [_entry(row) for row in connection.execute(statement, bounds)]
+def _entries(connection: Connection, query: Query, **bounds: int) -> list[OutboxEntry]:
+    return [_entry(*row) for row in query.run(connection, **bounds)]
 
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: int) -> None:
     """Mark `case.*` events as published, and remove the other rows."""
     named = list(numbers)
-    connection.execute(_MARK, {"values": named, "now": now})
-    connection.execute(_DROP, {"values": named})
+    _MARK.run(connection, values=named, now=now)
+    _DROP.run(connection, values=named)
 
 
 def _row(message: Message) -> tuple[Any, ...]:
@@ -128,8 +129,9 @@ def _row(message: Message) -> tuple[Any, ...]:
     return _JOB, message.id, message.type, message.id, message.enqueued_at, data
 
 
-def _entry(row: AnyRow) -> OutboxEntry:
-    number, kind, id, type, subject, at, data = row
+def _entry(
+    number: int, kind: str, id: str, type: str, subject: str, at: int, data: bytes
+) -> OutboxEntry:
     if kind == _EVENT:
         event = Event(id=id, type=type, subject=subject, at=at, data=data)
         return OutboxEntry(number, event, None)

@@ -6,6 +6,7 @@ keep a cell at least as wide as it is high, down to a single one at the poles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from math import asin, cos, degrees, floor, radians, sin, sqrt
 from typing import Final
@@ -55,10 +56,13 @@ def cells_within(lat: float, lon: float, radius_m: float) -> list[int]:
         first = floor((lon - span + 180) / 360 * columns)
         last = floor((lon + span + 180) / 360 * columns)
         if last - first + 1 >= columns:
-            reached = list(range(columns))
+            reached: Iterable[int] = range(columns)
+        elif first >= 0 and last < columns:
+            reached = range(first, last + 1)
         else:
             reached = sorted(column % columns for column in range(first, last + 1))
-        cells += [row << _COLUMN_BITS | column for column in reached]
+        west = row << _COLUMN_BITS
+        cells += [west | column for column in reached]
     return cells
 
 

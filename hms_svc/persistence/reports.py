@@ -9,20 +9,22 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from hms_svc.persistence.engine import Engine
-from hms_svc.persistence.statements import among, insert_or_ignore
+from hms_svc.persistence.statements import Query, among, insert_or_ignore
 from hms_svc.persistence.tables import reports
 from hms_svc.ports.stores import ReportCount
 
 _RECORD: Final = insert_or_ignore(reports, "user_id", "job_id", "at", key=("user_id", "job_id"))
-_COUNTS: Final = (
+_COUNTS: Final = Query(
     select(reports.c.user_id, func.count())
     .where(among(reports.c.user_id), reports.c.at >= bindparam("latest"))
     .group_by(reports.c.user_id)
 )
-_MOMENTS: Final = select(reports.c.user_id, reports.c.at).where(
-    among(reports.c.user_id),
-    reports.c.at >= bindparam("earliest"),
-    reports.c.at < bindparam("latest"),
+_MOMENTS: Final = Query(
+    select(reports.c.user_id, reports.c.at).where(
+        among(reports.c.user_id),
+        reports.c.at >= bindparam("earliest"),
+        reports.c.at < bindparam("latest"),
+    )
 )
 _OTHERS: Final = select(func.count()).where(
     reports.c.user_id == bindparam("user_id"),
@@ -61,12 +63,11 @@ def _count(connection: Connection, queries: Sequence[ReportCount]) -> list[int]:
     users = {one.user_id for one in queries}
     earliest, latest = min(one.since for one in queries), max(one.since for one in queries)
     counts: Counter[str] = Counter()
-    for user, number in connection.execute(_COUNTS, {"values": users, "latest": latest}):
+    for user, number in _COUNTS.run(connection, values=users, latest=latest):
         counts[user] = number
     moments: defaultdict[str, list[int]] = defaultdict(list)
     if earliest < latest:
-        between = {"values": users, "earliest": earliest, "latest": latest}
-        for user, at in connection.execute(_MOMENTS, between):
+        for user, at in _MOMENTS.run(connection, values=users, earliest=earliest, latest=latest):
             moments[user].append(at)
     return [
         counts[one.user_id] + sum(at >= one.since for at in moments.get(one.user_id, ()))

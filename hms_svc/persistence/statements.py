@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Row,
+    SelectBase,
     Table,
     TableValuedAlias,
     Text,
@@ -113,20 +114,19 @@ class Bulk:
         self.names = list(names)
         self._texts: dict[str, str] = {}
 
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[AnyRow]:
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Run the statement for all rows, if any; return the rows that it returns."""
         if not rows:
             return []
         text = self._text(connection.dialect)
-        if connection.dialect.name != POSTGRESQL:
-            if not takes_many(text):
-                connection.exec_driver_sql(text, list(rows))
-                return []
+        if connection.dialect.name == POSTGRESQL:
+            return _run(connection, text, tuple(_columns(rows)))
+        if takes_many(text):
             for repeated, values in for_many(text, rows):
-                connection.exec_driver_sql(repeated, values)
-            return []
-        result = connection.exec_driver_sql(text, tuple(_columns(rows)))
-        return list(result) if result.returns_rows else []
+                _run(connection, repeated, values)
+        else:
+            connection.connection.cursor().executemany(text, rows)
+        return []
 
     def statement(self, dialect: str) -> UpdateBase:
         """Return the statement for a dialect."""
@@ -139,6 +139,49 @@ class Bulk:
                 self.statement(dialect.name), [self], dialect
             )
         return text
+
+
+class Query:
+    """A statement with named parameters: SQLAlchemy compiles it once, the driver runs it.
+
+    For a statement that runs for each batch of jobs, SQLAlchemy's own work is most of the time.
+    """
+
+    def __init__(self, statement: SelectBase | UpdateBase) -> None:
+        self._statement = statement
+        self._prepared: dict[str, tuple[str, Sequence[_Parameter]]] = {}
+
+    def run(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
+        """Run the statement; return the rows that it returns."""
+        prepared = self._prepared.get(connection.dialect.name)
+        if prepared is None:
+            prepared = self._prepare(connection.dialect)
+        text, parameters = prepared
+        return _run(connection, text, tuple(each.of(values) for each in parameters))
+
+    def _prepare(self, dialect: Dialect) -> tuple[str, Sequence[_Parameter]]:
+        compiled = self._statement.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        parameters = [
+            _Parameter(
+                name,
+                compiled.params[name],
+                compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect),
+            )
+            for name in compiled.positiontup or ()
+        ]
+        prepared = self._prepared[dialect.name] = (str(compiled), parameters)
+        return prepared
+
+
+class _Parameter(NamedTuple):
+    name: str
+    default: Any
+    convert: Callable[[Any], Any] | None
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        value = values.get(self.name, self.default)
+        return value if self.convert is None else self.convert(value)
 
 
 Part: TypeAlias = tuple[Bulk, Sequence[tuple[Any, ...]]]
@@ -160,7 +203,16 @@ def write_together(connection: Connection, parts: Sequence[Part]) -> None:
         text = _compiled(last.add_cte(*ctes), bulks, connection.dialect)
         _TOGETHER[bulks] = text
     values = [column for _, rows in parts for column in _columns(rows)]
-    connection.exec_driver_sql(text, tuple(values))
+    _run(connection, text, tuple(values))
+
+
+def _run(connection: Connection, text: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    if connection.dialect.name == POSTGRESQL:
+        result = connection.exec_driver_sql(text, values)
+        return [tuple(row) for row in result] if result.returns_rows else []
+    cursor = connection.connection.cursor()
+    cursor.execute(text, values)
+    return list(cursor.fetchall())
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

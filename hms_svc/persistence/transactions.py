@@ -11,15 +11,17 @@ from hms_svc.domain.ids import transaction_id
 from hms_svc.persistence import outbox
 from hms_svc.persistence.fences import raise_fences
 from hms_svc.persistence.permissions import read_permissions, write_permissions
-from hms_svc.persistence.statements import AnyRow, insert_rows, write_together
+from hms_svc.persistence.statements import Query, insert_rows, write_together
 from hms_svc.persistence.tables import job_effects
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import RefusedEffect, StoredEffect
 from hms_svc.ports.transactions import TransactionRequest, Written
 
-_COMMITTED: Final = select(
-    job_effects.c.job_id, job_effects.c.key, job_effects.c.value, job_effects.c.vetted
-).where(job_effects.c.job_id == bindparam("job_id"), job_effects.c.key == bindparam("key"))
+_COMMITTED: Final = Query(
+    select(
+        job_effects.c.job_id, job_effects.c.key, job_effects.c.vetted, job_effects.c.value
+    ).where(job_effects.c.job_id == bindparam("job_id"), job_effects.c.key == bindparam("key"))
+)
 _INSERT: Final = insert_rows(job_effects, "job_id", "key", "value", "vetted", "at")
 
 
@@ -31,8 +33,8 @@ def begin(
     fences = raise_fences(connection, [(job_id, request.fence)], clock.now_ms())
     if request.fence < fences[job_id] or clock.lease_ms() >= request.valid_until:
         return RefusedEffect("fence")
-    stored = connection.execute(_COMMITTED, {"job_id": job_id, "key": request.key}).first()
-    return None if stored is None else committed_effect(stored)
+    stored = _COMMITTED.run(connection, job_id=job_id, key=request.key)
+    return committed_effect(*stored[0]) if stored else None
 
 
 def end(
@@ -58,13 +60,13 @@ def end(
     )
 
 
-def committed_effect(row: AnyRow) -> StoredEffect:
+def committed_effect(job_id: str, key: str, vetted: str, value: bytes) -> StoredEffect:
     """Return a stored transaction."""
     return StoredEffect(
-        job_id=row.job_id,
-        key=row.key,
-        case_id=transaction_id(row.job_id, row.key),
+        job_id=job_id,
+        key=key,
+        case_id=transaction_id(job_id, key),
         digest="",
-        vetted=read_permissions(row.vetted),
-        value=row.value,
+        vetted=read_permissions(vetted),
+        value=value,
     )

@@ -34,7 +34,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.worker import TYPE
 
 CALLS_OF_A_NO_OP: Final = 35
-CALLS_OF_A_REPORT: Final = 307
+CALLS_OF_A_REPORT: Final = 275
 STATEMENTS_OF_100_REPORTS: Final = 100
 STATEMENTS_OF_AN_ENQUEUE: Final = 6
 COMMITS_OF_100_REPORTS: Final = 16

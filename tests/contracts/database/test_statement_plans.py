@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Engine, event
 
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import AcceptedKey, PlaceQuery, ReportCount
@@ -24,7 +23,6 @@ from tests.support.database_requests import (
     publish_nothing,
 )
 
-Statement = tuple[str, Any]
 OLDEST_WAITING: Final = {"SCAN outbox USING INDEX outbox_waiting"}
 """The index has only the rows that wait, and the relay takes the first of them."""
 SEARCHED: Final = {"SCAN reports", "SCAN outbox"}
@@ -37,19 +35,22 @@ def site(path: Path) -> Site:
 
 
 @pytest.fixture
-def statements() -> Iterator[list[Statement]]:
-    """Return a list of what is executed from now on, each with its parameters."""
-    executed: list[Statement] = []
+def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Return a list of what connections that are opened from now on execute, parameters filled in."""
+    executed: list[str] = []
+    connect = sqlite3.connect
 
-    def keep(_connection: Any, _cursor: Any, text: str, values: Any, *_: Any) -> None:
-        executed.append((text, values))
+    def connect_traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.set_trace_callback(executed.append)
+        return connection
 
-    event.listen(Engine, "before_cursor_execute", keep)
-    yield executed
-    event.remove(Engine, "before_cursor_execute", keep)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect_traced)
+        yield executed
 
 
-def scans(path: Path, statements: list[Statement]) -> set[str]:
+def scans(path: Path, statements: list[str]) -> set[str]:
     """Return the steps of the query plans that read a whole table or a whole index."""
     steps: set[str] = set()
     with closing(sqlite3.connect(path)) as connection:
@@ -57,10 +58,9 @@ def scans(path: Path, statements: list[Statement]) -> set[str]:
             name
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
         }
-        for text, values in statements:
+        for text in list(statements):
             if text.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
-                one = values[0] if isinstance(values, list) else values
-                plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", one)
+                plan = connection.execute(f"EXPLAIN QUERY PLAN {text}")
                 steps |= {
                     detail
                     for *_, detail in plan
@@ -70,8 +70,9 @@ def scans(path: Path, statements: list[Statement]) -> set[str]:
 
 
 async def test_what_a_report_needs_is_found_by_indexes(
-    database: SqlDatabase, path: Path, statements: list[Statement]
+    statements: list[str], database: SqlDatabase, path: Path
 ) -> None:
+    statements.clear()
     await database.reports.count([ReportCount("u-1", "job-1", NOON, NOON - 1)])
     await database.cases.near([PlaceQuery("pothole", LAT, LON, RADIUS_M, "job-1")])
     await database.effects.commit([effect("job-1")])
@@ -82,8 +83,9 @@ async def test_what_a_report_needs_is_found_by_indexes(
 
 
 async def test_idempotency_keys_are_found_by_their_index(
-    database: SqlDatabase, path: Path, statements: list[Statement]
+    statements: list[str], database: SqlDatabase, path: Path
 ) -> None:
+    statements.clear()
     key = AcceptedKey(key="k", request="r", answer=b"", at=NOON)
     assert await database.accepted_keys.reserve([key]) == [key]
     assert await database.accepted_keys.find(["k", "other"]) == [key, None]
@@ -91,8 +93,9 @@ async def test_idempotency_keys_are_found_by_their_index(
 
 
 async def test_what_is_erased_is_found_by_indexes_where_there_are_some(
-    database: SqlDatabase, path: Path, statements: list[Statement]
+    statements: list[str], database: SqlDatabase, path: Path
 ) -> None:
+    statements.clear()
     await database.archive.keep([dead_job("job-1", finished_at=NOON)])
     await database.effects.commit([effect("job-1")])
     assert await database.erasure.erase(["job-1"]) == ["job-1"]
