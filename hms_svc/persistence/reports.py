@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, case, delete, func, select
 
 from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import Query, among, insert_or_ignore
@@ -14,17 +14,13 @@ from hms_svc.persistence.tables import reports
 from hms_svc.ports.stores import ReportCount
 
 _RECORD: Final = insert_or_ignore(reports, "user_id", "job_id", "at", key=("user_id", "job_id"))
+_MOMENT: Final = case(
+    (reports.c.at >= bindparam("latest"), bindparam("latest")), else_=reports.c.at
+).label("moment")
 _COUNTS: Final = Query(
-    select(reports.c.user_id, func.count())
-    .where(among(reports.c.user_id), reports.c.at >= bindparam("latest"))
-    .group_by(reports.c.user_id)
-)
-_MOMENTS: Final = Query(
-    select(reports.c.user_id, reports.c.at).where(
-        among(reports.c.user_id),
-        reports.c.at >= bindparam("earliest"),
-        reports.c.at < bindparam("latest"),
-    )
+    select(reports.c.user_id, _MOMENT, func.count())
+    .where(among(reports.c.user_id), reports.c.at >= bindparam("earliest"))
+    .group_by(reports.c.user_id, "moment")
 )
 _OTHERS: Final = select(func.count()).where(
     reports.c.user_id == bindparam("user_id"),
@@ -56,21 +52,18 @@ class SqlReports:
 def _count(connection: Connection, queries: Sequence[ReportCount]) -> list[int]:
     """Record and count; see ReportStore.count.
 
-    The `since` of the queries differ by milliseconds: rows from the latest on are counted
-    in SQL, and only those between the earliest and the latest are fetched.
+    The `since` of the queries differ by milliseconds: the rows of a user from the latest on
+    are counted as one moment, and those between the earliest and the latest by their own.
     """
     _RECORD.run(connection, [(one.user_id, one.job_id, one.at) for one in queries])
     users = {one.user_id for one in queries}
     earliest, latest = min(one.since for one in queries), max(one.since for one in queries)
-    counts: Counter[str] = Counter()
-    for user, number in _COUNTS.run(connection, values=users, latest=latest):
-        counts[user] = number
-    moments: defaultdict[str, list[int]] = defaultdict(list)
-    if earliest < latest:
-        for user, at in _MOMENTS.run(connection, values=users, earliest=earliest, latest=latest):
-            moments[user].append(at)
+    counts: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    every = _COUNTS.run(connection, values=users, earliest=earliest, latest=latest)
+    for user, moment, count in every:
+        counts[user].append((moment, count))
     return [
-        counts[one.user_id] + sum(at >= one.since for at in moments.get(one.user_id, ()))
+        sum(count for moment, count in counts[one.user_id] if moment >= one.since)
         for one in queries
     ]
 

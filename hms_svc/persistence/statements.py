@@ -122,10 +122,12 @@ class Bulk:
         if connection.dialect.name == POSTGRESQL:
             return _run(connection, text, tuple(_columns(rows)))
         if takes_many(text):
-            for repeated, values in for_many(text, rows):
-                _run(connection, repeated, values)
-        else:
-            connection.connection.cursor().executemany(text, rows)
+            return [
+                row
+                for repeated, values in for_many(text, rows)
+                for row in _run(connection, repeated, values)
+            ]
+        connection.connection.cursor().executemany(text, rows)
         return []
 
     def statement(self, dialect: str) -> UpdateBase:
