@@ -154,7 +154,7 @@ class Query:
         self._prepared: dict[str, tuple[str, Sequence[_Parameter]]] = {}
 
     def run(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
-        """Run the statement; return the rows that it returns."""
+        """Run the statement; return the rows that it returns. Raise KeyError for a missing parameter."""
         prepared = self._prepared.get(connection.dialect.name)
         if prepared is None:
             prepared = self._prepare(connection.dialect)
@@ -167,6 +167,7 @@ class Query:
         parameters = [
             _Parameter(
                 name,
+                compiled.binds[name].required,
                 compiled.params[name],
                 compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect),
             )
@@ -178,11 +179,12 @@ class Query:
 
 class _Parameter(NamedTuple):
     name: str
-    default: Any
+    is_required: bool
+    constant: Any
     convert: Callable[[Any], Any] | None
 
     def of(self, values: Mapping[str, Any]) -> Any:
-        value = values.get(self.name, self.default)
+        value = values[self.name] if self.is_required else self.constant
         return value if self.convert is None else self.convert(value)
 
 

@@ -43,6 +43,7 @@ def for_many(
         yield _repeated(statement, len(chunk)), tuple(chain.from_iterable(chunk))
 
 
+@lru_cache(maxsize=256)
 def takes_many(statement: str) -> bool:
     """Return whether a statement has one `VALUES (?, …)`, and so can be one for many rows."""
     return _VALUES.search(statement) is not None

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import bindparam, select
 
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable, SchemaMismatch
 from hms_svc.domain.ids import case_id
 from hms_svc.persistence import schema
+from hms_svc.persistence.borrowed_connection import borrow
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
+from hms_svc.persistence.statements import Query, insert_rows
+from hms_svc.persistence.tables import outbox
 from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.sqlite.file import SQLiteFile
@@ -147,6 +151,23 @@ async def test_health_tells_what_is_amiss(database: SqlDatabase) -> None:
     health = await database.health()
     assert not health.ok
     assert "not open" in health.notes[0]
+
+
+async def test_a_value_that_a_table_refuses_is_no_outage(path: Path) -> None:
+    """An outage would be reported to all callers of the batch; this fault only to its own."""
+    engine = SQLiteEngine(SQLiteFile(path))
+    await engine.open()
+    await engine.write(schema.upgrade)
+    insertion = insert_rows(outbox, "kind", "id", "type", "subject", "at", "data")
+    with pytest.raises(sqlite3.IntegrityError, match=r"outbox\.kind"):
+        await engine.write(lambda on: insertion.run(on, [(None, "e-1", "t", "s", 1, b"")]))
+    await engine.close()
+
+
+def test_a_query_requires_each_of_its_parameters() -> None:
+    query = Query(select(outbox.c.id).where(outbox.c.number == bindparam("number")))
+    with closing(sqlite3.connect(":memory:")) as owned, pytest.raises(KeyError, match="number"):
+        query.run(borrow(owned), name=1)
 
 
 async def test_a_closed_database_is_unavailable(database: SqlDatabase) -> None:
