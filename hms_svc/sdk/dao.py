@@ -145,10 +145,11 @@ class Dao:
                 "kind is missing: outside of a job there is no default; "
                 "pass one, such as kind='pothole'"
             )
-        check_strict(dict(data))
+        data = dict(data)
+        check_strict(data)
         for follow_up in follow_ups:
             check_follow_up(follow_up, job)
-        request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
+        request = self._request(job, data, key, events, kind, urgency, follow_ups)
         if job is None:
             answer, cancelled = await to_the_end(self._commits.ask(request))
         else:

@@ -30,11 +30,13 @@ class PayloadFault(HmsError):
 
 def parse_payload(model: PayloadModel, data: Any) -> Any:
     """Return the model's instance of the data, or raise PayloadFault naming the first ten fields at fault."""
-    from pydantic import ValidationError
-
     try:
         return model.model_validate(data)
-    except ValidationError as error:
+    except Exception as error:
+        from pydantic import ValidationError
+
+        if not isinstance(error, ValidationError):
+            raise
         if error.error_count() > MOST_FAULTS:
             raise PayloadFault(f"data: {error.error_count():,} faults", "data") from error
         faults: Sequence[Any] = error.errors(include_url=False)

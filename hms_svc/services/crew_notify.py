@@ -27,6 +27,10 @@ class CrewNotice(BaseModel):
     reasons: list[Annotated[str, Field(max_length=1000)]] = Field(default=[], max_length=100)
 
 
+_RECORDED: Final = set(CrewNotice.model_fields)
+"""Further fields of a notice are not recorded."""
+
+
 class CrewService:
     """Delivers notices, or records them in the job's result if no webhook is configured."""
 
@@ -37,7 +41,7 @@ class CrewService:
         """Deliver until the receiver answers 2xx; the job's id identifies the message at every attempt."""
         if not self._webhook.configured:
             notice = job.payload
-            record = notice.model_dump(include=set(CrewNotice.model_fields))
+            record = notice.model_dump(include=_RECORDED)
             return {"delivered": False, "recorded": True, "notice": record}
         status = await self._webhook.deliver(
             job.id, encode({"type": TYPE, "data": job.data}), trace=job.trace_context()
