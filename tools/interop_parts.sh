@@ -25,7 +25,8 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-# usage: environment NAME: a hash-locked set in an environment of its own, again if its lock has changed
+# usage: environment NAME: a hash-locked set in an environment of its own, again if its lock has changed;
+# with this project if its build is in the set
 environment() {
     lock="requirements/$1.txt"
     made=".interop/$1"
@@ -34,6 +35,9 @@ environment() {
         rm -rf "$made"
         "${VENV:-.venv}/bin/python" -m venv "$made"
         "$made/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes --no-deps -r "$lock"
+        if grep -q ^hatchling "$lock"; then
+            "$made/bin/python" -m pip --disable-pip-version-check -qq install --no-deps --no-build-isolation --editable .
+        fi
         cp "$lock" "$made/"
     fi
 }
@@ -42,9 +46,6 @@ environment() {
 environment generator
 # The oldest version of each requirement that pyproject.toml allows.
 environment oldest
-for packages in .interop/oldest/lib/python*/site-packages; do
-    pwd >"$packages/project.pth"
-done
 
 node=tests/interop/node
 if command -v npm >/dev/null && ! cmp -s "$node/package-lock.json" "$node/node_modules/.package-lock.copy"; then

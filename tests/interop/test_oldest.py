@@ -22,7 +22,15 @@ from tests.support.redis_server import RedisMaker, RedisServer
 pytestmark = pytest.mark.interop
 ROOT: Final = Path(__file__).parents[2]
 ENVIRONMENT: Final = ROOT / ".interop/oldest"
-REDIS_TESTS: Final = ("tests/fleet/test_connection.py", "tests/fleet/test_addresses.py")
+TESTS: Final = (
+    "tests/fleet/test_connection.py",
+    "tests/fleet/test_addresses.py",
+    "tests/fleet/test_hung_server.py",
+    "tests/unit/test_redis_exchange.py",
+    "tests/unit/test_redis_waits.py",
+    "tests/cli/test_serve_start.py",
+    "tests/dashboard/test_outage.py",
+)
 SECONDS: Final = 240
 
 
@@ -73,10 +81,10 @@ def test_it_has_the_oldest_versions_that_are_allowed() -> None:
         assert version == lowest or version.startswith(f"{lowest}."), needed
 
 
-def test_every_test_of_connections_to_redis() -> None:
-    """TCP, Unix sockets and TLS; connections that are killed, refused logins, servers that come back."""
+def test_connections_to_redis_the_http_api_and_the_console() -> None:
+    """TCP, Unix sockets and TLS; connections that are killed or hang, refused logins, servers that come back."""
     words = ("-q", "-p", "no:cacheprovider", "-m", "not chaos and not interop")
-    assert " passed" in run("pytest", *words, *REDIS_TESTS).stdout
+    assert " passed" in run("pytest", *words, *TESTS).stdout
 
 
 @pytest.fixture
