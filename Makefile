@@ -87,6 +87,7 @@ lock:
 	$(COMPILE) pyproject.toml --extra all --group build --group dev --group docs --constraint requirements/dev.txt \
 		--output-file requirements/docs.txt
 	$(COMPILE) --group generator --output-file requirements/generator.txt
+	$(COMPILE) pyproject.toml --extra all --group build --group tests --resolution lowest-direct --output-file requirements/oldest.txt
 	npm install --prefix tests/interop/node --package-lock-only --no-audit --no-fund
 
 clean:

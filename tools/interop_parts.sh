@@ -25,16 +25,27 @@ if [ -n "$missing" ]; then
     fi
 fi
 
+# usage: environment NAME: a hash-locked set in an environment of its own, again if its lock has changed;
+# with this project if its build is in the set
+environment() {
+    lock="requirements/$1.txt"
+    made=".interop/$1"
+    if ! cmp -s "$lock" "$made/$1.txt"; then
+        echo "installing $lock"
+        rm -rf "$made"
+        "${VENV:-.venv}/bin/python" -m venv "$made"
+        "$made/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes --no-deps -r "$lock"
+        if grep -q ^hatchling "$lock"; then
+            "$made/bin/python" -m pip --disable-pip-version-check -qq install --no-deps --no-build-isolation --editable .
+        fi
+        cp "$lock" "$made/"
+    fi
+}
+
 # The generator of Python clients wants another typer than ours.
-generator=.interop/generator
-lock=requirements/generator.txt
-if ! cmp -s "$lock" "$generator/$(basename "$lock")"; then
-    echo "installing $lock"
-    rm -rf "$generator"
-    "${VENV:-.venv}/bin/python" -m venv "$generator"
-    "$generator/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes --no-deps -r "$lock"
-    cp "$lock" "$generator/"
-fi
+environment generator
+# The oldest version of each requirement that pyproject.toml allows.
+environment oldest
 
 node=tests/interop/node
 if command -v npm >/dev/null && ! cmp -s "$node/package-lock.json" "$node/node_modules/.package-lock.copy"; then

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
 from hms_svc.api import portal
-from hms_svc.api.new_job import NewJob, enqueue_here, note_answers
+from hms_svc.api.new_job import NewJob, all_jobs, enqueue_here, note_answers
 
 if TYPE_CHECKING:
     from hms_svc.aio import jobs, sql
@@ -29,8 +29,8 @@ class Job(NewJob):
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
-        """Enqueue many jobs, 5,000 per commit, and return their states."""
-        given = list(jobs)
+        """Enqueue many jobs, 5,000 per commit, and return their states. See `hms_svc.Job.enqueue_all`."""
+        given = all_jobs("aio.Job.enqueue_all", jobs)
         return note_answers(given, await enqueue_here([job.envelope for job in given]))
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from hms_svc.api import batch_calls, handle_calls
 from hms_svc.api.awaitable_batch_handle import BatchHandle
 from hms_svc.api.awaitable_handle import Handle
-from hms_svc.api.new_job import NewJob
+from hms_svc.api.new_job import NewJob, one_job
 from hms_svc.api.portal import on_right_loop
 
 
 async def enqueue(job: NewJob) -> Handle[Any]:
     """Enqueue a job, and return its handle. See `hms_svc.jobs.enqueue`."""
+    one_job("aio.jobs.enqueue", job)
     [handle] = (await handle_calls.submit_here([job])).handles(Handle, [job])
     return handle
 

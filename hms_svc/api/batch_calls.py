@@ -11,6 +11,7 @@ from hms_svc.api.service_here import job_service
 from hms_svc.domain.batches import BatchState, BatchView
 from hms_svc.domain.errors import JobNotEnded, UnknownId
 from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.sdk.value_checks import check_text
 
 _LOOK_SECONDS: Final = 0.25
 """How often a batch is read of which no job is known that could be awaited."""
@@ -54,6 +55,7 @@ class SubmittedBatch:
         return progress_of(await self._read())
 
     async def _cancel(self, reason: str) -> str:
+        check_text("reason", reason, "'the office is closed'")
         return await (await job_service()).cancel_where(f"{self._jobs} {_UNFINISHED}", reason)
 
     async def _result(self, seconds: float | None) -> Any:
@@ -110,4 +112,5 @@ def progress_of(view: BatchView) -> BatchProgress:
 
 async def find_batch(batch_id: str) -> str:
     """Return the id of a batch; UnknownId if the broker does not have it."""
+    check_text("id", batch_id, "'permits-of-may'")
     return (await (await job_service()).batch(batch_id)).id

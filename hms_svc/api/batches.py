@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from hms_svc.api.new_job import NewJob, submit_batch, submit_batch_here
+from hms_svc.api.new_job import NewJob, all_of, submit_batch, submit_batch_here
 from hms_svc.api.portal import block, now_ms
 from hms_svc.domain.batches import NewBatch, When, check_batch, member_id, then_id
 from hms_svc.domain.errors import BadInput
@@ -40,8 +40,8 @@ class Batch:
         id: str | None = None,
     ) -> None:
         self.id = _id_of(id)
-        members = tuple(jobs)
-        follow_ups = (then,) if isinstance(then, NewJob) else tuple(then)
+        members = all_of("Batch", "jobs", jobs)
+        follow_ups = [then] if isinstance(then, NewJob) else all_of("Batch(then=…)", "jobs", then)
         try:
             condition = When(when)
         except ValueError:
@@ -103,7 +103,9 @@ def _id_of(given: str | None) -> str:
 def _join(job: NewJob, job_id: str) -> None:
     """Set the id of a job of a batch, unless its producer did; raise BadInput for no job."""
     if not isinstance(job, NewJob):
-        raise BadInput(f"a batch takes jobs, such as apply.job(payload), not {type(job).__name__}")
+        raise BadInput(
+            f"a batch takes jobs, such as apply.job(payload), not {type(job).__name__} {job!r:.80}"
+        )
     if job.is_named:
         return
     job.id, job.is_named = job_id, True

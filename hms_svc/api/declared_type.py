@@ -94,7 +94,7 @@ class DeclaredType(Generic[PayloadT, ResultT_co, HandlerT_co]):
 
         All have the same options. Nothing is enqueued if a payload is invalid.
         """
-        return await self._enqueue_here([self.job(payload, **options) for payload in payloads])
+        return await self._enqueue_here(self._jobs("enqueue_all", payloads, options))
 
     def enqueue_blocking(
         self, payload: PayloadT | dict[str, Any], **options: Unpack[JobOptions]
@@ -107,7 +107,19 @@ class DeclaredType(Generic[PayloadT, ResultT_co, HandlerT_co]):
         self, payloads: Iterable[PayloadT | dict[str, Any]], **options: Unpack[SharedOptions]
     ) -> list[Handle[ResultT_co]]:
         """Enqueue a job for each payload as `enqueue_all` does, and block until all are durable."""
-        return self._enqueue([self.job(payload, **options) for payload in payloads], "enqueue_all")
+        jobs = self._jobs("enqueue_all_blocking", payloads, options)
+        return self._enqueue(jobs, "enqueue_all")
+
+    def _jobs(
+        self,
+        call: str,
+        payloads: Iterable[PayloadT | dict[str, Any]],
+        options: SharedOptions,
+    ) -> list[Job]:
+        from hms_svc.api.new_job import all_of
+
+        given = all_of(f"{self._name}.{call}", "payloads", payloads)
+        return [self.job(payload, **options) for payload in given]
 
     async def _enqueue_here(self, jobs: list[Job]) -> list[AwaitableHandle[ResultT_co]]:
         from hms_svc.api.awaitable_handle import Handle

@@ -21,6 +21,7 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.broker import Acceptance, Enqueued
+from hms_svc.sdk.value_checks import check_text
 
 ReadResult = Callable[[str, bytes], Any]
 """Takes the id of a job and its result as JSON bytes, and returns what a caller gets."""
@@ -94,6 +95,7 @@ class JobHandle(Generic[ResultT_co]):
         return await (await job_service()).why(self.id)
 
     async def _cancel(self, reason: str) -> str:
+        check_text("reason", reason, "'the office is closed'")
         return await (await job_service()).cancel(self.id, reason)
 
     async def _result(self, seconds: float | None) -> Any:
@@ -154,12 +156,14 @@ class Found(NamedTuple):
 
 async def find(job_id: str) -> Found:
     """Return the job of an id; UnknownId if neither the broker nor the archive has it."""
+    check_text("id", job_id, "'permit-17'")
     view = (await (await job_service()).detail(job_id)).view
     return Found(view.id, view.type, view.state.value)
 
 
 async def find_all(where: str, limit: int) -> list[Found]:
     """Return the jobs that match a filter, as `JobService.page` does."""
+    check_text("where", where, "'type:permit.apply state:dead'")
     return [
         Found(view.id, view.type, view.state.value)
         for view in await (await job_service()).page(where, limit)

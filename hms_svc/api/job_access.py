@@ -8,14 +8,18 @@ from typing import Any
 from hms_svc.api import batch_calls, handle_calls
 from hms_svc.api.batch_handle import BatchHandle
 from hms_svc.api.handle import Handle
-from hms_svc.api.new_job import NewJob
+from hms_svc.api.new_job import NewJob, one_job
 from hms_svc.api.portal import block
 
 _NAME = "hms_svc.aio.jobs"
 
 
 def enqueue(job: NewJob) -> Handle[Any]:
-    """Enqueue a job, and return its handle once it is durable; raises as `hms_svc.Job.enqueue` does."""
+    """Enqueue a job, and return its handle once it is durable; raises as `hms_svc.Job.enqueue` does.
+
+    Raises BadInput for what is no job; `hms_svc.Job.enqueue_all` and `hms_svc.Batch` take several.
+    """
+    one_job("jobs.enqueue", job)
     submitted = block(lambda: handle_calls.submit([job]), f"{_NAME}.enqueue")
     [handle] = submitted.handles(Handle, [job])
     return handle

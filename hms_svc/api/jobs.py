@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hms_svc.api.new_job import NewJob, enqueue, note_answers
+from hms_svc.api.new_job import NewJob, all_jobs, enqueue, note_answers
 from hms_svc.api.portal import block
 
 
@@ -32,8 +32,11 @@ class Job(NewJob):
 
     @staticmethod
     def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
-        """Enqueue many jobs, 5,000 per commit, and return their states. The fastest way to enqueue."""
-        given = list(jobs)
+        """Enqueue many jobs, 5,000 per commit, and return their states. The fastest way to enqueue.
+
+        Raises BadInput, before anything is enqueued, if one of them is no job.
+        """
+        given = all_jobs("Job.enqueue_all", jobs)
         envelopes = [job.envelope for job in given]
         answers = block(lambda: enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
         return note_answers(given, answers)

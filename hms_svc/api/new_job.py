@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from hms_svc.api.portal import now_ms, on_right_loop, portal
 from hms_svc.domain.batches import NewBatch
-from hms_svc.domain.errors import BatchClosed, IdConflict, MalformedJob
+from hms_svc.domain.errors import BadInput, BatchClosed, IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_submitted, make_job
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.timestamps import EPOCH, MILLISECOND
 from hms_svc.ports.broker import Acceptance, Enqueued, Producer, conflicts
 from hms_svc.sdk.running_job import find_job
+from hms_svc.sdk.value_checks import not_a_job
 
+ValueT = TypeVar("ValueT")
 BATCH: Final = 5000
 """Jobs per transaction: a much longer one would keep the workers waiting."""
 
@@ -74,6 +76,31 @@ class NewJob:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, type={self.type!r})"
+
+
+def one_job(call: str, job: NewJob) -> NewJob:
+    """Return the job that a call was given; raise BadInput for another value."""
+    if not isinstance(job, NewJob):
+        raise not_a_job(call, job, "hms_svc.Job.enqueue_all(jobs), or hms_svc.Batch(jobs)")
+    return job
+
+
+def all_jobs(call: str, jobs: Iterable[NewJob]) -> list[NewJob]:
+    """Return the jobs that a call was given; raise BadInput for another value, and for one among them."""
+    given = all_of(call, "jobs", jobs)
+    for job in given:
+        if not isinstance(job, NewJob):
+            raise not_a_job(call, job, "a single list")
+    return given
+
+
+def all_of(call: str, name: str, values: Iterable[ValueT]) -> list[ValueT]:
+    """Return the values that a call was given; raise BadInput for what is not several, such as None or a text."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise BadInput(
+            f"{call}: {values!r:.80} is {type(values).__name__}, expected a list of {name}"
+        )
+    return list(values)
 
 
 def note_answers(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> list[str]:

@@ -8,6 +8,7 @@ from hms_svc.api.new_job import NewJob
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.job import Job
 from hms_svc.sdk.running_job import find_job
+from hms_svc.sdk.value_checks import not_a_job
 
 ASYNCPG = "asyncpg"
 SQLALCHEMY = "sqlalchemy"
@@ -42,7 +43,7 @@ def envelopes_of(jobs: Sequence[NewJob]) -> Sequence[Job]:
     """Return the jobs as the outbox keeps them, in a handler with its trace; raises BadInput for another value."""
     for job in jobs:
         if not isinstance(job, NewJob):
-            raise BadInput(f"sql.enqueue: expected hms_svc.Job, got {type(job).__name__}")
+            raise not_a_job("sql.enqueue", job, "sql.enqueue(connection, *jobs)")
     envelopes = [job.envelope for job in jobs]
     running = find_job()
     return envelopes if running is None else running.carry_trace(envelopes)

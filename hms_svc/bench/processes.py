@@ -52,8 +52,14 @@ class WorkerProcess:
 
 @contextmanager
 def worker_process(settings: Settings, types: tuple[str, ...]) -> Iterator[WorkerProcess]:
-    """Start a worker process with these settings; it is stopped at the end of the block."""
+    """Start a worker process with these settings; it is stopped at the end of the block.
+
+    It also ends when this process is killed: it sees that the socket between them is closed.
+    """
+    import socket
     import tempfile
+
+    ours, theirs = socket.socketpair()
 
     command = [
         sys.executable,
@@ -64,16 +70,20 @@ def worker_process(settings: Settings, types: tuple[str, ...]) -> Iterator[Worke
         "--no-http",
         "--types",
         ",".join(types),
+        "--owner",
+        str(theirs.fileno()),
     ]
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command,
-            env=child_environment(settings),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
+    with ours, tempfile.TemporaryFile() as errors:
+        with theirs:
+            process = subprocess.Popen(
+                command,
+                env=child_environment(settings),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
         worker = WorkerProcess(process, errors)
         try:
             yield worker

@@ -30,24 +30,15 @@ def bench(
     session = session_of(context)
     session.check_writable("bench")
     from hms_svc.bench.measures import measure
+    from hms_svc.cli.interruption import end_as_by_ctrl_c
 
     settings = session.settings
-    _end_as_by_ctrl_c()
+    end_as_by_ctrl_c()
     found = run(lambda: measure(settings, seconds, lambda what: hint(f"measuring {what}")))
     if as_json:
         emit(found)
     else:
         _print(found)
-
-
-def _end_as_by_ctrl_c() -> None:
-    """Let SIGTERM and SIGHUP end the benchmark as Ctrl-C does: its worker stops, its data is removed."""
-    import signal
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _print(found: BenchAnswer) -> None:

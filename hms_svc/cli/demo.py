@@ -48,6 +48,9 @@ def demo(
     """
     given = session_of(context)
     given.check_writable("demo")
+    from hms_svc.cli.interruption import end_as_by_ctrl_c
+
+    end_as_by_ctrl_c()
     with _folder(keep) as folder:
         from hms_svc.demo.crew_office import CrewOffice
         from hms_svc.demo.simulation import Simulation
@@ -135,12 +138,14 @@ def _work(session: Session, city: Simulation, seconds: float) -> int:
     set_up_logging("critical", session.settings.log_format)
     workers = ThreadWorkers(session.settings)
     workers.start()
-    with city:
-        workers.wait_started()
-        workers.join(seconds)
-    workers.stop()
-    workers.stop()
-    workers.join(HURRY_SECONDS)
+    try:
+        with city:
+            workers.wait_started()
+            workers.join(seconds)
+    finally:
+        workers.stop()
+        workers.stop()
+        workers.join(HURRY_SECONDS)
     if workers.state.startswith("stopped: "):
         complain(workers.state)
     run(lambda: show_status(session, as_json=True))

@@ -1,4 +1,4 @@
-"""Ctrl-C during a long action: the first ends it between two chunks, the second at once."""
+"""Ctrl-C during a long action: the first ends it between two chunks, the second at once. Other signals like it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hms_svc.operations.bulk_pace import Pace
+
+
+def end_as_by_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does: what it has started stops, its data is removed."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @contextmanager

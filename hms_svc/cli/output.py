@@ -157,6 +157,12 @@ def console() -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
+def can_repaint() -> bool:
+    """Return whether standard output is a terminal that shows the next page in the place of the last one."""
+    shown = console()
+    return shown.is_terminal and not shown.is_dumb_terminal
+
+
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error if that is a terminal; yields the function that advances it."""

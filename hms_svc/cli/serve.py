@@ -41,6 +41,7 @@ def serve(
         bool,
         typer.Option("--reload", help="Start again when a Python file of the application changes."),
     ] = False,
+    owner: Annotated[int, typer.Option(hidden=True, help="End when this socket is closed.")] = -1,
 ) -> None:
     """Run workers and the HTTP API until they are stopped.
 
@@ -69,5 +70,6 @@ def serve(
         http=session.settings.http if listens else None,
         web=web,
         reload=reload,
+        owner=owner,
     )
     raise typer.Exit(run_workers(session.settings, options))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.output import console, emit, flush, make_table
+from hms_svc.cli.output import can_repaint, console, emit, flush, make_table
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.cli.workers import WORKER_COLUMNS, WORKERS_LEAVING, worker_rows
 
@@ -33,14 +33,14 @@ async def show_status(session: Session, *, as_json: bool, interval: float | None
     import asyncio
 
     async with session.operations(database=False) as operations:
-        if interval is None or as_json:
-            _print(await operations.reads.status(), session, as_json)
-        while interval is not None and as_json:
-            flush()
-            await asyncio.sleep(interval)
-            _print(await operations.reads.status(), session, as_json)
         if interval is None:
+            _print(await operations.reads.status(), session, as_json)
             return
+        if as_json or not can_repaint():
+            while True:
+                _print(await operations.reads.status(), session, as_json)
+                flush()
+                await asyncio.sleep(interval)
         from rich.live import Live
 
         with Live(console=console(), auto_refresh=False, screen=False) as live:

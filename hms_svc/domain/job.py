@@ -291,7 +291,8 @@ def make_job(
     check_strict(data)
     check_strict(meta)
     limits = {"priority": priority, "max_attempts": max_attempts, "unique_key": unique_key}
-    limits |= {"version": version}
+    limits |= {"version": version, "traceparent": traceparent, "tracestate": tracestate}
+    checked_meta = _meta({"meta": meta})
     return Job(
         id=new_job_id() if id is None else check_job_id(id),
         type=check_job_type(type),
@@ -302,9 +303,9 @@ def make_job(
         priority=_integer(limits, "priority", -MAX_PRIORITY, MAX_PRIORITY),
         max_attempts=_integer(limits, "max_attempts", 1, 1000),
         unique_key=_text(limits, "unique_key"),
-        traceparent=traceparent,
-        tracestate=tracestate,
-        meta=encode(meta) if meta else None,
+        traceparent=_text(limits, "traceparent"),
+        tracestate=_text(limits, "tracestate", MAX_TRACESTATE_CHARACTERS),
+        meta=encode(checked_meta) if checked_meta else None,
         retried_from=retried_from,
         version=_integer(limits, "version", FIRST_VERSION, MOST_VERSIONS),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 import msgspec
@@ -20,6 +21,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `serve`. Empty `types` means all, `http` None no HTTP; `web` is the console.
 
     With `reload` the service starts again when the source of an application changes.
+    `owner` is the descriptor of a socket, or -1: the service ends when its other end is closed.
     """
 
     processes: int = 1
@@ -28,6 +30,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     http: str | None = None
     web: bool = False
     reload: bool = False
+    owner: int = -1
 
 
 def serve(settings: Settings, options: ServeOptions) -> int:
@@ -47,11 +50,13 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     specs = _specs(settings, options)
     first = take_first_worker()
     if settings.broker.kind is BackendKind.MEMORY:
-        return Supervisor(bootstrap.resolve(settings), specs, first=first).run()
+        line = socket.socket(fileno=options.owner) if options.owner >= 0 else None
+        return Supervisor(bootstrap.resolve(settings), specs, line, first).run()
     sys.stdout.flush()
     sys.stderr.flush()
     command = [
         *python_module("hms_svc.processes.supervisor_main"),
+        *((str(options.owner),) if options.owner >= 0 else ()),
         *(first.descriptors() if first is not None else ()),
         msgspec.json.encode(specs).decode(),
     ]

@@ -17,14 +17,15 @@ from hms_svc.settings import load_settings
 def main(arguments: list[str]) -> int:
     """Supervise the processes of these specs (JSON), with the settings of the environment.
 
-    One argument before the specs is the descriptor of the control socket of the console that these
-    workers belong to, two are those of the first worker.
+    Before the specs there may be the descriptor of the control socket of the process that these workers
+    belong to, such as a console, and then the two of the first worker.
     """
     settings = load_settings().settings
     set_up_logging(settings.log_level, settings.log_format)
     specs = msgspec.json.decode(arguments[-1], type=list[ChildSpec])
-    line = socket.socket(fileno=int(arguments[0])) if len(arguments) == 2 else None
-    first = taken_over(arguments[0], arguments[1]) if len(arguments) == 3 else None
+    *descriptors, _ = arguments
+    line = socket.socket(fileno=int(descriptors.pop(0))) if len(descriptors) % 2 else None
+    first = taken_over(*descriptors) if descriptors else None
     return Supervisor(settings, specs, line, first).run()
 
 

@@ -47,6 +47,7 @@ from hms_svc.sdk.effects import (
 from hms_svc.sdk.job_context import find_attempt, require_job
 from hms_svc.sdk.own_thread import must_await
 from hms_svc.sdk.uncancelled import to_the_end
+from hms_svc.sdk.value_checks import check_text, is_number
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED = "case.opened"
@@ -90,6 +91,10 @@ class Dao:
         NoActiveJob if there is no job and one is required.
         """
         job = self._job("dao.case_exists")
+        if kind is not None:
+            check_text("kind", kind, "'pothole'")
+        if radius_m is not None and not (is_number(radius_m) and radius_m >= 0):
+            raise BadInput(f"radius_m {radius_m!r:.80} is not a number of metres from 0")
         query = PlaceQuery(
             kind=kind or default_kind(job),
             lat=_degrees("lat", lat, 90),
@@ -145,6 +150,7 @@ class Dao:
                 "kind is missing: outside of a job there is no default; "
                 "pass one, such as kind='pothole'"
             )
+        _check_case(data, key, events, kind, urgency)
         data = dict(data)
         check_strict(data)
         for follow_up in follow_ups:
@@ -274,6 +280,19 @@ def _committed(job: Attempt, key: str) -> bytes | None:
         if effect.value is not None and effect.key == key:
             return effect.value
     return None
+
+
+def _check_case(data: object, key: object, events: object, kind: object, urgency: object) -> None:
+    """Raise BadInput for an argument of `insert_case` of another type than it declares."""
+    if not isinstance(data, Mapping):
+        raise BadInput(f"data {data!r:.80} is not an object such as {{'lat': 38.9, 'lon': -77.03}}")
+    if not isinstance(events, list | tuple) or not all(isinstance(one, Mapping) for one in events):
+        raise BadInput(f"events {events!r:.80} is not a list of {{'type': …, 'data': …}}")
+    check_text("key", key, "'second'")
+    if kind is not None:
+        check_text("kind", kind, "'pothole'")
+    if urgency is not None and type(urgency) is not int:
+        raise BadInput(f"urgency {urgency!r:.80} is not a whole number, or None")
 
 
 def default_kind(job: Attempt | None) -> str:

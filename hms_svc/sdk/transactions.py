@@ -24,7 +24,7 @@ from hms_svc.sdk.effects import (
     may_write,
 )
 from hms_svc.sdk.source_places import bare_name
-from hms_svc.sdk.value_checks import is_async
+from hms_svc.sdk.value_checks import is_async, not_a_job
 
 ValueT = TypeVar("ValueT")
 MOST_SECONDS: Final = 5.0
@@ -60,7 +60,7 @@ class _Drafts:
         for job in jobs:
             envelope = getattr(job, "envelope", None)
             if not isinstance(envelope, Job):
-                raise BadInput(f"tx.enqueue: expected hms_svc.Job, got {type(job).__name__}")
+                raise not_a_job("tx.enqueue", job, "tx.enqueue(*jobs)")
             check_follow_up(envelope, self._job)
             self._jobs.append(envelope)
 
@@ -176,6 +176,10 @@ class _Run:
     """Runs the function of one transaction; `stop` ends it early, and it is rolled back."""
 
     def __init__(self, function: Callable[[Any], Any], clock: Clock) -> None:
+        if not callable(function):
+            raise BadInput(
+                f"transaction: {function!r:.80} is not a function that takes the transaction"
+            )
         self._function = function
         self._is_async = is_async(function)
         self._clock = clock

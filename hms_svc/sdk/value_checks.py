@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from hms_svc.domain.errors import BadInput
 
 
 def is_whole(value: Any, low: int, high: int) -> bool:
@@ -15,6 +18,19 @@ def is_whole(value: Any, low: int, high: int) -> bool:
 def is_number(value: Any) -> bool:
     """Return whether a value is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def not_a_job(call: str, value: object, several: str) -> BadInput:
+    """Return the error for an argument of a call that is no job; `several` says how many jobs are passed."""
+    is_group = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    hint = f"; for several jobs: {several}" if is_group else ", such as Job(type, data)"
+    return BadInput(f"{call}: {value!r:.80} is {type(value).__name__}, expected hms_svc.Job{hint}")
+
+
+def check_text(name: str, value: object, such_as: str) -> None:
+    """Raise BadInput for an argument that is no text."""
+    if not isinstance(value, str):
+        raise BadInput(f"{name} {value!r:.80} is not a text such as {such_as}")
 
 
 def takes_one(function: Any) -> bool:

@@ -157,6 +157,32 @@ def test_a_signal_stops_its_worker_and_removes_its_data(
     assert not list(data.glob("hms_svc_bench_*"))
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that has ended may wait for ever for who reaps it."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_its_worker_ends_when_it_is_killed(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hms_svc", "bench", "--seconds", "60"],
+        env={**os.environ, **environment(tmp_path)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert running.stderr is not None
+    while b"latency" not in running.stderr.readline():
+        assert running.poll() is None
+    workers = family(running.pid)[1:]
+    assert len(workers) == 2
+    running.kill()
+    running.stderr.close()
+    running.wait(PATIENCE_SECONDS)
+    wait_until("its worker has ended", lambda: not any(map(is_running, workers)))
+
+
 def test_the_demo_takes_no_jobs_from_a_redis_in_use(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +16,9 @@ import pytest
 from hms_svc.demo.city import City
 from hms_svc.demo.phases import STREETLIGHT_BUG, Phase
 from hms_svc.demo.services import StreetlightReport, dispatch_electrician
-from tests.support.command_line import make_cli
+from tests.support.command_line import environment, make_cli
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_a_headless_city_has_something_of_everything(tmp_path: Path) -> None:
@@ -26,6 +32,31 @@ def test_a_headless_city_has_something_of_everything(tmp_path: Path) -> None:
     assert status["workers"] == []
     assert (kept / "queue.db").exists()
     assert not mine.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_it_and_leaves_nothing(
+    tmp_path: Path, redis_server: RedisServer, number: signal.Signals
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    command = ["-m", "hms_svc", "--broker-url", redis_server.url(), "demo", "--headless"]
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a child ignores it otherwise
+    try:
+        running = subprocess.Popen(
+            [sys.executable, *command, "--seconds", "600", "--rate", "50"],
+            env={**os.environ, **environment(tmp_path / "mine"), "TMPDIR": str(folder)},
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    wait_until("the city works", lambda: len(redis_server.keys("*:job:*", database=15)) > 50)
+    running.send_signal(number)
+    assert running.wait(PATIENCE_SECONDS) == 130
+    assert redis_server.info("keyspace") == {}
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(("seed", "same"), [(7, True), (8, False)])

@@ -7,9 +7,14 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.support.command_line import SAMPLES, make_cli
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 from .test_batches import submit
 
@@ -120,3 +125,44 @@ def test_closing_a_batch_asks_on_a_terminal(tmp_path: Path) -> None:
     assert "close batch wards" not in shown
     assert "batch wards was closed already, by ann" in shown
     assert code == 6
+
+
+@pytest.fixture(params=["pipe", "dumb terminal"])
+def unpaintable(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
+    """Two ends, to read from and to write to, of an output on which a page cannot replace the one before it."""
+    reading, writing = os.pipe() if request.param == "pipe" else pty.openpty()
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+def test_each_refresh_of_a_watched_status_is_shown_at_once(
+    tmp_path: Path, unpaintable: tuple[int, int]
+) -> None:
+    reading, writing = unpaintable
+    os.set_blocking(reading, False)
+    environment = {name: value for name, value in os.environ.items() if "HMS_SVC" not in name}
+    environment |= {"HMS_SVC_DATA_DIR": str(tmp_path), "HMS_SVC_CONFIG": "", "TERM": "dumb"}
+    environment.pop("PYTHONUNBUFFERED", None)
+    shown = b""
+
+    def pages() -> int:
+        nonlocal shown
+        with suppress(BlockingIOError):
+            shown += os.read(reading, 65536)
+        return shown.count(b"broker sqlite ok")
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "hms_svc", "status", "--watch", "--interval", "0.2"],
+        cwd=ROOT,
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            wait_until(
+                "two pages", lambda: pages() > 1 or process.poll() is not None, PATIENCE_SECONDS
+            )
+            assert process.poll() is None
+        finally:
+            process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, Final, Protocol
 
 from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
@@ -11,6 +12,7 @@ from redis.asyncio import ConnectionPool as AsyncConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import SSLConnection as AsyncSSLConnection
 from redis.asyncio import UnixDomainSocketConnection as AsyncSocketConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
@@ -34,8 +36,14 @@ _BASE: Final[dict[str, Any]] = {
 }
 
 
+# Older versions of redis-py announce themselves by these two, newer ones warn of them.
+_ANNOUNCED: Final = (
+    ("driver_info",)
+    if "driver_info" in signature(AbstractConnection).parameters
+    else ("lib_name", "lib_version")
+)
 _ANONYMOUS: Final[dict[str, Any]] = {
-    **dict.fromkeys(("username", "password", "client_name", "driver_info")),
+    **dict.fromkeys(("username", "password", "client_name", *_ANNOUNCED)),
     "db": 0,
 }
 """Options under which a connection begins without a command of its own."""

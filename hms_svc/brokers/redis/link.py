@@ -45,7 +45,8 @@ _PAUSE_SECONDS: Final = 0.1
 _ITERATIONS_TO_CLOSE: Final = 3
 """Iterations of the loop that a transport needs to close after its connecting was cancelled."""
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
-_SENTINEL_REASON: Final = re.compile(r">\)> - ([\w:]+)")
+_SENTINEL_REASON: Final = re.compile(r">\)> - (?:\w+:)*(\w+)")
+"""Some versions of redis-py put a category before the name of the error: `network:ConnectionError`."""
 _TOO_MANY: Final = "max number of clients"
 _NOT_MASTER: Final = (ReadOnlyError, MasterDownError)
 
