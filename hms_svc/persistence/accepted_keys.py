@@ -42,7 +42,7 @@ class SqlAcceptedKeys:
 
 
 def _find(connection: Connection, keys: Sequence[str]) -> list[AcceptedKey | None]:
-    rows = connection.execute(_FOUND, {"values": set(keys)})
+    rows = connection.execute(_FOUND, {"values": set(keys)}).all()
     found = {row.key: AcceptedKey(**row._mapping) for row in rows}
     return [found.get(key) for key in keys]
 

@@ -99,7 +99,7 @@ def _page(
     if not some:
         return [], None
     more = f"{some[-1].finished_at}.{some[-1].number}"
-    found = connection.execute(_THESE, {"numbers": [row.number for row in some]})
+    found = connection.execute(_THESE, {"numbers": [row.number for row in some]}).all()
     is_last = len(some) == len(rows) < limit
     return [_decode(row.detail) for row in found], None if is_last else more
 

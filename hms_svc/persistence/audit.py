@@ -144,7 +144,7 @@ def append_one(connection: Connection, record: AuditRecord) -> int:
 def _seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
     """Chain up to 5,000 committed rows in the order of their numbers; return the new head."""
     lock(connection, [SEAL_LOCK])
-    unsealed = [_record(row) for row in connection.execute(_UNSEALED)]
+    unsealed = [_record(row) for row in connection.execute(_UNSEALED).all()]
     if not unsealed:
         return None
     link, digest = _read_head(connection) or (0, "")
@@ -216,7 +216,7 @@ def _matches(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
 
 def _links(connection: Connection, *, after: int) -> list[AuditRecord]:
     """Return the next sealed rows with a link above `after`, in the order of the chain."""
-    return [_record(row) for row in connection.execute(_CHAIN, {"after": after})]
+    return [_record(row) for row in connection.execute(_CHAIN, {"after": after}).all()]
 
 
 def _row(record: AuditRecord) -> tuple[Any, ...]:

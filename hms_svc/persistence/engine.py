@@ -144,7 +144,7 @@ _OWN_ERRORS: Final = (
     *(sqlite3.DataError, sqlite3.IntegrityError),
     *(sqlite3.NotSupportedError, sqlite3.ProgrammingError),
 )
-"""Errors of our own statements, of SQLAlchemy and of the driver: the engine is not to blame for them."""
+"""Errors of a statement or of its values, of SQLAlchemy and of the driver: to repeat it would not help."""
 
 
 @contextmanager

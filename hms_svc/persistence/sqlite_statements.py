@@ -47,7 +47,10 @@ _OUTAGES: Final = frozenset(
 _DEFERRED: Final = re.compile(
     r"\s*(?:create|alter)\b.*\bdeferrable\s+initially\s+deferred\b", re.IGNORECASE | re.DOTALL
 )
-_COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_NO_KEYWORDS: Final = re.compile(
+    r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)""", re.DOTALL
+)
+"""Texts, quoted names and comments."""
 _STEPS_BETWEEN_CHECKS: Final = 10_000
 """Steps of SQLite's virtual machine: well under a millisecond."""
 
@@ -152,7 +155,7 @@ class SQLiteStatements:
 
 
 def _check_statement(sql: str) -> None:
-    if _DEFERRED.match(_COMMENT.sub(" ", sql)):
+    if _DEFERRED.match(_NO_KEYWORDS.sub(" ", sql)):
         raise TransactionError(
             "a statement declares a foreign key DEFERRABLE INITIALLY DEFERRED: transactions on SQLite share "
             "their commits, so that one that violates it would fail others; leave those words out"

@@ -1,4 +1,4 @@
-"""Shared helpers for statements: lists of any length as one parameter, and bulk inserts."""
+"""Shared helpers for statements: lists of any length as one parameter, statements of hot paths, bulk inserts."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 DialectInsert: TypeAlias = "SQLiteInsert | PostgresInsert"
 POSTGRESQL: Final = "postgresql"
+REQUIRED: Final = object()
 
 
 def among(compared: Column[Any], name: str = "values") -> ColumnElement[bool]:
@@ -115,7 +116,10 @@ class Bulk:
         self._texts: dict[str, str] = {}
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Run the statement for all rows, if any; return the rows that it returns."""
+        """Run the statement for all rows, if any; return the rows that it returns.
+
+        On SQLite only an INSERT may return rows.
+        """
         if not rows:
             return []
         text = self._text(connection.dialect)
@@ -146,7 +150,8 @@ class Bulk:
 class Query:
     """A statement with named parameters: SQLAlchemy compiles it once, the driver runs it.
 
-    For a statement that runs for each batch of jobs, SQLAlchemy's own work is most of the time.
+    For statements that run for each batch of jobs: SQLAlchemy would need longer to run one and to
+    wrap its rows than the driver needs for the statement itself.
     """
 
     def __init__(self, statement: SelectBase | UpdateBase) -> None:
@@ -167,8 +172,7 @@ class Query:
         parameters = [
             _Parameter(
                 name,
-                compiled.binds[name].required,
-                compiled.params[name],
+                REQUIRED if compiled.binds[name].required else compiled.params[name],
                 compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect),
             )
             for name in compiled.positiontup or ()
@@ -179,12 +183,13 @@ class Query:
 
 class _Parameter(NamedTuple):
     name: str
-    is_required: bool
-    constant: Any
+    default: Any
     convert: Callable[[Any], Any] | None
 
     def of(self, values: Mapping[str, Any]) -> Any:
-        value = values[self.name] if self.is_required else self.constant
+        value = (
+            values[self.name] if self.default is REQUIRED else values.get(self.name, self.default)
+        )
         return value if self.convert is None else self.convert(value)
 
 

@@ -30,7 +30,7 @@ class SqlTokens:
         await self._engine.write(lambda on: on.execute(_INSERT, _values(token)), repeatable=False)
 
     async def all(self) -> list[Token]:
-        return await self._engine.read(lambda on: [_token(row) for row in on.execute(_ALL)])
+        return await self._engine.read(lambda on: [_token(row) for row in on.execute(_ALL).all()])
 
     async def revoke(self, token_id: str, at: int) -> bool:
         named = {"revoked": token_id, "moment": at}

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 WriteFunction = Callable[[sqlite3.Connection], Result]
 log: Final = logging.getLogger("hms_svc.sqlite")
 WAIT_SECONDS: Final = 15.0
+_ALONE_SECONDS: Final = 60.0
+"""Longer than callers wait before they repeat what failed as an outage."""
 
 
 class _Pending:
@@ -49,7 +52,9 @@ class SQLiteFile:
     """Runs functions inside `BEGIN IMMEDIATE … COMMIT` on one thread, many in one commit.
 
     All functions that wait when the thread becomes free share one transaction and one
-    disk sync, each in its own savepoint if there are several: one that raises is rolled back alone. Results are
+    disk sync, each in its own savepoint if there are several: one that raises is rolled back alone. If the
+    commit itself violates a constraint, it is an sqlite3.OperationalError for all who shared it, and
+    for a minute each function has a commit of its own: then that is the error of one function. Results are
     returned only after COMMIT, and after a check that the file is still at its path. If it
     is not, nothing is written, and `on_replaced` is called once, on the loop that opened
     it. If only the write-ahead log was removed, its content is checkpointed into the file
@@ -82,6 +87,7 @@ class SQLiteFile:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed: asyncio.Future[None] | None = None
+        self._alone_until = 0.0
         self.commits = 0
 
     async def open(self) -> None:
@@ -274,7 +280,8 @@ class SQLiteFile:
         """Wait for work, or for the loss of the file; return None when closing."""
         with self._condition:
             while True:
-                batch, self._pending = self._pending, []
+                count = 1 if time.monotonic() < self._alone_until else len(self._pending)
+                batch, self._pending = self._pending[:count], self._pending[count:]
                 if batch or (self._is_lost and not self._has_left):
                     return batch
                 if self._closing:
@@ -308,7 +315,7 @@ class SQLiteFile:
                 for pending in batch:
                     _run_in_savepoint(connection, pending)
             if connection.in_transaction:
-                connection.execute("COMMIT")
+                self._commit_together(connection, batch)
                 self.commits += 1
             self.check()
         except sqlite3.Error as error:
@@ -316,6 +323,19 @@ class SQLiteFile:
                 pending.error = pending.error or error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    def _commit_together(self, connection: sqlite3.Connection, batch: list[_Pending]) -> None:
+        """Commit; if a constraint refuses that, nobody can say which function violated it.
+
+        All may repeat theirs, and for a while each is committed alone.
+        """
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            if len(batch) == 1:
+                raise
+            self._alone_until = time.monotonic() + _ALONE_SECONDS
+            raise sqlite3.OperationalError(f"a shared commit was refused: {error}") from error
 
 
 def _run_alone(connection: sqlite3.Connection, pending: _Pending) -> None:

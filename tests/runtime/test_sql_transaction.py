@@ -174,12 +174,13 @@ async def test_an_error_of_a_statement_is_that_of_the_driver(
     assert await pair.parcels() == ["A-1"]
 
 
+@pytest.mark.parametrize("default", ["", "default '--'"], ids=("plain", "dashes"))
 async def test_a_constraint_that_is_checked_at_the_commit_fails_alone(
-    harness: WorkerHarness, pair: Pair
+    harness: WorkerHarness, pair: Pair, default: str
 ) -> None:
     await transact("blocking", "A-1")
     create = (
-        "create table wards (parcel text references applications (parcel) "
+        f"create table wards (parcel text {default} references applications (parcel) "
         "deferrable /* until the commit */ initially deferred)"
     )
 

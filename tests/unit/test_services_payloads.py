@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.job import Job, read_job
 from hms_svc.domain.strict_json import decode, read_strict
+from hms_svc.sdk.payload import parse_payload
 from hms_svc.services import builtin_registry
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_jobs"
@@ -143,3 +144,14 @@ def test_every_sample_stands_in_the_readme() -> None:
         if path.name != "README.md" and f"| `{path.name}` |" not in text
     ]
     assert missing == []
+
+
+def test_an_error_of_a_model_s_own_code_is_passed_on() -> None:
+    class Broken(BaseModel):
+        @model_validator(mode="before")
+        @classmethod
+        def fail(cls, data: Any) -> Any:
+            raise TypeError("broken")
+
+    with pytest.raises(TypeError, match="broken"):
+        parse_payload(Broken, {})

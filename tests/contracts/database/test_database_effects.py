@@ -102,10 +102,10 @@ async def test_recalling_an_older_claim_does_not_lower_the_fence(database: SqlDa
 
 async def test_recall_gives_each_job_its_own_effects(database: SqlDatabase) -> None:
     await database.effects.commit(
-        [effect("a"), effect("a", key="2", kind="sign"), effect("b", north_m=99)]
+        [effect("a", key="2", kind="sign"), effect("a", key="1"), effect("b", north_m=99)]
     )
     answers = await database.effects.recall([("none", 4), ("a", 5), ("b", 6)])
-    assert answers == [(), (known("a"), known("a", "2")), (known("b"),)]
+    assert answers == [(), (known("a", "2"), known("a", "1")), (known("b"),)]
 
 
 async def test_outside_of_a_job_no_fence_is_kept(database: SqlDatabase) -> None:

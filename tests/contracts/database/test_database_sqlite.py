@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import msgspec
 import pytest
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, column, insert, select, table
 
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable, SchemaMismatch
 from hms_svc.domain.ids import case_id
 from hms_svc.persistence import schema
 from hms_svc.persistence.borrowed_connection import borrow
 from hms_svc.persistence.database import SqlDatabase
+from hms_svc.persistence.fences import raise_fences
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
-from hms_svc.persistence.statements import Query, insert_rows
+from hms_svc.persistence.statements import Bulk, Query, insert_rows
 from hms_svc.persistence.tables import outbox
 from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.stores import StoredEffect
@@ -27,6 +31,8 @@ from tests.support.database_engines import HandClock, Opener, Site, SQLiteSite
 from tests.support.database_requests import effect
 
 Result = TypeVar("Result")
+INNOCENT: Final = Bulk(lambda _: insert(table("others", column("id"))), ["id"])
+GUILTY: Final = Bulk(lambda _: insert(table("child", column("parent"))), ["parent"])
 
 
 @pytest.fixture
@@ -153,21 +159,105 @@ async def test_health_tells_what_is_amiss(database: SqlDatabase) -> None:
     assert "not open" in health.notes[0]
 
 
-async def test_a_value_that_a_table_refuses_is_no_outage(path: Path) -> None:
-    """An outage would be reported to all callers of the batch; this fault only to its own."""
+@pytest.fixture
+async def engine(path: Path) -> AsyncIterator[SQLiteEngine]:
     engine = SQLiteEngine(SQLiteFile(path))
     await engine.open()
     await engine.write(schema.upgrade)
-    insertion = insert_rows(outbox, "kind", "id", "type", "subject", "at", "data")
-    with pytest.raises(sqlite3.IntegrityError, match=r"outbox\.kind"):
-        await engine.write(lambda on: insertion.run(on, [(None, "e-1", "t", "s", 1, b"")]))
+    yield engine
     await engine.close()
 
 
-def test_a_query_requires_each_of_its_parameters() -> None:
-    query = Query(select(outbox.c.id).where(outbox.c.number == bindparam("number")))
-    with closing(sqlite3.connect(":memory:")) as owned, pytest.raises(KeyError, match="number"):
-        query.run(borrow(owned), name=1)
+async def test_a_value_that_a_table_refuses_is_no_outage(engine: SQLiteEngine) -> None:
+    """An outage would be reported to all callers of the batch; this fault only to its own."""
+    insertion = insert_rows(outbox, "kind", "id", "type", "subject", "at", "data")
+    with pytest.raises(sqlite3.IntegrityError, match=r"outbox\.kind"):
+        await engine.write(lambda on: insertion.run(on, [(None, "e-1", "t", "s", 1, b"")]))
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (sqlite3.DataError("too big"), sqlite3.DataError),
+        (sqlite3.NotSupportedError("no such feature"), sqlite3.NotSupportedError),
+        (sqlite3.ProgrammingError("type object is not supported"), sqlite3.ProgrammingError),
+        (sqlite3.OperationalError("disk full"), DatabaseUnavailable),
+        (sqlite3.DatabaseError("file is not a database"), DatabaseUnavailable),
+    ],
+    ids=repr,
+)
+async def test_only_errors_that_a_repetition_may_mend_are_outages(
+    engine: SQLiteEngine, raised: Exception, expected: type[Exception]
+) -> None:
+    def fail(_: Connection) -> None:
+        raise raised
+
+    with pytest.raises(expected, match=str(raised)):
+        await engine.write(fail)
+
+
+async def test_a_commit_that_one_of_many_made_impossible_is_repeated_by_each_alone(
+    engine: SQLiteEngine, path: Path
+) -> None:
+    execute(
+        path,
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE child (parent REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE others (id)",
+    )
+
+    async def all_at_once() -> list[object]:
+        begun, may_end = threading.Event(), threading.Event()
+
+        def occupy(_: Connection) -> None:
+            begun.set()
+            may_end.wait()
+
+        occupied = asyncio.create_task(engine.write(occupy))
+        await asyncio.to_thread(begun.wait)
+        calls = [
+            asyncio.create_task(engine.write(partial(statement.run, rows=[(number,)])))
+            for number, statement in enumerate((INNOCENT, GUILTY, INNOCENT))
+        ]
+        await asyncio.sleep(0)
+        may_end.set()
+        await occupied
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    assert [type(answer) for answer in await all_at_once()] == [DatabaseUnavailable] * 3
+    answers = await all_at_once()
+    assert [type(answer) for answer in answers] == [list, sqlite3.IntegrityError, list]
+
+
+def test_a_query_takes_each_of_its_parameters() -> None:
+    numbered = Query(select(outbox.c.id).where(outbox.c.number == bindparam("number")))
+    chosen = Query(select(bindparam("chosen", 5)))
+    with closing(sqlite3.connect(":memory:")) as owned:
+        connection = borrow(owned)
+        with pytest.raises(KeyError, match="number"):
+            numbered.run(connection, name=1)
+        assert [chosen.run(connection), chosen.run(connection, chosen=7)] == [[(5,)], [(7,)]]
+
+
+async def test_a_fence_that_does_not_rise_is_not_written(engine: SQLiteEngine, path: Path) -> None:
+    await engine.write(lambda on: raise_fences(on, [("a", 5), ("b", 5)], 1_000))
+    found = await engine.write(lambda on: raise_fences(on, [("a", 5), ("b", 3), ("c", 1)], 2_000))
+    assert found == {"a": 5, "b": 5, "c": 1}
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT job_id, fence, at FROM job_fences ORDER BY job_id")
+        assert rows.fetchall() == [("a", 5, 1_000), ("b", 5, 1_000), ("c", 1, 2_000)]
+
+
+async def test_a_message_that_cannot_be_read_does_not_keep_the_log_from_its_reset(
+    database: SqlDatabase, path: Path
+) -> None:
+    await database.effects.commit([effect(f"job-{n}", north_m=n * 100) for n in range(50)])
+    execute(path, "UPDATE outbox SET kind = 'job', data = x'7b' WHERE number = 1")
+    with pytest.raises(msgspec.DecodeError) as kept:
+        await database.outbox.waiting(50)
+    await database.effects.recall([("job-1", 2)])
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0), kept
 
 
 async def test_a_closed_database_is_unavailable(database: SqlDatabase) -> None:
