@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hms_svc.cli.app import make_app
+from tests.support.once import made_once
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_jobs"
@@ -93,7 +95,12 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     """A data directory in which the sample jobs have run, and its command line."""
-    folder = tmp_path_factory.mktemp("city")
+    folder = tmp_path_factory.mktemp("city") / "data"
+    shutil.copytree(made_once(tmp_path_factory, "worked-off", _work_off), folder)
+    return make_cli(folder), folder
+
+
+def _work_off(folder: Path) -> None:
     run = make_cli(folder)
     run("enqueue", SAMPLES / "pothole.json")
     drain(folder)
@@ -102,4 +109,3 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     run("enqueue", "--no-check", SAMPLES / "payload.json")
     run("enqueue", "--raw", "--type", "pothole.report", SAMPLES / "malformed.txt", code=3)
     drain(folder)
-    return run, folder
