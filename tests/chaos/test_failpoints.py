@@ -19,7 +19,7 @@ KILLS, OTHERS = 50, 5
 SHORT: Final = (
     pytest.param(FLEET, "effect.within", KILL, 1, marks=pytest.mark.interop),
     pytest.param(FLEET, "settle.before", KILL, 1, marks=pytest.mark.interop),
-    (FLEET, "scheduler.enqueued", KILL, 3),
+    (FLEET, "scheduler.enqueued", KILL, 1),
     (FLEET, "reaper.found", KILL, 1),
     (FLEET, "act.intended", KILL, 1),
     (EMBEDDED, "act.done", KILL, 1),

@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import Any, Final
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.pairs import on_fleet_first
@@ -42,22 +40,20 @@ def serve(site: Site, *arguments: str, grace_seconds: int = 5) -> tuple[Served, 
     return served, served.workers()[0]
 
 
-@pytest.mark.parametrize(
-    ("type", "result"),
-    [
-        ("world.child", [-signal.SIGTERM, -signal.SIGHUP]),
-        ("world.async_child", [-signal.SIGTERM, -signal.SIGHUP]),
-        ("world.pool", [1, 2, 3]),
-        ("world.command", ["up", -signal.SIGTERM]),
-        ("world.fork", [0, 1, 7, 0]),
-        ("world.async_fork", 1),
-    ],
-)
-def test_a_child_of_a_handler_has_nothing_of_its_worker(
-    site: Site, type: str, result: object
-) -> None:
+CHILDREN: Final = {
+    "world.child": [-signal.SIGTERM, -signal.SIGHUP],
+    "world.async_child": [-signal.SIGTERM, -signal.SIGHUP],
+    "world.pool": [1, 2, 3],
+    "world.command": ["up", -signal.SIGTERM],
+    "world.fork": [0, 1, 7, 0],
+    "world.async_fork": 1,
+}
+"""The result of a job of each type that starts processes."""
+
+
+def test_a_child_of_a_handler_has_nothing_of_its_worker(site: Site) -> None:
     served, worker = serve(site)
-    assert run(site, type)["result"] == result
+    assert {type: run(site, type)["result"] for type in CHILDREN} == CHILDREN
     assert run(site, "world.pid")["result"] == worker, "the worker is another one"
     assert "stopping" not in served.log.read_text()
     site.stop()
