@@ -25,8 +25,8 @@ SHORT: Final = (
     (EMBEDDED, "act.done", KILL, 1),
     (FLEET, "erase.halfway", KILL, 1),
     (FLEET, "http.accepted", KILL, 1),
-    (FLEET, "settle.before", Means("lost reply", "broker"), 2),
-    (EMBEDDED, "effect.after", Means("lost reply", "database"), 2),
+    (FLEET, "settle.before", Means("lost reply", "broker"), 1),
+    (EMBEDDED, "effect.after", Means("lost reply", "database"), 1),
     (EMBEDDED, "effect.within", Means("outage", "database"), 1),
 )
 """Every place and every means; where a place is interrupted by two, the kill is in `make interop`."""
