@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -14,23 +13,23 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.pairs import on_fleet_first
 from tests.chaos.site import Site
 from tests.chaos.world_app import APP
+from tests.support.command_line import Cli, make_cli
 from tests.support.serve_process import Served
 from tests.support.waiting import wait_until
 
 
 def run(site: Site, type: str) -> dict[str, Any]:
     """Submit a job, and give what it came to."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hms_svc", "enqueue", "-", "--wait", "--json", "--no-check"],
-        input=json.dumps({"type": type, "data": {}}),
-        text=True,
-        stdout=subprocess.PIPE,
-        env=site.environment(),
-        timeout=100,
-        check=False,
-    )
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    job = json.dumps({"type": type, "data": {}})
+    return cli(site)("enqueue", "-", "--wait", "--json", "--no-check", stdin=job).rows[-1]
+
+
+def cli(site: Site) -> Cli:
+    urls = {
+        "HMS_SVC_BROKER_URL": site.broker_url,
+        "HMS_SVC_DATABASE_URL": site.database_url,
+    }
+    return make_cli(site.folder, **urls)
 
 
 def serve(site: Site, *arguments: str, grace_seconds: int = 5) -> tuple[Served, int]:
@@ -99,14 +98,8 @@ def test_a_stop_that_is_told_to_all_at_once_is_one_stop(site: Site, tmp_path: Pa
 
 
 def enqueue_slow(site: Site, until: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "hms_svc", "enqueue", "-", "--no-check"],
-        input=json.dumps({"type": "world.slow", "data": {"until": str(until)}}),
-        text=True,
-        env=site.environment(),
-        timeout=60,
-        check=True,
-    )
+    job = json.dumps({"type": "world.slow", "data": {"until": str(until)}})
+    cli(site)("enqueue", "-", "--no-check", stdin=job)
     wait_until("the job is in hand", lambda: site.count(State.PROCESSING) == 1)
 
 

@@ -51,15 +51,15 @@ def environment(data_dir: Path, actor: str = "tester") -> dict[str, str]:
     return {"HMS_SVC_DATA_DIR": str(data_dir), "HMS_SVC_CONFIG": "", "HMS_SVC_ACTOR": actor}
 
 
-def make_cli(data_dir: Path, actor: str = "tester") -> Cli:
-    """Return a function by which the actor runs commands on a data directory."""
+def make_cli(data_dir: Path, actor: str = "tester", **more: str) -> Cli:
+    """Return a function by which the actor runs commands on a data directory; `more` are other variables."""
 
     def run(*arguments: object, stdin: str | bytes = "", code: int = 0) -> Answer:
         result = CliRunner().invoke(
             make_app(),
             [str(each) for each in arguments],
             input=stdin,
-            env=environment(data_dir, actor),
+            env={**environment(data_dir, actor), **more},
         )
         answer = Answer(result.exit_code, result.stdout, result.stderr)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
