@@ -21,6 +21,8 @@ pytest_plugins = [
 ]
 _MEMORY: Final = Path("/dev/shm")
 _ENOUGH_BYTES: Final = 2 * 1024**3
+_YOUNG_OBJECTS: Final = 50_000
+"""How many new objects the garbage collector waits for; with the 700 of the interpreter it is a tenth of a run."""
 
 
 # A busy machine is no fault.
@@ -51,6 +53,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
         gc.enable()
 
 

@@ -19,14 +19,14 @@ KILLS, OTHERS = 50, 5
 SHORT: Final = (
     pytest.param(FLEET, "effect.within", KILL, 1, marks=pytest.mark.interop),
     pytest.param(FLEET, "settle.before", KILL, 1, marks=pytest.mark.interop),
-    (FLEET, "scheduler.enqueued", KILL, 3),
+    (FLEET, "scheduler.enqueued", KILL, 1),
     (FLEET, "reaper.found", KILL, 1),
     (FLEET, "act.intended", KILL, 1),
     (EMBEDDED, "act.done", KILL, 1),
     (FLEET, "erase.halfway", KILL, 1),
     (FLEET, "http.accepted", KILL, 1),
-    (FLEET, "settle.before", Means("lost reply", "broker"), 2),
-    (EMBEDDED, "effect.after", Means("lost reply", "database"), 2),
+    (FLEET, "settle.before", Means("lost reply", "broker"), 1),
+    (EMBEDDED, "effect.after", Means("lost reply", "database"), 1),
     (EMBEDDED, "effect.within", Means("outage", "database"), 1),
 )
 """Every place and every means; where a place is interrupted by two, the kill is in `make interop`."""

@@ -42,7 +42,7 @@ def rolling(site: Site, chance: random.Random, *, jobs: int, rounds: int) -> Non
 
 @on_fleet_first
 def test_rolling_sigterm_loses_nothing(site: Site, chance: random.Random) -> None:
-    rolling(site, chance, jobs=300, rounds=3)
+    rolling(site, chance, jobs=200, rounds=2)
 
 
 @pytest.mark.chaos

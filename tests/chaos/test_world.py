@@ -5,34 +5,31 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import Any, Final
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.pairs import on_fleet_first
 from tests.chaos.site import Site
 from tests.chaos.world_app import APP
+from tests.support.command_line import Cli, make_cli
 from tests.support.serve_process import Served
 from tests.support.waiting import wait_until
 
 
 def run(site: Site, type: str) -> dict[str, Any]:
     """Submit a job, and give what it came to."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hms_svc", "enqueue", "-", "--wait", "--json", "--no-check"],
-        input=json.dumps({"type": type, "data": {}}),
-        text=True,
-        stdout=subprocess.PIPE,
-        env=site.environment(),
-        timeout=100,
-        check=False,
-    )
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    job = json.dumps({"type": type, "data": {}})
+    return cli(site)("enqueue", "-", "--wait", "--json", "--no-check", stdin=job).rows[-1]
+
+
+def cli(site: Site) -> Cli:
+    urls = {
+        "HMS_SVC_BROKER_URL": site.broker_url,
+        "HMS_SVC_DATABASE_URL": site.database_url,
+    }
+    return make_cli(site.folder, **urls)
 
 
 def serve(site: Site, *arguments: str, grace_seconds: int = 5) -> tuple[Served, int]:
@@ -42,22 +39,20 @@ def serve(site: Site, *arguments: str, grace_seconds: int = 5) -> tuple[Served, 
     return served, served.workers()[0]
 
 
-@pytest.mark.parametrize(
-    ("type", "result"),
-    [
-        ("world.child", [-signal.SIGTERM, -signal.SIGHUP]),
-        ("world.async_child", [-signal.SIGTERM, -signal.SIGHUP]),
-        ("world.pool", [1, 2, 3]),
-        ("world.command", ["up", -signal.SIGTERM]),
-        ("world.fork", [0, 1, 7, 0]),
-        ("world.async_fork", 1),
-    ],
-)
-def test_a_child_of_a_handler_has_nothing_of_its_worker(
-    site: Site, type: str, result: object
-) -> None:
+CHILDREN: Final = {
+    "world.child": [-signal.SIGTERM, -signal.SIGHUP],
+    "world.async_child": [-signal.SIGTERM, -signal.SIGHUP],
+    "world.pool": [1, 2, 3],
+    "world.command": ["up", -signal.SIGTERM],
+    "world.fork": [0, 1, 7, 0],
+    "world.async_fork": 1,
+}
+"""The result of a job of each type that starts processes."""
+
+
+def test_a_child_of_a_handler_has_nothing_of_its_worker(site: Site) -> None:
     served, worker = serve(site)
-    assert run(site, type)["result"] == result
+    assert {type: run(site, type)["result"] for type in CHILDREN} == CHILDREN
     assert run(site, "world.pid")["result"] == worker, "the worker is another one"
     assert "stopping" not in served.log.read_text()
     site.stop()
@@ -103,14 +98,8 @@ def test_a_stop_that_is_told_to_all_at_once_is_one_stop(site: Site, tmp_path: Pa
 
 
 def enqueue_slow(site: Site, until: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "hms_svc", "enqueue", "-", "--no-check"],
-        input=json.dumps({"type": "world.slow", "data": {"until": str(until)}}),
-        text=True,
-        env=site.environment(),
-        timeout=60,
-        check=True,
-    )
+    job = json.dumps({"type": "world.slow", "data": {"until": str(until)}})
+    cli(site)("enqueue", "-", "--no-check", stdin=job)
     wait_until("the job is in hand", lambda: site.count(State.PROCESSING) == 1)
 
 

@@ -93,7 +93,16 @@ def city(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return City(folder, lambda statement: asyncio.run(server.fetch(database, statement)))
 
 
-@pytest.mark.parametrize("forgery", ["chain_anew", "cut"])
+@pytest.mark.parametrize(
+    ("city", "forgery"),
+    [
+        ("sqlite", "cut"),
+        ("redis-postgresql", "chain_anew"),
+        pytest.param("sqlite", "chain_anew", marks=pytest.mark.interop),
+        pytest.param("redis-postgresql", "cut", marks=pytest.mark.interop),
+    ],
+    indirect=["city"],
+)
 def test_a_forgery_is_found_after_the_bus_has_forgotten_the_head(city: City, forgery: str) -> None:
     city.act(5)
     drain(city.folder)

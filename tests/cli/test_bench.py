@@ -134,7 +134,9 @@ def test_a_redis_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
         assert "Error 111 connecting" in refused.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.interop)]
+)
 def test_a_signal_stops_its_worker_and_removes_its_data(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -14,10 +14,11 @@ import pytest
 from hms_svc import follow_up_id
 from hms_svc.domain.lifecycle import TERMINAL, State
 from tests.chaos.views import broker_view
+from tests.support.command_line import Answer, make_cli
 from tests.support.page_examples import write_examples
 from tests.support.postgres_server import PostgresServer
 from tests.support.serve_process import serving
-from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = '''
@@ -85,17 +86,10 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
     return given
 
 
-def program(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hms_svc", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def program(environment: dict[str, str], *arguments: str) -> Answer:
+    """Run a command in this process."""
+    ours = {name: value for name, value in environment.items() if name.startswith("HMS_SVC")}
+    return make_cli(Path(environment["HMS_SVC_DATA_DIR"]), **ours)(*arguments)
 
 
 def enqueue(environment: dict[str, str], folder: Path, *jobs: dict[str, Any]) -> None:
@@ -117,7 +111,7 @@ def state_of(environment: dict[str, str], job_id: str) -> State | None:
 def completed(environment: dict[str, str], job_id: str) -> dict[str, Any]:
     """Wait until a job has ended, and return how it is shown."""
     wait_until(f"{job_id} has ended", lambda: state_of(environment, job_id) in TERMINAL)
-    answer: dict[str, Any] = json.loads(program(environment, "jobs", "show", job_id, "--json"))
+    answer = program(environment, "jobs", "show", job_id, "--json").row
     assert answer["state"] == "completed", answer
     return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hms_svc.cli.app import make_app
+from tests.support.once import made_once
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_jobs"
@@ -49,15 +51,15 @@ def environment(data_dir: Path, actor: str = "tester") -> dict[str, str]:
     return {"HMS_SVC_DATA_DIR": str(data_dir), "HMS_SVC_CONFIG": "", "HMS_SVC_ACTOR": actor}
 
 
-def make_cli(data_dir: Path, actor: str = "tester") -> Cli:
-    """Return a function by which the actor runs commands on a data directory."""
+def make_cli(data_dir: Path, actor: str = "tester", **more: str) -> Cli:
+    """Return a function by which the actor runs commands on a data directory; `more` are other variables."""
 
     def run(*arguments: object, stdin: str | bytes = "", code: int = 0) -> Answer:
         result = CliRunner().invoke(
             make_app(),
             [str(each) for each in arguments],
             input=stdin,
-            env=environment(data_dir, actor),
+            env={**environment(data_dir, actor), **more},
         )
         answer = Answer(result.exit_code, result.stdout, result.stderr)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -93,7 +95,12 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     """A data directory in which the sample jobs have run, and its command line."""
-    folder = tmp_path_factory.mktemp("city")
+    folder = tmp_path_factory.mktemp("city") / "data"
+    shutil.copytree(made_once(tmp_path_factory, "worked-off", _work_off), folder)
+    return make_cli(folder), folder
+
+
+def _work_off(folder: Path) -> None:
     run = make_cli(folder)
     run("enqueue", SAMPLES / "pothole.json")
     drain(folder)
@@ -102,4 +109,3 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     run("enqueue", "--no-check", SAMPLES / "payload.json")
     run("enqueue", "--raw", "--type", "pothole.report", SAMPLES / "malformed.txt", code=3)
     drain(folder)
-    return run, folder

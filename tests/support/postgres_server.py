@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types
 import pytest
@@ -23,6 +23,7 @@ from tests.support.waiting import until
 
 URL_VARIABLE: Final = "HMS_SVC_TEST_POSTGRES_URL"
 REQUIRED_VARIABLE: Final = "HMS_SVC_TEST_REQUIRE_SERVERS"
+Result = TypeVar("Result")
 _PREFIX: Final = "hms_svc_test_"
 _LEFTOVER_SECONDS: Final = 6 * 3600
 _OURS: Final = "current_schema()::regnamespace"
@@ -46,6 +47,7 @@ UNION ALL SELECT version_num FROM hms_svc_version
 UNION ALL SELECT schema_info::text FROM schema_info
 ORDER BY 1"""
 """A query for everything that a test may have changed in a database, except for the rows of the tables."""
+_READS_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 
 
 class PostgresServer:
@@ -57,6 +59,9 @@ class PostgresServer:
         self._made = 0
         self._free: list[str] = []
         self._looks: list[tuple[Any, ...]] = []
+        self._tables: set[str] = set()
+        self._keeper: Any = None
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
 
     def address(self, database: str, *, port: int | None = None) -> PostgresAddress:
         """Return the address of one database; `port` is that of a proxy in front."""
@@ -113,53 +118,70 @@ class PostgresServer:
         """Return a copy of the template: one that another test left clean, or a new one."""
         if not self._looks:
             self._looks = await self.fetch(template, _READS_TO_SETTLE)
+            self._tables = {name for (name,) in await self.fetch(template, _READS_TABLES)}
         return self._free.pop() if self._free else await self.create(template=template)
 
     async def take_back(self, name: str) -> None:
-        """Empty a database for the next test, or drop it if more than rows was changed.
+        """Empty a database for the next test, or drop it if a test changed more than rows and tables of its own.
 
-        Dropping is slow, since it needs a checkpoint of the whole server.
+        A new one is slow: to create and to drop it takes a third of a second of the server's processors.
         """
-        await self.disconnect(name)
+        await self._disconnect(name)
         try:
-            unchanged = await self.fetch(name, _READS_TO_SETTLE) == self._looks
-            if unchanged:
-                await self._empty(name)
+            is_clean = await self._clean(name)
         except asyncpg.PostgresError:
-            unchanged = False
-        if unchanged:
+            is_clean = False
+        if is_clean:
             self._free.append(name)
         else:
             await self.drop(name)
 
-    async def disconnect(self, name: str) -> None:
+    async def _disconnect(self, name: str) -> None:
         """End all sessions of a database, and wait until they are gone."""
         sessions = "FROM pg_stat_activity WHERE datname = $1"
+        if self._keeper is None:
+            self._keeper = await self.connect()
+        keeper = self._keeper
 
         async def are_gone() -> bool:
-            return not await self.fetch("", f"SELECT pg_terminate_backend(pid) {sessions}", name)
+            return not await keeper.fetch(f"SELECT pg_terminate_backend(pid) {sessions}", name)
 
         await until(f"no session of {name} is left", are_gone)
 
-    async def _empty(self, name: str) -> None:
-        tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-        counters = "SELECT sequencename, start_value FROM pg_sequences WHERE last_value IS NOT NULL"
+    async def _clean(self, name: str) -> bool:
+        """Remove added tables, and all rows if nothing else was changed; return whether it was not."""
         connection = await self.connect(name)
         try:
             await connection.execute("SET synchronous_commit = off")
-            await connection.execute("SET session_replication_role = replica")
-            for (table,) in await connection.fetch(tables):
-                if table not in _KEPT_TABLES:
-                    await connection.execute(f"DELETE FROM {table}")
-            for counter, start in await connection.fetch(counters):
-                await connection.execute("SELECT setval($1::regclass, $2, false)", counter, start)
+            for (table,) in await connection.fetch(_READS_TABLES):
+                if table not in self._tables:
+                    await connection.execute(f'DROP TABLE "{table}" CASCADE')
+            found = [tuple(row) for row in await connection.fetch(_READS_TO_SETTLE)]
+            if found == self._looks:
+                await self._empty(connection)
+            return found == self._looks
         finally:
             await connection.close()
 
-    async def close(self) -> None:
+    async def _empty(self, connection: Any) -> None:
+        counters = "SELECT sequencename, start_value FROM pg_sequences WHERE last_value IS NOT NULL"
+        await connection.execute("SET session_replication_role = replica")
+        filled = sorted(self._tables - set(_KEPT_TABLES))
+        await connection.execute("; ".join(f"DELETE FROM {table}" for table in filled))
+        for counter, start in await connection.fetch(counters):
+            await connection.execute("SELECT setval($1::regclass, $2, false)", counter, start)
+
+    def now(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run this on the loop to which the connection that lives on between tests belongs."""
+        return self._runner.run(work)
+
+    def close(self) -> None:
         """Drop the databases that are kept for other tests."""
         while self._free:
-            await self.drop(self._free.pop())
+            self.now(self.drop(self._free.pop()))
+        if self._keeper is not None:
+            self.now(self._keeper.close())
+        self._runner.close()
 
     async def drop_leftovers(self) -> None:
         """Drop the databases that killed runs have left, unless they have connections."""
@@ -186,38 +208,34 @@ def postgres_url() -> str:
 def postgres_server() -> Iterator[PostgresServer]:
     """The server for the whole run."""
     server = PostgresServer(postgres_url())
-    _now(server.drop_leftovers())
+    server.now(server.drop_leftovers())
     yield server
-    _now(server.close())
+    server.close()
 
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
     """A migrated database, created once as the template of the others."""
-    name = _now(postgres_server.create())
+    name = postgres_server.now(postgres_server.create())
     try:
         engine = PostgresEngine(postgres_server.address(name))
-        _now(SqlDatabase(engine, SystemClock()).migrate())
+        postgres_server.now(SqlDatabase(engine, SystemClock()).migrate())
         yield name
     finally:
-        _now(postgres_server.drop(name))
+        postgres_server.now(postgres_server.drop(name))
 
 
 @pytest.fixture
 def postgres_database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
     """The name of a migrated, empty database for one test."""
-    name = _now(postgres_server.lend(postgres_template))
+    name = postgres_server.now(postgres_server.lend(postgres_template))
     yield name
-    _now(postgres_server.take_back(name))
+    postgres_server.now(postgres_server.take_back(name))
 
 
 @pytest.fixture
 def bare_database(postgres_server: PostgresServer) -> Iterator[str]:
     """The name of a database without tables for one test."""
-    name = _now(postgres_server.create())
+    name = postgres_server.now(postgres_server.create())
     yield name
-    _now(postgres_server.drop(name))
-
-
-def _now(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
+    postgres_server.now(postgres_server.drop(name))
