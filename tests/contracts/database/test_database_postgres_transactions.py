@@ -164,6 +164,7 @@ async def test_the_victim_of_a_deadlock_is_called_again(
     await asyncio.gather(
         transact("a", crossing("left", "right")), transact("b", crossing("right", "left"))
     )
-    assert len(calls) == 3
+    # More than 3 if the victim comes back before the server has woken the one that waited for it.
+    assert len(calls) >= 3
     rows = await site.server.fetch(site.name, "select id from permits")
     assert [row[0] for row in rows] == ["xyy", "xyy"]
