@@ -103,9 +103,7 @@ def _id_of(given: str | None) -> str:
 def _join(job: NewJob, job_id: str) -> None:
     """Set the id of a job of a batch, unless its producer did; raise BadInput for no job."""
     if not isinstance(job, NewJob):
-        raise BadInput(
-            f"a batch takes jobs, such as apply.job(payload), not {type(job).__name__} {job!r:.80}"
-        )
+        raise BadInput(f"a batch takes jobs, such as apply.job(payload), not {type(job).__name__}")
     if job.is_named:
         return
     job.id, job.is_named = job_id, True

@@ -95,12 +95,18 @@ def all_jobs(call: str, jobs: Iterable[NewJob]) -> list[NewJob]:
 
 
 def all_of(call: str, name: str, values: Iterable[ValueT]) -> list[ValueT]:
-    """Return the values that a call was given; raise BadInput for what is not several, such as None or a text."""
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise BadInput(
-            f"{call}: {values!r:.80} is {type(values).__name__}, expected a list of {name}"
-        )
-    return list(values)
+    """Return the values that a call was given; raise BadInput for what is not several, such as None or a text.
+
+    It does not show them, since they may be payloads.
+    """
+    refused = BadInput(f"{call}: expected a list of {name}, got {type(values).__name__}")
+    if isinstance(values, str | bytes) or (name == "payloads" and isinstance(values, Mapping)):
+        raise refused
+    try:
+        each = iter(values)
+    except TypeError:
+        raise refused from None
+    return list(each)
 
 
 def note_answers(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> list[str]:

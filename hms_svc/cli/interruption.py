@@ -11,11 +11,20 @@ from hms_svc.operations.bulk_pace import Pace
 
 
 def end_as_by_ctrl_c() -> None:
-    """Let SIGTERM and SIGHUP end the command as Ctrl-C does: what it has started stops, its data is removed."""
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does: what it has started stops, its data is removed.
+
+    Also where Ctrl-C itself is ignored, as in what a shell script starts with `&`.
+    """
+
+    def end(*_: object) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(number, end)
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def console() -> Console:
 def can_repaint() -> bool:
     """Return whether standard output is a terminal that shows the next page in the place of the last one."""
     shown = console()
-    return shown.is_terminal and not shown.is_dumb_terminal
+    return sys.stdout.isatty() and shown.is_terminal and not shown.is_dumb_terminal
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hms_svc.settings import Settings
 
 log: Final = logging.getLogger("hms_svc.demo")
 OUTAGE_PAUSE_SECONDS: Final = 1.0
+END_SECONDS: Final = 5.0
 WHY_PAUSED: Final = "the paint truck is in the workshop"
 
 
@@ -38,9 +39,14 @@ class Simulation:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop it; a thread that does not end in time ends with the process.
+
+        A signal that interrupts an import of the main thread can leave it waiting for that import.
+        """
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._loop.close()
+        self._thread.join(END_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._live())

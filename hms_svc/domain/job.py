@@ -291,7 +291,13 @@ def make_job(
     check_strict(data)
     check_strict(meta)
     limits = {"priority": priority, "max_attempts": max_attempts, "unique_key": unique_key}
-    limits |= {"version": version, "traceparent": traceparent, "tracestate": tracestate}
+    limits |= {
+        "version": version,
+        "traceparent": None if traceparent == "" else traceparent,
+        "tracestate": None if tracestate == "" else tracestate,
+    }
+    for name in ("traceparent", "tracestate"):
+        check_strict(limits[name])
     checked_meta = _meta({"meta": meta})
     return Job(
         id=new_job_id() if id is None else check_job_id(id),

@@ -69,7 +69,7 @@ class SQLiteEngine:
     async def write(
         self, function: StatementFunction[Result], *, repeatable: bool = True
     ) -> Result:
-        """Run the function inside the writer's transaction, once; see Engine."""
+        """Run the function inside the writer's transaction, again if a shared commit was refused; see Engine."""
         self._require_open()
         with unavailable(self.where):
             return await self._file.write(lambda owned: function(self._over(owned)))
@@ -83,7 +83,7 @@ class SQLiteEngine:
         seconds: float,
         repeatable: bool = True,
     ) -> Result:
-        """Run all three as one function of the writer thread, once; see Engine."""
+        """Run all three as one function of the writer thread, again if a shared commit was refused; see Engine."""
         self._require_open()
         context = contextvars.copy_context()
 

@@ -45,10 +45,12 @@ _OUTAGES: Final = frozenset(
     }
 )
 _DEFERRED: Final = re.compile(
-    r"\s*(?:create|alter)\b.*\bdeferrable\s+initially\s+deferred\b", re.IGNORECASE | re.DOTALL
+    r"[\s;\ufeff]*(?:create|alter)\b.*(?<!\bnot\s)\bdeferrable\s+initially\s+deferred\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _NO_KEYWORDS: Final = re.compile(
-    r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)""", re.DOTALL
+    r"""'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)""",
+    re.DOTALL,
 )
 """Texts, quoted names and comments."""
 _STEPS_BETWEEN_CHECKS: Final = 10_000
@@ -155,7 +157,7 @@ class SQLiteStatements:
 
 
 def _check_statement(sql: str) -> None:
-    if _DEFERRED.match(_NO_KEYWORDS.sub(" ", sql)):
+    if "deferr" in sql.lower() and _DEFERRED.match(_NO_KEYWORDS.sub(" ", sql)):
         raise TransactionError(
             "a statement declares a foreign key DEFERRABLE INITIALLY DEFERRED: transactions on SQLite share "
             "their commits, so that one that violates it would fail others; leave those words out"

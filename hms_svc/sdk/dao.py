@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import reprlib
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -22,7 +24,13 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.ids import case_id as stable_case_id
 from hms_svc.domain.job import Job
-from hms_svc.domain.strict_json import check_strict, decode, encode, encode_sorted
+from hms_svc.domain.strict_json import (
+    MAX_INTEGER,
+    check_strict,
+    decode,
+    encode,
+    encode_sorted,
+)
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
     CaseStore,
@@ -47,7 +55,7 @@ from hms_svc.sdk.effects import (
 from hms_svc.sdk.job_context import find_attempt, require_job
 from hms_svc.sdk.own_thread import must_await
 from hms_svc.sdk.uncancelled import to_the_end
-from hms_svc.sdk.value_checks import check_text, is_number
+from hms_svc.sdk.value_checks import check_text
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED = "case.opened"
@@ -93,8 +101,12 @@ class Dao:
         job = self._job("dao.case_exists")
         if kind is not None:
             check_text("kind", kind, "'pothole'")
-        if radius_m is not None and not (is_number(radius_m) and radius_m >= 0):
-            raise BadInput(f"radius_m {radius_m!r:.80} is not a number of metres from 0")
+        if radius_m is not None and not (
+            isinstance(radius_m, int | float)
+            and not isinstance(radius_m, bool)
+            and 0 <= radius_m <= sys.float_info.max
+        ):
+            raise BadInput(f"radius_m {reprlib.repr(radius_m)} is not a number of metres from 0")
         query = PlaceQuery(
             kind=kind or default_kind(job),
             lat=_degrees("lat", lat, 90),
@@ -150,7 +162,8 @@ class Dao:
                 "kind is missing: outside of a job there is no default; "
                 "pass one, such as kind='pothole'"
             )
-        _check_case(data, key, events, kind, urgency)
+        events = _all_events(events)
+        _check_case(data, key, kind, urgency)
         data = dict(data)
         check_strict(data)
         for follow_up in follow_ups:
@@ -248,7 +261,7 @@ class Dao:
             lat=_place(data, "lat", 90),
             lon=_place(data, "lon", 180),
             user_id=data["user_id"] if isinstance(data.get("user_id"), str) else None,
-            urgency=urgency,
+            urgency=None if urgency is None else int(urgency),
             status=CaseStatus.OPEN,
             opened_at=now,
             data=encode(data),
@@ -282,17 +295,37 @@ def _committed(job: Attempt, key: str) -> bytes | None:
     return None
 
 
-def _check_case(data: object, key: object, events: object, kind: object, urgency: object) -> None:
+def _check_case(data: object, key: object, kind: object, urgency: object) -> None:
     """Raise BadInput for an argument of `insert_case` of another type than it declares."""
     if not isinstance(data, Mapping):
-        raise BadInput(f"data {data!r:.80} is not an object such as {{'lat': 38.9, 'lon': -77.03}}")
-    if not isinstance(events, list | tuple) or not all(isinstance(one, Mapping) for one in events):
-        raise BadInput(f"events {events!r:.80} is not a list of {{'type': …, 'data': …}}")
+        kind_of = type(data).__name__
+        raise BadInput(f"data is {kind_of}, not an object such as {{'lat': 38.9, 'lon': -77.03}}")
     check_text("key", key, "'second'")
     if kind is not None:
         check_text("kind", kind, "'pothole'")
-    if urgency is not None and type(urgency) is not int:
-        raise BadInput(f"urgency {urgency!r:.80} is not a whole number, or None")
+    if urgency is not None and not (
+        isinstance(urgency, int)
+        and not isinstance(urgency, bool)
+        and -MAX_INTEGER <= urgency < MAX_INTEGER
+    ):
+        raise BadInput(f"urgency {reprlib.repr(urgency)} is not a whole number, or None")
+
+
+def _all_events(events: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Return the events; raise BadInput for what is no list of objects, without showing what they contain."""
+    refused = BadInput(f"events is {type(events).__name__}, not a list of {{'type': …, 'data': …}}")
+    if isinstance(events, str | bytes | Mapping):
+        raise refused
+    try:
+        every = tuple(events)
+    except TypeError:
+        raise refused from None
+    for number, event in enumerate(every):
+        if not isinstance(event, Mapping):
+            raise BadInput(
+                f"event {number} is {type(event).__name__}, not {{'type': …, 'data': …}}"
+            )
+    return every
 
 
 def default_kind(job: Attempt | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,16 +22,21 @@ def is_number(value: Any) -> bool:
 
 
 def not_a_job(call: str, value: object, several: str) -> BadInput:
-    """Return the error for an argument of a call that is no job; `several` says how many jobs are passed."""
+    """Return the error for an argument of a call that is no job; `several` says how many jobs are passed.
+
+    It does not show the value, which may be a payload.
+    """
     is_group = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     hint = f"; for several jobs: {several}" if is_group else ", such as Job(type, data)"
-    return BadInput(f"{call}: {value!r:.80} is {type(value).__name__}, expected hms_svc.Job{hint}")
+    return BadInput(f"{call}: expected hms_svc.Job, got {type(value).__name__}{hint}")
 
 
 def check_text(name: str, value: object, such_as: str) -> None:
-    """Raise BadInput for an argument that is no text."""
+    """Raise BadInput for an argument that is no text, or one that UTF-8 cannot express."""
     if not isinstance(value, str):
-        raise BadInput(f"{name} {value!r:.80} is not a text such as {such_as}")
+        raise BadInput(f"{name} {reprlib.repr(value)} is not a text such as {such_as}")
+    if value.encode(errors="replace").decode() != value:
+        raise BadInput(f"{name} {reprlib.repr(value)} is not a text that can be stored as UTF-8")
 
 
 def takes_one(function: Any) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +21,6 @@ Result = TypeVar("Result")
 WriteFunction = Callable[[sqlite3.Connection], Result]
 log: Final = logging.getLogger("hms_svc.sqlite")
 WAIT_SECONDS: Final = 15.0
-_ALONE_SECONDS: Final = 60.0
-"""Longer than callers wait before they repeat what failed as an outage."""
 
 
 class _Pending:
@@ -53,8 +50,7 @@ class SQLiteFile:
 
     All functions that wait when the thread becomes free share one transaction and one
     disk sync, each in its own savepoint if there are several: one that raises is rolled back alone. If the
-    commit itself violates a constraint, it is an sqlite3.OperationalError for all who shared it, and
-    for a minute each function has a commit of its own: then that is the error of one function. Results are
+    shared commit itself violates a constraint, each runs once more, with a commit of its own. Results are
     returned only after COMMIT, and after a check that the file is still at its path. If it
     is not, nothing is written, and `on_replaced` is called once, on the loop that opened
     it. If only the write-ahead log was removed, its content is checkpointed into the file
@@ -87,7 +83,6 @@ class SQLiteFile:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed: asyncio.Future[None] | None = None
-        self._alone_until = 0.0
         self.commits = 0
 
     async def open(self) -> None:
@@ -280,8 +275,7 @@ class SQLiteFile:
         """Wait for work, or for the loss of the file; return None when closing."""
         with self._condition:
             while True:
-                count = 1 if time.monotonic() < self._alone_until else len(self._pending)
-                batch, self._pending = self._pending[:count], self._pending[count:]
+                batch, self._pending = self._pending, []
                 if batch or (self._is_lost and not self._has_left):
                     return batch
                 if self._closing:
@@ -315,27 +309,20 @@ class SQLiteFile:
                 for pending in batch:
                     _run_in_savepoint(connection, pending)
             if connection.in_transaction:
-                self._commit_together(connection, batch)
+                connection.execute("COMMIT")
                 self.commits += 1
             self.check()
         except sqlite3.Error as error:
-            for pending in batch:
-                pending.error = pending.error or error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-
-    def _commit_together(self, connection: sqlite3.Connection, batch: list[_Pending]) -> None:
-        """Commit; if a constraint refuses that, nobody can say which function violated it.
-
-        All may repeat theirs, and for a while each is committed alone.
-        """
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.IntegrityError as error:
-            if len(batch) == 1:
-                raise
-            self._alone_until = time.monotonic() + _ALONE_SECONDS
-            raise sqlite3.OperationalError(f"a shared commit was refused: {error}") from error
+            if isinstance(error, sqlite3.IntegrityError) and len(batch) > 1:
+                # Of the commit, since functions keep their own errors: only each alone shows whose it is.
+                for pending in batch:
+                    if pending.error is None:
+                        self._commit(connection, [pending])
+                return
+            for pending in batch:
+                pending.error = pending.error or error
 
 
 def _run_alone(connection: sqlite3.Connection, pending: _Pending) -> None:

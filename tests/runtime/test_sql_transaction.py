@@ -395,5 +395,5 @@ async def test_nothing_is_lost_and_nothing_is_a_phantom_while_workers_come_and_g
 
 
 def test_an_argument_that_is_no_job_is_refused(pair: Pair) -> None:
-    with pytest.raises(BadInput, match=r"str, expected hms_svc\.Job"):
+    with pytest.raises(BadInput, match=r"expected hms_svc\.Job, got str"):
         sql.transaction(lambda tx: tx.enqueue("job"))  # type: ignore[arg-type]  # that is the point
