@@ -96,9 +96,15 @@ def test_no_more_than_a_rate_begin_at_length(site: Site) -> None:
         "all is done", lambda: site.count(State.COMPLETED, "limited.rate") == 650, seconds=300
     )
     site.stop()
-    began = sorted(each.at for each in read_notes(site.folder) if each.began)
-    minute = sum(at < began[0] + 60 for at in began)
-    closest = min(after - before for before, after in zip(began, began[10:], strict=False))
-    print(f"{minute} began within the first minute; any eleven took {closest:.3f} s at least")
-    # The claim that counts is earlier than the handler's first line, by less than a tenth of a second.
-    assert closest > 0.9
+    # Of the claims: on a busy machine a handler's first line comes later than the next one's.
+    claimed = sorted(
+        step["started"]
+        for job in site.jobs("limited.rate")
+        for step in job.steps
+        if "started" in step
+    )
+    assert len(claimed) == 650
+    minute = sum(at < claimed[0] + 60_000 for at in claimed)
+    closest = min(after - before for before, after in zip(claimed, claimed[10:], strict=False))
+    print(f"{minute} were claimed within the first minute; any eleven took {closest} ms at least")
+    assert closest >= 1000
