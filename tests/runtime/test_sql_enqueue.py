@@ -230,5 +230,5 @@ async def test_each_form_names_what_it_takes(connection: Any, engine: AsyncEngin
         ):
             await aio.sql.enqueue(embedded, Job(TYPE, 1))
     async with connection.transaction():
-        with pytest.raises(BadInput, match=r"str, expected hms_svc\.Job"):
+        with pytest.raises(BadInput, match=r"expected hms_svc\.Job, got str"):
             await aio.sql.enqueue(connection, "job")  # type: ignore[arg-type]  # that is the point
