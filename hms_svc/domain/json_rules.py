@@ -98,7 +98,7 @@ def check_object(value: dict[Any, Any], depth: int) -> None:
         if not key.isascii() or "\0" in key:
             check_text(key)
         if type(item) is str and item.isascii() and "\0" not in item:
-            continue  # most members are such texts, or numbers as below: no call for them
+            continue  # most members are such texts and numbers: no call for them
         if type(item) is float and math.isfinite(item):
             continue
         try:

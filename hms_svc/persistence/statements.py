@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 DialectInsert: TypeAlias = "SQLiteInsert | PostgresInsert"
 POSTGRESQL: Final = "postgresql"
-REQUIRED: Final = object()
+_REQUIRED: Final = object()
 
 
 def among(compared: Column[Any], name: str = "values") -> ColumnElement[bool]:
@@ -172,7 +172,7 @@ class Query:
         parameters = [
             _Parameter(
                 name,
-                REQUIRED if compiled.binds[name].required else compiled.params[name],
+                _REQUIRED if compiled.binds[name].required else compiled.params[name],
                 compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect),
             )
             for name in compiled.positiontup or ()
@@ -188,7 +188,7 @@ class _Parameter(NamedTuple):
 
     def of(self, values: Mapping[str, Any]) -> Any:
         value = (
-            values[self.name] if self.default is REQUIRED else values.get(self.name, self.default)
+            values[self.name] if self.default is _REQUIRED else values.get(self.name, self.default)
         )
         return value if self.convert is None else self.convert(value)
 

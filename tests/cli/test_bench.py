@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -134,6 +134,24 @@ def test_a_redis_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
         assert "Error 111 connecting" in refused.err
 
 
+def errors_of(running: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert running.stderr is not None
+    return running.stderr
+
+
+def start_bench(data: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """Start a benchmark, and return it and its workers once they work."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hms_svc", "bench", "--seconds", "60"],
+        env={**os.environ, **environment(data)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while b"latency" not in errors_of(running).readline():
+        assert running.poll() is None
+    return running, family(running.pid)[1:]
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.interop)]
 )
@@ -141,19 +159,10 @@ def test_a_signal_stops_its_worker_and_removes_its_data(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     data = tmp_path / "data"
-    running = subprocess.Popen(
-        [sys.executable, "-m", "hms_svc", "bench", "--seconds", "60"],
-        env={**os.environ, **environment(data)},
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert running.stderr is not None
-    while b"latency" not in running.stderr.readline():
-        assert running.poll() is None
-    workers = family(running.pid)[1:]
+    running, workers = start_bench(data)
     assert workers
     running.send_signal(number)
-    running.stderr.close()
+    errors_of(running).close()
     assert running.wait(PATIENCE_SECONDS) == 130
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert not list(data.glob("hms_svc_bench_*"))
@@ -168,19 +177,10 @@ def is_running(pid: int) -> bool:
 
 
 def test_its_worker_ends_when_it_is_killed(tmp_path: Path) -> None:
-    running = subprocess.Popen(
-        [sys.executable, "-m", "hms_svc", "bench", "--seconds", "60"],
-        env={**os.environ, **environment(tmp_path)},
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert running.stderr is not None
-    while b"latency" not in running.stderr.readline():
-        assert running.poll() is None
-    workers = family(running.pid)[1:]
+    running, workers = start_bench(tmp_path)
     assert len(workers) == 2
     running.kill()
-    running.stderr.close()
+    errors_of(running).close()
     running.wait(PATIENCE_SECONDS)
     wait_until("its worker has ended", lambda: not any(map(is_running, workers)))
 
